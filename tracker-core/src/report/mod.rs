@@ -1,0 +1,3 @@
+//! What a person asks of a capture, as plain data. No IO, no text.
+
+pub mod profile;

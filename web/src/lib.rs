@@ -1,0 +1,2 @@
+//! The memory report as a page.
+#![forbid(unsafe_code)]
