@@ -1,1 +1,42 @@
-//! The library inside the target.
+//! The library inside the target: it forwards every allocator call, and leaves a record of it in the lanes.
+//!
+//! House rules, for every function that a hook can reach (`docs/inside-the-target.md` has the reasons):
+//! no allocation, no lock, no panic, no libc call but those named in `real.rs` and `weak.rs`; no system call on the
+//! fast path; `errno` untouched; at most 2 KiB of stack. The program owns no descriptor, thread, signal handler or
+//! file of ours.
+//!
+//! ```text
+//! exports → hooks → thread (which recorder?) → unwind (frames) → stacks (id) → recorder (bytes) → chunk (lanes)
+//! ```
+//!
+//! Unsafe code lives in the files whose first line says so, and nowhere else.
+#![cfg_attr(feature = "interpose", no_std)]
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+mod chunk;
+mod environment;
+mod exec;
+#[cfg(feature = "interpose")]
+mod exports;
+mod hooks;
+mod lanes;
+mod module;
+mod os;
+mod program;
+mod real;
+mod recorder;
+mod session;
+mod spawn;
+mod stacks;
+mod target;
+mod thread;
+mod unwind;
+mod weak;
+
+/// Nothing here panics; the linker proves most of it. Should it happen all the same, the target is ended at once
+/// rather than unwound through foreign frames.
+#[cfg(feature = "interpose")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    os::abort()
+}
