@@ -258,7 +258,8 @@ unsafe extern "C" fn call_with_stack(
     )
 }
 
-fn environ() -> Strings {
+/// The program's environment as it is now.
+pub(crate) fn environ() -> Strings {
     weak::environ().map_or(core::ptr::null(), |environ| {
         // SAFETY: the C library's variable.
         unsafe { (environ as *const Strings).read_volatile() }

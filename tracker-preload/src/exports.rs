@@ -6,7 +6,7 @@
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
 
-use crate::{exec, hooks, session, spawn};
+use crate::{exec, hooks, session, shell, spawn};
 
 /// `$name` with its arguments in the first registers; slot and frame pointer go into the next two.
 macro_rules! entry {
@@ -118,9 +118,9 @@ entry_variadic!(execle => exec::execle);
 
 /// `$name` that needs nothing but its arguments.
 macro_rules! plain {
-    ($name:ident => $hook:path, ($($arg:ident: $type:ty),*)) => {
+    ($name:ident => $hook:path, ($($arg:ident: $type:ty),*) -> $result:ty) => {
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name($($arg: $type),*) -> c_int {
+        unsafe extern "C" fn $name($($arg: $type),*) -> $result {
             // SAFETY: the caller's arguments, passed on.
             unsafe { $hook($($arg),*) }
         }
@@ -129,20 +129,23 @@ macro_rules! plain {
 
 type Strings = *const *const c_char;
 
-plain!(dlclose => hooks::dlclose, (handle: *mut c_void));
-plain!(execve => exec::execve, (path: *const c_char, arguments: Strings, environment: Strings));
-plain!(execv => exec::execv, (path: *const c_char, arguments: Strings));
-plain!(execvp => exec::execvp, (file: *const c_char, arguments: Strings));
-plain!(execvpe => exec::execvpe, (file: *const c_char, arguments: Strings, environment: Strings));
-plain!(fexecve => exec::fexecve, (fd: c_int, arguments: Strings, environment: Strings));
+plain!(dlclose => hooks::dlclose, (handle: *mut c_void) -> c_int);
+plain!(execve => exec::execve, (path: *const c_char, arguments: Strings, environment: Strings) -> c_int);
+plain!(execv => exec::execv, (path: *const c_char, arguments: Strings) -> c_int);
+plain!(execvp => exec::execvp, (file: *const c_char, arguments: Strings) -> c_int);
+plain!(execvpe => exec::execvpe, (file: *const c_char, arguments: Strings, environment: Strings) -> c_int);
+plain!(fexecve => exec::fexecve, (fd: c_int, arguments: Strings, environment: Strings) -> c_int);
 plain!(execveat => exec::execveat,
-    (folder: c_int, path: *const c_char, arguments: Strings, environment: Strings, flags: c_int));
+    (folder: c_int, path: *const c_char, arguments: Strings, environment: Strings, flags: c_int) -> c_int);
 plain!(posix_spawn => spawn::posix_spawn,
     (pid: *mut c_int, path: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
-        environment: Strings));
+        environment: Strings) -> c_int);
 plain!(posix_spawnp => spawn::posix_spawnp,
     (pid: *mut c_int, file: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
-        environment: Strings));
+        environment: Strings) -> c_int);
+plain!(system => shell::system, (command: *const c_char) -> c_int);
+plain!(popen => shell::popen, (command: *const c_char, mode: *const c_char) -> *mut c_void);
+plain!(pclose => shell::pclose, (stream: *mut c_void) -> c_int);
 
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -26,6 +26,7 @@ mod program;
 mod real;
 mod recorder;
 mod session;
+mod shell;
 mod spawn;
 mod stacks;
 mod target;

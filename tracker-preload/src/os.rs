@@ -24,7 +24,12 @@ mod number {
     pub(super) const FUTEX: usize = 202;
     pub(super) const TGKILL: usize = 234;
     pub(super) const OPENAT: usize = 257;
+    pub(super) const RT_SIGACTION: usize = 13;
+    pub(super) const RT_SIGPROCMASK: usize = 14;
     pub(super) const PREAD: usize = 17;
+    pub(super) const WAIT4: usize = 61;
+    pub(super) const FCNTL: usize = 72;
+    pub(super) const PIPE2: usize = 293;
     pub(super) const GETUID: usize = 102;
     pub(super) const GETGID: usize = 104;
     pub(super) const FGETXATTR: usize = 193;
@@ -310,4 +315,75 @@ fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
     let rights = (libc::SOL_SOCKET as u64) | (libc::SCM_RIGHTS as u64) << 32;
     // cmsg_len covers the header and one int.
     if control[0] != 20 || control[1] != rights { None } else { Some(control[2] as u32 as i32) }
+}
+
+/// Sets the action of `signal`, in the kernel's form (handler, flags, restorer, mask); the old one.
+pub(crate) fn set_signal_action(signal: usize, action: &[usize; 4]) -> [usize; 4] {
+    let mut old = [0; 4];
+    let args = [signal, action.as_ptr() as usize, old.as_mut_ptr() as usize, 8, 0, 0];
+    // SAFETY: two structures of the kernel's form. Only SIG_IGN and former actions of the program are set.
+    unsafe { syscall(number::RT_SIGACTION, args) };
+    old
+}
+
+/// Blocks the signals in `set` for this thread; the old mask.
+pub(crate) fn block_signals(set: u64) -> u64 {
+    change_mask(libc::SIG_BLOCK, set)
+}
+
+/// Puts back a mask that [`block_signals`] answered.
+pub(crate) fn set_signal_mask(mask: u64) {
+    change_mask(libc::SIG_SETMASK, mask);
+}
+
+fn change_mask(how: i32, set: u64) -> u64 {
+    let mut old = 0u64;
+    // SAFETY: two masks of the kernel's size.
+    unsafe {
+        syscall(
+            number::RT_SIGPROCMASK,
+            [how as usize, &raw const set as usize, &raw mut old as usize, 8, 0, 0],
+        )
+    };
+    old
+}
+
+/// Waits for child `pid`; its status, or an error number.
+pub(crate) fn wait_for(pid: i32) -> Result<i32, i32> {
+    let mut status = 0i32;
+    loop {
+        // SAFETY: the kernel fills one status.
+        let result =
+            unsafe { syscall(number::WAIT4, [pid as usize, &raw mut status as usize, 0, 0, 0, 0]) };
+        match -result as i32 {
+            libc::EINTR => {}
+            error if failed(result) => return Err(error),
+            _ => return Ok(status),
+        }
+    }
+}
+
+/// A pipe, both ends close-on-exec: read end, write end; or an error number.
+pub(crate) fn pipe() -> Result<[i32; 2], i32> {
+    let mut ends = [0i32; 2];
+    // SAFETY: the kernel fills two descriptors.
+    let result = unsafe {
+        syscall(number::PIPE2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0])
+    };
+    if failed(result) { Err(-result as i32) } else { Ok(ends) }
+}
+
+/// Another descriptor for the file behind `fd`, above the standard ones, close-on-exec; or an error number.
+pub(crate) fn duplicate(fd: i32) -> Result<i32, i32> {
+    // SAFETY: integers only.
+    let result = unsafe {
+        syscall(number::FCNTL, [fd as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0])
+    };
+    if failed(result) { Err(-result as i32) } else { Ok(result as i32) }
+}
+
+/// Takes close-on-exec off a descriptor.
+pub(crate) fn keep_on_exec(fd: i32) {
+    // SAFETY: integers only.
+    unsafe { syscall(number::FCNTL, [fd as usize, libc::F_SETFD as usize, 0, 0, 0, 0]) };
 }

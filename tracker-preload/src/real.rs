@@ -31,6 +31,19 @@ pub(crate) enum Real {
     Execveat,
     PosixSpawn,
     PosixSpawnp,
+    System,
+    Popen,
+    Pclose,
+    Fdopen,
+    Fclose,
+    SpawnAttrInit,
+    SpawnAttrSetsigmask,
+    SpawnAttrSetsigdefault,
+    SpawnAttrSetflags,
+    FileActionsInit,
+    FileActionsAdddup2,
+    FileActionsAddclose,
+    FileActionsDestroy,
 }
 
 const NAMES: [&CStr; FUNCTIONS] = [
@@ -51,8 +64,21 @@ const NAMES: [&CStr; FUNCTIONS] = [
     c"execveat",
     c"posix_spawn",
     c"posix_spawnp",
+    c"system",
+    c"popen",
+    c"pclose",
+    c"fdopen",
+    c"fclose",
+    c"posix_spawnattr_init",
+    c"posix_spawnattr_setsigmask",
+    c"posix_spawnattr_setsigdefault",
+    c"posix_spawnattr_setflags",
+    c"posix_spawn_file_actions_init",
+    c"posix_spawn_file_actions_adddup2",
+    c"posix_spawn_file_actions_addclose",
+    c"posix_spawn_file_actions_destroy",
 ];
-const FUNCTIONS: usize = Real::PosixSpawnp as usize + 1;
+const FUNCTIONS: usize = Real::FileActionsDestroy as usize + 1;
 
 static TABLE: [AtomicUsize; FUNCTIONS] = [const { AtomicUsize::new(0) }; FUNCTIONS];
 
@@ -132,6 +158,22 @@ forward!(posix_spawn, PosixSpawn,
 forward!(posix_spawnp, PosixSpawnp,
     (pid: *mut c_int, file: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
         environment: Strings) -> c_int, libc::ENOSYS);
+
+forward!(system, System, (command: *const c_char) -> c_int, -1);
+forward!(popen, Popen, (command: *const c_char, mode: *const c_char) -> *mut c_void, core::ptr::null_mut());
+forward!(pclose, Pclose, (stream: *mut c_void) -> c_int, -1);
+forward!(fdopen, Fdopen, (fd: c_int, mode: *const c_char) -> *mut c_void, core::ptr::null_mut());
+forward!(fclose, Fclose, (stream: *mut c_void) -> c_int, -1);
+forward!(posix_spawnattr_init, SpawnAttrInit, (attributes: *mut c_void) -> c_int, -1);
+forward!(posix_spawnattr_setsigmask, SpawnAttrSetsigmask, (attributes: *mut c_void, set: *const c_void) -> c_int, -1);
+forward!(posix_spawnattr_setsigdefault, SpawnAttrSetsigdefault,
+    (attributes: *mut c_void, set: *const c_void) -> c_int, -1);
+forward!(posix_spawnattr_setflags, SpawnAttrSetflags, (attributes: *mut c_void, flags: i16) -> c_int, -1);
+forward!(posix_spawn_file_actions_init, FileActionsInit, (actions: *mut c_void) -> c_int, -1);
+forward!(posix_spawn_file_actions_adddup2, FileActionsAdddup2,
+    (actions: *mut c_void, fd: c_int, to: c_int) -> c_int, -1);
+forward!(posix_spawn_file_actions_addclose, FileActionsAddclose, (actions: *mut c_void, fd: c_int) -> c_int, -1);
+forward!(posix_spawn_file_actions_destroy, FileActionsDestroy, (actions: *mut c_void) -> c_int, -1);
 
 /// `realloc` that also knows blocks of the arena.
 ///
