@@ -75,6 +75,29 @@ impl Start {
         }
     }
 
+    /// Address and number of the program's headers, from the auxiliary vector behind the environment. Call before
+    /// anything is taken out of the environment.
+    pub(crate) fn program_headers(&self) -> (usize, usize) {
+        let (mut address, mut count) = (0, 0);
+        let mut word = self.environment.cast::<usize>();
+        // SAFETY: the kernel puts the vector of (kind, value) pairs behind the environment's null pointer; kind 0 ends it.
+        unsafe {
+            while *word != 0 {
+                word = word.add(1);
+            }
+            word = word.add(1);
+            while *word != 0 {
+                match (*word).try_into() {
+                    Ok(libc::AT_PHDR) => address = *word.add(1),
+                    Ok(libc::AT_PHNUM) => count = *word.add(1),
+                    _ => {}
+                }
+                word = word.add(2);
+            }
+        }
+        (address, count)
+    }
+
     fn find(&self, name: &[u8]) -> Option<(*mut *mut c_char, &'static mut [u8])> {
         let mut entry = self.environment;
         // SAFETY: envp is an array of C strings that ends with a null pointer; nobody else touches it yet.

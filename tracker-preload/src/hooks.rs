@@ -32,6 +32,10 @@ fn record_alloc(
             recorder.note(|buffer| record::write_module(buffer, module));
             session::call_attention();
         });
+        #[cfg(feature = "oracle")]
+        if hook.is_outermost() {
+            crate::oracle::compare(pcs);
+        }
         recorder.alloc(block as u64, size as u64, Captured { function, pcs }, realloc);
     });
 }

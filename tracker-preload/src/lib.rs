@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Unsafe code lives in the files whose first line says so, and nowhere else.
-#![cfg_attr(feature = "interpose", no_std)]
+#![cfg_attr(all(feature = "interpose", not(feature = "oracle")), no_std)]
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod chunk;
@@ -21,6 +21,8 @@ mod exports;
 mod hooks;
 mod lanes;
 mod module;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod os;
 mod program;
 mod real;
@@ -36,7 +38,7 @@ mod weak;
 
 /// Nothing here panics; the linker proves most of it. Should it happen all the same, the target is ended at once
 /// rather than unwound through foreign frames.
-#[cfg(feature = "interpose")]
+#[cfg(all(feature = "interpose", not(feature = "oracle")))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     os::abort()

@@ -47,11 +47,10 @@ pub(crate) struct RDebug {
 /// A module that is loaded now.
 #[derive(Debug)]
 pub(crate) struct Module {
+    image: Image,
+    /// Extent of its segments.
     start: usize,
     end: usize,
-    /// `.eh_frame_hdr`, 0 for none.
-    header: usize,
-    bias: usize,
     name: *const c_char,
 }
 
@@ -60,11 +59,12 @@ pub(crate) struct Module {
 pub(crate) struct Tables {
     pub(crate) header: &'static [u8],
     pub(crate) header_address: usize,
+    /// End of the segment that holds them.
     end: usize,
 }
 
 impl Tables {
-    /// The module's memory from `address` on.
+    /// The tables' segment from `address` on.
     pub(crate) fn bytes_from(&self, address: usize) -> Option<&'static [u8]> {
         // .eh_frame stands near its search table, in the same segment.
         let len = self.end.checked_sub(address)?;
@@ -90,15 +90,9 @@ fn find_object(find: FindObject, address: usize) -> Option<Module> {
     if unsafe { find(address as *mut c_void, &raw mut found) } != 0 || found.link_map.is_null() {
         return None;
     }
-    // SAFETY: the object contains code that is on our stack, so its link map lives.
-    let map = unsafe { &*found.link_map };
-    Some(Module {
-        start: found.map_start,
-        end: found.map_end,
-        header: found.eh_frame,
-        bias: map.bias,
-        name: map.name,
-    })
+    // SAFETY: the object contains code that is on our stack, so its link map lives. The extent that came with it is not
+    // used: of a program loaded at a fixed address it covers the code alone.
+    Module::of(unsafe { &*found.link_map })
 }
 
 fn find_in_list(address: usize) -> Option<Module> {
@@ -112,7 +106,7 @@ fn find_in_list(address: usize) -> Option<Module> {
         // SAFETY: the list is consistent, and its nodes live as long as their modules.
         let map = unsafe { &*next };
         if let Some(module) =
-            in_headers(map).filter(|module| (module.start..module.end).contains(&address))
+            Module::of(map).filter(|module| (module.start..module.end).contains(&address))
         {
             return Some(module);
         }
@@ -121,59 +115,63 @@ fn find_in_list(address: usize) -> Option<Module> {
     None
 }
 
-/// Extent and unwind table of a module, from the program headers behind its load address. A non-PIE program has load
-/// address 0 and is not found; it is an old toolchain's on an old C library.
-fn in_headers(map: &LinkMap) -> Option<Module> {
-    let image = Image::at(map.bias)?;
-    let (mut end, mut header) = (0, 0);
-    for segment in image.segments() {
-        match segment.p_type {
-            libc::PT_LOAD => end = end.max(map.bias + (segment.p_vaddr + segment.p_memsz) as usize),
-            libc::PT_GNU_EH_FRAME => header = map.bias + segment.p_vaddr as usize,
-            _ => {}
-        }
-    }
-    Some(Module { start: map.bias, end, header, bias: map.bias, name: map.name })
-}
-
-/// The ELF header of a loaded module.
+/// The program headers of a loaded module.
+#[derive(Debug)]
 struct Image {
+    bias: usize,
     segments: *const libc::Elf64_Phdr,
     count: usize,
 }
 
 impl Image {
-    fn at(start: usize) -> Option<Self> {
-        if start == 0 || start & 0xfff != 0 {
+    /// Those of the program come from the kernel; a library starts with its ELF header.
+    fn of(map: &LinkMap, is_program: bool) -> Option<Self> {
+        let bias = map.bias;
+        if is_program {
+            let (segments, count) = program::headers();
+            return (segments != 0).then(|| Self {
+                bias,
+                segments: segments as *const libc::Elf64_Phdr,
+                count,
+            });
+        }
+        if bias == 0 || bias & 0xfff != 0 {
             return None;
         }
-        // SAFETY: the caller passes the start of a module's mapping, whose first page holds the ELF header.
-        let header = unsafe { &*(start as *const libc::Elf64_Ehdr) };
+        // SAFETY: a library is linked for address 0, so its first page, with the ELF header, is at its load address.
+        let header = unsafe { &*(bias as *const libc::Elf64_Ehdr) };
         let table = header.e_phoff as usize;
         let count = usize::from(header.e_phnum);
         let fits = table.saturating_add(count * size_of::<libc::Elf64_Phdr>()) <= 4096;
         let is_elf = matches!(header.e_ident, [0x7f, b'E', b'L', b'F', ..]);
-        (is_elf && fits && table & 7 == 0)
-            .then(|| Self { segments: (start + table) as *const libc::Elf64_Phdr, count })
+        (is_elf && fits && table & 7 == 0).then(|| Self {
+            bias,
+            segments: (bias + table) as *const libc::Elf64_Phdr,
+            count,
+        })
     }
 
-    fn segments(&self) -> &[libc::Elf64_Phdr] {
-        // SAFETY: the table was found to lie in the first page.
-        unsafe { core::slice::from_raw_parts(self.segments, self.count) }
+    /// Kind, start and end of each segment in memory.
+    fn segments(&self) -> impl Iterator<Item = (u32, usize, usize)> {
+        // SAFETY: the table is part of the loaded module.
+        let table = unsafe { core::slice::from_raw_parts(self.segments, self.count) };
+        table.iter().map(|segment| {
+            let start = self.bias.wrapping_add(segment.p_vaddr as usize);
+            (segment.p_type, start, start.wrapping_add(segment.p_memsz as usize))
+        })
     }
 
     /// The build-id in the note segments, empty when there is none.
-    fn build_id(&self, bias: usize, end: usize) -> &'static [u8] {
-        let notes = self.segments().iter().filter(|segment| segment.p_type == libc::PT_NOTE);
+    fn build_id(&self) -> &'static [u8] {
+        let notes = self
+            .segments()
+            .filter(|&(kind, start, end)| kind == libc::PT_NOTE && end - start <= 4096);
         notes
-            .map(|note| (bias + note.p_vaddr as usize, note.p_memsz as usize))
-            .find_map(|(at, len)| {
-                if len > 4096 || at.saturating_add(len) > end {
-                    return None;
-                }
-                // SAFETY: the segment lies inside the module's mapping.
-                build_id_in(unsafe { core::slice::from_raw_parts(at as *const u8, len) })
+            .filter_map(|(_, start, end)| {
+                // SAFETY: a note segment is part of a loaded segment.
+                build_id_in(unsafe { core::slice::from_raw_parts(start as *const u8, end - start) })
             })
+            .next()
             .unwrap_or(&[])
     }
 }
@@ -212,21 +210,40 @@ fn first_sight(start: usize, generation: u32) -> bool {
 }
 
 impl Module {
-    /// Unwind tables, if the module has them.
-    pub(crate) fn tables(&self) -> Option<Tables> {
-        if self.header < self.start || self.header >= self.end {
-            return None;
-        }
-        // SAFETY: the header is mapped with its module; the parser stays inside the table the header describes.
-        let header = unsafe {
-            core::slice::from_raw_parts(self.header as *const u8, self.end - self.header)
-        };
-        Some(Tables { header, header_address: self.header, end: self.end })
+    fn of(map: &LinkMap) -> Option<Self> {
+        // SAFETY: the loader keeps the name, a C string, as long as the module; the program's is empty.
+        let is_program = map.name.is_null() || unsafe { *map.name } == 0;
+        let image = Image::of(map, is_program)?;
+        let loaded = image.segments().filter(|&(kind, ..)| kind == libc::PT_LOAD);
+        let (start, end) = loaded
+            .fold((usize::MAX, 0), |(low, high), (_, start, end)| (low.min(start), high.max(end)));
+        Some(Self { image, start: start & !0xfff, end, name: map.name })
     }
 
-    /// Code addresses of the module.
+    /// Unwind tables, if the module has them.
+    pub(crate) fn tables(&self) -> Option<Tables> {
+        let (_, start, _) =
+            self.image.segments().find(|&(kind, ..)| kind == libc::PT_GNU_EH_FRAME)?;
+        let holds = |&(kind, low, high): &(u32, usize, usize)| {
+            kind == libc::PT_LOAD && (low..high).contains(&start)
+        };
+        let (.., end) = self.image.segments().find(holds)?;
+        // SAFETY: the header is mapped with its segment; the parser stays inside the table the header describes.
+        let header = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
+        Some(Tables { header, header_address: start, end })
+    }
+
+    /// Addresses of the module.
     pub(crate) fn range(&self) -> (usize, usize) {
         (self.start, self.end)
+    }
+
+    /// Path as the loader has it; the program's own for the program.
+    pub(crate) fn path(&self) -> &'static [u8] {
+        // SAFETY: the loader keeps the name, a C string, as long as the module.
+        let name =
+            if self.name.is_null() { &[] } else { unsafe { CStr::from_ptr(self.name) }.to_bytes() };
+        if name.is_empty() { session::executable() } else { name }
     }
 
     /// Tells `sink` of the module if nobody was told before.
@@ -235,23 +252,14 @@ impl Module {
         if !first_sight(self.start, generation) {
             return;
         }
-        // SAFETY: the loader keeps the name, a C string, as long as the module.
-        let name =
-            if self.name.is_null() { &[] } else { unsafe { CStr::from_ptr(self.name) }.to_bytes() };
-        let build_id =
-            Image::at(self.start).map_or(&[][..], |image| image.build_id(self.bias, self.end));
-        let fields = ModuleFields {
-            generation,
-            start: self.start as u64,
-            end: self.end as u64,
-            bias: self.bias as u64,
-            build_id,
-            path: name,
-        };
-        match name {
-            [] => sink(&ModuleFields { path: session::executable(), ..fields }),
-            [b'/', ..] => sink(&fields),
-            _ => announce_relative(name, fields, sink),
+        let build_id = self.image.build_id();
+        let path = self.path();
+        let (start, end, bias) = (self.start as u64, self.end as u64, self.image.bias as u64);
+        let fields = ModuleFields { generation, start, end, bias, build_id, path };
+        if path.first() == Some(&b'/') {
+            sink(&fields)
+        } else {
+            announce_relative(path, fields, sink)
         }
     }
 }

@@ -14,6 +14,9 @@ static LAST_IMAGE: AtomicU32 = AtomicU32::new(0);
 /// Code of an allocator that is not the C library's: `start` and length (0: it is).
 static ALLOCATOR_START: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATOR_LEN: AtomicUsize = AtomicUsize::new(0);
+/// The program's own program headers in memory, as the kernel told: address and number.
+static HEADERS: AtomicUsize = AtomicUsize::new(0);
+static HEADER_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// `CLOCK_MONOTONIC` at the session's start.
 static START: AtomicU64 = AtomicU64::new(0);
 
@@ -56,6 +59,16 @@ pub(crate) fn is_allocator(pc: usize) -> bool {
 pub(crate) fn set_allocator(start: usize, len: usize) {
     ALLOCATOR_START.store(start, Ordering::Relaxed);
     ALLOCATOR_LEN.store(len, Ordering::Relaxed);
+}
+
+/// Address and number of the program's own program headers; 0 when unknown.
+pub(crate) fn headers() -> (usize, usize) {
+    (HEADERS.load(Ordering::Relaxed), HEADER_COUNT.load(Ordering::Relaxed))
+}
+
+pub(crate) fn set_headers((address, count): (usize, usize)) {
+    HEADERS.store(address, Ordering::Relaxed);
+    HEADER_COUNT.store(count, Ordering::Relaxed);
 }
 
 pub(crate) fn set_start(monotonic: u64) {

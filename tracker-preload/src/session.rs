@@ -96,6 +96,7 @@ pub(crate) fn is_recording() -> bool {
 }
 
 fn start(block: Start) {
+    program::set_headers(block.program_headers());
     let attached = block.take_session().is_some_and(|session| attach(block, session));
     // While the state is STARTING, what the look-up allocates is forwarded and not recorded.
     real::resolve();

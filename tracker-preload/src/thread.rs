@@ -198,6 +198,12 @@ impl Hook {
         }
     }
 
+    /// Whether this hook interrupted no other.
+    #[cfg(feature = "oracle")]
+    pub(crate) fn is_outermost(&self) -> bool {
+        self.depth == 0
+    }
+
     /// Where this thread's own stack is.
     #[inline(always)]
     pub(crate) fn bounds(&self) -> Bounds {
