@@ -55,11 +55,8 @@ pub(crate) fn claim(lanes: Lanes, image: u32, tid: u32, small: bool) -> Option<C
 
 fn find(lanes: Lanes, mine: u64, small: bool) -> Option<Claim> {
     const SMALL_WORDS: usize = SMALL_CHUNKS / 64;
-    let (first, second) = if small {
-        (0..SMALL_WORDS, SMALL_WORDS..BITMAP_WORDS)
-    } else {
-        (SMALL_WORDS..BITMAP_WORDS, 0..SMALL_WORDS)
-    };
+    let (first, second) =
+        if small { (0..SMALL_WORDS, SMALL_WORDS..BITMAP_WORDS) } else { (SMALL_WORDS..BITMAP_WORDS, 0..SMALL_WORDS) };
     first.chain(second).find_map(|word| find_in_word(lanes, mine, word))
 }
 
@@ -73,8 +70,7 @@ fn find_in_word(lanes: Lanes, mine: u64, word: usize) -> Option<Claim> {
         }
         let index = word * 64 + seen.trailing_zeros() as usize;
         let header = lanes.header(index)?;
-        let claimed =
-            header.owner.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let claimed = header.owner.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         // Whoever sees the bit of an owned chunk clears it: its claimer may have died before.
         bits.fetch_and(!(1 << (index % 64)), Ordering::Relaxed);
         if claimed {
@@ -84,14 +80,7 @@ fn find_in_word(lanes: Lanes, mine: u64, word: usize) -> Option<Claim> {
 }
 
 /// Hands a chunk to the collector. `used` bytes of records stand in it.
-pub(crate) fn publish(
-    lanes: Lanes,
-    header: &ChunkHeader,
-    index: usize,
-    used: usize,
-    epoch: u64,
-    time: u64,
-) {
+pub(crate) fn publish(lanes: Lanes, header: &ChunkHeader, index: usize, used: usize, epoch: u64, time: u64) {
     header.used.store(used as u32, Ordering::Relaxed);
     header.last_epoch.store(epoch, Ordering::Relaxed);
     header.last_time.store(time, Ordering::Relaxed);

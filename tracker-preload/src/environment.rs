@@ -32,11 +32,7 @@ impl Start {
     ///
     /// # Safety
     /// The pointers are those of this process's start.
-    pub(crate) unsafe fn new(
-        count: usize,
-        arguments: *const *const c_char,
-        environment: *mut *mut c_char,
-    ) -> Self {
+    pub(crate) unsafe fn new(count: usize, arguments: *const *const c_char, environment: *mut *mut c_char) -> Self {
         Self { arguments, count, environment }
     }
 
@@ -55,11 +51,7 @@ impl Start {
             if count > 1 << 20 || *words.add(1 + count) != 0 {
                 return None;
             }
-            Some(Self {
-                arguments: words.add(1).cast(),
-                count,
-                environment: words.add(2 + count).cast(),
-            })
+            Some(Self { arguments: words.add(1).cast(), count, environment: words.add(2 + count).cast() })
         }
     }
 
@@ -140,9 +132,7 @@ impl Start {
                 Some(b':') if list.starts_with(session.library) => {
                     let rest = list.len() - library - 1;
                     // SAFETY: the string and its final zero move down inside the block.
-                    unsafe {
-                        core::ptr::copy(list.as_ptr().add(library + 1), list.as_mut_ptr(), rest + 1)
-                    };
+                    unsafe { core::ptr::copy(list.as_ptr().add(library + 1), list.as_mut_ptr(), rest + 1) };
                 }
                 _ => {}
             }
@@ -173,4 +163,50 @@ fn number(digits: &[u8]) -> Option<u64> {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
         value.checked_mul(10)?.checked_add(u64::from(digit))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{CStr, CString, c_char};
+
+    use super::Start;
+
+    /// The environment block that a kernel would lay out, before and after the session is taken out of it.
+    fn check(before: &[&str], after: &[&str], found: bool) {
+        let strings: Vec<CString> = before.iter().map(|text| CString::new(*text).expect("no zero")).collect();
+        let mut entries: Vec<*mut c_char> = strings.into_iter().map(CString::into_raw).collect();
+        let kept = entries.clone();
+        entries.push(std::ptr::null_mut());
+        // SAFETY: an environment of the kernel's shape.
+        let start = unsafe { Start::new(0, std::ptr::null(), entries.as_mut_ptr()) };
+        let session = start.take_session();
+        assert_eq!(session.is_some(), found);
+        if let Some(session) = session {
+            assert_eq!((session.parent, session.descriptor), (7, Some((1000, 42))));
+            assert_eq!(session.library, b"/x/lib.so");
+        }
+        let left = entries.iter().take_while(|entry| !entry.is_null());
+        // SAFETY: entries are C strings.
+        let left: Vec<&str> = left.map(|&entry| unsafe { CStr::from_ptr(entry) }.to_str().expect("text")).collect();
+        assert_eq!(left, after);
+        for entry in kept {
+            // SAFETY: the lengths may have shrunk; the strings are leaked rather than freed by a wrong size.
+            let _ = unsafe { CStr::from_ptr(entry) };
+        }
+    }
+
+    const SESSION: &str = "MEMTRACK_SESSION=1:0123456789abcdef0123456789abcdef:7:1000:42:/x/lib.so";
+
+    #[test]
+    fn the_session_leaves_no_trace() {
+        check(&["A=1", SESSION, "LD_PRELOAD=/x/lib.so", "B=2"], &["A=1", "B=2"], true);
+        check(&["LD_PRELOAD=/x/lib.so:/own/a.so:/b.so", SESSION], &["LD_PRELOAD=/own/a.so:/b.so"], true);
+        check(&["LD_PRELOAD=/own/a.so", SESSION], &["LD_PRELOAD=/own/a.so"], true);
+        check(
+            &["MEMTRACK_SESSIONS=1", "LD_PRELOAD=/x/lib.so"],
+            &["MEMTRACK_SESSIONS=1", "LD_PRELOAD=/x/lib.so"],
+            false,
+        );
+        check(&["MEMTRACK_SESSION=2:x", "C=3"], &["C=3"], false);
+    }
 }

@@ -34,17 +34,12 @@ pub(crate) enum Program {
 
 impl Program {
     fn open(self) -> Option<i32> {
+        // SAFETY: the caller's paths are C strings or null.
+        let text = |path: *const c_char| (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) }.to_bytes_with_nul());
         match self {
-            // SAFETY: the caller's path is a C string.
-            Self::Path(path) if !path.is_null() => {
-                os::open(unsafe { CStr::from_ptr(path) }.to_bytes_with_nul())
-            }
-            // SAFETY: as above.
-            Self::At(at, path) if !path.is_null() => {
-                os::open_at(at, unsafe { CStr::from_ptr(path) }.to_bytes_with_nul())
-            }
+            Self::Path(path) => os::open(text(path)?),
+            Self::At(folder, path) => os::open_at(folder, text(path)?),
             Self::Descriptor(fd) => Some(fd),
-            _ => None,
         }
     }
 
@@ -68,11 +63,7 @@ impl Program {
 
 /// Calls `start` with the environment that `program` shall get. `start` answers a negative number or an error number
 /// when it failed (an exec that succeeds does not return).
-pub(crate) fn follow(
-    program: Program,
-    environment: Strings,
-    start: impl FnOnce(Strings) -> c_int,
-) -> c_int {
+pub(crate) fn follow(program: Program, environment: Strings, start: impl FnOnce(Strings) -> c_int) -> c_int {
     let Some((token, library, parent)) = session::following() else { return start(environment) };
     match program.judge() {
         Verdict::Follow => {}
@@ -80,9 +71,7 @@ pub(crate) fn follow(
         Verdict::Untrackable(reason) => {
             if let Some(hook) = &Hook::enter(0) {
                 with_recorder!(hook, |recorder, _frames| {
-                    recorder.note(|buffer| {
-                        record::write_untracked(buffer, os::getpid(), reason, program.name())
-                    });
+                    recorder.note(|buffer| record::write_untracked(buffer, os::getpid(), reason, program.name()));
                 });
             }
             return start(environment);
@@ -145,8 +134,7 @@ impl Variables {
     /// Bytes that [`Self::build`] needs.
     fn size(&self) -> usize {
         let pointers = (self.entries().count() + 3) * size_of::<*const c_char>();
-        let strings =
-            SESSION_VARIABLE.len() + 64 + PRELOAD.len() + self.token.len() + 2 * self.library.len();
+        let strings = SESSION_VARIABLE.len() + 64 + PRELOAD.len() + self.token.len() + 2 * self.library.len();
         pointers + strings + self.own_preload().len() + 16
     }
 
@@ -177,17 +165,11 @@ impl Variables {
         let is_ours = |entry: &*const c_char| {
             let text = Self::text(*entry);
             text.starts_with(PRELOAD)
-                || text
-                    .strip_prefix(SESSION_VARIABLE.as_bytes())
-                    .is_some_and(|t| t.starts_with(b"="))
+                || text.strip_prefix(SESSION_VARIABLE.as_bytes()).is_some_and(|t| t.starts_with(b"="))
         };
         let mut next = table.as_mut_ptr().cast::<*const c_char>();
         let new = [base.cast::<c_char>(), base.wrapping_add(session).cast()];
-        for entry in new
-            .into_iter()
-            .chain(self.entries().filter(|entry| !is_ours(entry)))
-            .chain([core::ptr::null()])
-        {
+        for entry in new.into_iter().chain(self.entries().filter(|entry| !is_ours(entry))).chain([core::ptr::null()]) {
             // SAFETY: the table has room for all entries, two new ones and the null pointer; it is 8-aligned.
             unsafe {
                 next.write(entry);
@@ -235,11 +217,7 @@ pub(crate) fn on_stack<F: FnOnce(&mut [u8]) -> c_int>(size: usize, f: F) -> c_in
 /// # Safety
 /// `f` must be safe to call with `context` and `size` bytes of stack.
 #[unsafe(naked)]
-unsafe extern "C" fn call_with_stack(
-    context: *mut c_void,
-    size: usize,
-    f: unsafe extern "C" fn(*mut c_void, *mut u8),
-) {
+unsafe extern "C" fn call_with_stack(context: *mut c_void, size: usize, f: unsafe extern "C" fn(*mut c_void, *mut u8)) {
     naked_asm!(
         ".cfi_startproc",
         "push rbp",
@@ -266,15 +244,9 @@ pub(crate) fn environ() -> Strings {
     })
 }
 
-pub(crate) unsafe fn execve(
-    path: *const c_char,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
+pub(crate) unsafe fn execve(path: *const c_char, arguments: Strings, environment: Strings) -> c_int {
     // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
-    follow(Program::Path(path), environment, |environment| unsafe {
-        real::execve(path, arguments, environment)
-    })
+    follow(Program::Path(path), environment, |environment| unsafe { real::execve(path, arguments, environment) })
 }
 
 pub(crate) unsafe fn execv(path: *const c_char, arguments: Strings) -> c_int {
@@ -310,11 +282,7 @@ pub(crate) unsafe fn execvp(file: *const c_char, arguments: Strings) -> c_int {
     unsafe { execvpe(file, arguments, environ()) }
 }
 
-pub(crate) unsafe fn execvpe(
-    file: *const c_char,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
+pub(crate) unsafe fn execvpe(file: *const c_char, arguments: Strings, environment: Strings) -> c_int {
     // SAFETY: the caller's file name is a C string.
     let name = unsafe { CStr::from_ptr(file) }.to_bytes();
     if name.is_empty() {
@@ -344,10 +312,7 @@ pub(crate) unsafe fn execvpe(
 /// The program's `PATH`, or glibc's default.
 fn search_path() -> &'static [u8] {
     let variables = Variables { token: &[], library: &[], parent: 0, environment: environ() };
-    variables
-        .entries()
-        .find_map(|entry| Variables::text(entry).strip_prefix(b"PATH="))
-        .unwrap_or(b"/bin:/usr/bin")
+    variables.entries().find_map(|entry| Variables::text(entry).strip_prefix(b"PATH=")).unwrap_or(b"/bin:/usr/bin")
 }
 
 /// The file that a search along `PATH` would try first; `None` when the name has a slash or nothing is found.
@@ -356,8 +321,7 @@ pub(crate) fn find_in_path<'b>(name: &[u8], buffer: &'b mut [u8; PATH_LIMIT]) ->
         return None;
     }
     let folder = search_path().split(|&byte| byte == b':').find(|folder| {
-        join(buffer, folder, name).is_some()
-            && os::open_c(buffer).inspect(|&fd| os::close(fd)).is_some()
+        join(buffer, folder, name).is_some() && os::open_c(buffer).inspect(|&fd| os::close(fd)).is_some()
     })?;
     join(buffer, folder, name)?;
     CStr::from_bytes_until_nul(buffer).ok()
@@ -375,11 +339,7 @@ fn join(buffer: &mut [u8], folder: &[u8], name: &[u8]) -> Option<*const c_char> 
 
 /// # Safety
 /// As `execve`.
-unsafe fn execute_or_script(
-    path: *const c_char,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
+unsafe fn execute_or_script(path: *const c_char, arguments: Strings, environment: Strings) -> c_int {
     // SAFETY: the caller's arguments.
     let result = unsafe { execve(path, arguments, environment) };
     if weak::errno() != libc::ENOEXEC {
@@ -436,29 +396,17 @@ impl Variadic {
     }
 }
 
-pub(crate) unsafe extern "C" fn execl(
-    path: *const c_char,
-    registers: *const usize,
-    stack: *const usize,
-) -> c_int {
+pub(crate) unsafe extern "C" fn execl(path: *const c_char, registers: *const usize, stack: *const usize) -> c_int {
     // SAFETY: the caller's arguments.
     Variadic { registers, stack }.with_array(|arguments| unsafe { execv(path, arguments) })
 }
 
-pub(crate) unsafe extern "C" fn execlp(
-    file: *const c_char,
-    registers: *const usize,
-    stack: *const usize,
-) -> c_int {
+pub(crate) unsafe extern "C" fn execlp(file: *const c_char, registers: *const usize, stack: *const usize) -> c_int {
     // SAFETY: the caller's arguments.
     Variadic { registers, stack }.with_array(|arguments| unsafe { execvp(file, arguments) })
 }
 
-pub(crate) unsafe extern "C" fn execle(
-    path: *const c_char,
-    registers: *const usize,
-    stack: *const usize,
-) -> c_int {
+pub(crate) unsafe extern "C" fn execle(path: *const c_char, registers: *const usize, stack: *const usize) -> c_int {
     let list = Variadic { registers, stack };
     let environment = list.get(list.count() + 1) as Strings;
     // SAFETY: the caller's arguments.

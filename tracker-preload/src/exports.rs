@@ -149,5 +149,4 @@ plain!(pclose => shell::pclose, (stream: *mut c_void) -> c_int);
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: unsafe extern "C" fn(c_int, *const *const c_char, *mut *mut c_char) =
-    session::constructor;
+static CONSTRUCTOR: unsafe extern "C" fn(c_int, *const *const c_char, *mut *mut c_char) = session::constructor;

@@ -18,14 +18,7 @@ use crate::{real, session, weak};
 
 /// Records a block that a call returned.
 #[inline(always)]
-fn record_alloc(
-    hook: &Hook,
-    function: Function,
-    block: *mut c_void,
-    size: usize,
-    start: Start,
-    realloc: bool,
-) {
+fn record_alloc(hook: &Hook, function: Function, block: *mut c_void, size: usize, start: Start, realloc: bool) {
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
         let pcs = frames.walk(start, hook.bounds(), &mut |module| {
@@ -51,12 +44,7 @@ fn record_free(hook: &Hook, block: *mut c_void, realloc: bool) {
 /// # Safety
 /// `start` describes the hook's own frame.
 #[inline(always)]
-unsafe fn allocate(
-    function: Function,
-    size: usize,
-    start: Start,
-    call: impl FnOnce() -> *mut c_void,
-) -> *mut c_void {
+unsafe fn allocate(function: Function, size: usize, start: Start, call: impl FnOnce() -> *mut c_void) -> *mut c_void {
     let hook = Hook::enter(start.caller());
     let block = call();
     if let Some(hook) = &hook
@@ -73,41 +61,20 @@ pub(crate) unsafe extern "C" fn malloc(size: usize, slot: usize, rbp: usize) -> 
     unsafe { allocate(Function::Malloc, size, Start { slot, rbp }, || real::malloc(size)) }
 }
 
-pub(crate) unsafe extern "C" fn calloc(
-    count: usize,
-    size: usize,
-    slot: usize,
-    rbp: usize,
-) -> *mut c_void {
+pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     let bytes = count.saturating_mul(size);
     // SAFETY: as malloc.
     unsafe { allocate(Function::Calloc, bytes, Start { slot, rbp }, || real::calloc(count, size)) }
 }
 
-pub(crate) unsafe extern "C" fn aligned_alloc(
-    align: usize,
-    size: usize,
-    slot: usize,
-    rbp: usize,
-) -> *mut c_void {
+pub(crate) unsafe extern "C" fn aligned_alloc(align: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
-    unsafe {
-        allocate(Function::AlignedAlloc, size, Start { slot, rbp }, || {
-            real::aligned_alloc(align, size)
-        })
-    }
+    unsafe { allocate(Function::AlignedAlloc, size, Start { slot, rbp }, || real::aligned_alloc(align, size)) }
 }
 
-pub(crate) unsafe extern "C" fn memalign(
-    align: usize,
-    size: usize,
-    slot: usize,
-    rbp: usize,
-) -> *mut c_void {
+pub(crate) unsafe extern "C" fn memalign(align: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
-    unsafe {
-        allocate(Function::Memalign, size, Start { slot, rbp }, || real::memalign(align, size))
-    }
+    unsafe { allocate(Function::Memalign, size, Start { slot, rbp }, || real::memalign(align, size)) }
 }
 
 pub(crate) unsafe extern "C" fn valloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
@@ -154,12 +121,7 @@ pub(crate) unsafe extern "C" fn free(block: *mut c_void, slot: usize, rbp: usize
     unsafe { real::free(block) }
 }
 
-pub(crate) unsafe extern "C" fn realloc(
-    block: *mut c_void,
-    size: usize,
-    slot: usize,
-    rbp: usize,
-) -> *mut c_void {
+pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
     unsafe { resize(Function::Realloc, block, size, Start { slot, rbp }) }
 }
@@ -205,8 +167,7 @@ unsafe fn resize(function: Function, block: *mut c_void, size: usize, start: Sta
 
 /// Whether mappings are recorded.
 fn records_maps() -> bool {
-    Lanes::get()
-        .is_some_and(|lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::RECORD_MAPS != 0)
+    Lanes::get().is_some_and(|lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::RECORD_MAPS != 0)
 }
 
 #[cold]
@@ -245,22 +206,12 @@ pub(crate) unsafe extern "C" fn mmap(a: &MmapArguments, slot: usize, rbp: usize)
     // SAFETY: forwarding is exact.
     let result = unsafe { real::mmap(a.address, a.len, a.prot, a.flags, a.fd, a.offset) };
     if result != libc::MAP_FAILED && records_maps() {
-        record_map(
-            Function::Mmap,
-            (result, a.len),
-            a.flags & libc::MAP_ANONYMOUS == 0,
-            Start { slot, rbp },
-        );
+        record_map(Function::Mmap, (result, a.len), a.flags & libc::MAP_ANONYMOUS == 0, Start { slot, rbp });
     }
     result
 }
 
-pub(crate) unsafe extern "C" fn munmap(
-    address: *mut c_void,
-    len: usize,
-    slot: usize,
-    rbp: usize,
-) -> c_int {
+pub(crate) unsafe extern "C" fn munmap(address: *mut c_void, len: usize, slot: usize, rbp: usize) -> c_int {
     if records_maps() {
         record_unmap(address, len, Start { slot, rbp });
     }
@@ -279,11 +230,7 @@ pub(crate) struct MremapArguments {
     to: *mut c_void,
 }
 
-pub(crate) unsafe extern "C" fn mremap(
-    a: &MremapArguments,
-    slot: usize,
-    rbp: usize,
-) -> *mut c_void {
+pub(crate) unsafe extern "C" fn mremap(a: &MremapArguments, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: forwarding is exact.
     let result = unsafe { real::mremap(a.address, a.old, a.new, a.flags, a.to) };
     if result != libc::MAP_FAILED && records_maps() {

@@ -3,9 +3,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tracker_core::format::VERSION;
-use tracker_core::format::lanes::{
-    CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LANES_MAGIC, chunk_range,
-};
+use tracker_core::format::lanes::{CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LANES_MAGIC, chunk_range};
 
 use crate::os;
 
@@ -33,9 +31,7 @@ pub(crate) fn attach(fd: i32) -> bool {
     os::advise(base, LANES_LEN, libc::MADV_DONTDUMP);
     let lanes = Lanes { base: base as usize };
     let control = lanes.control();
-    if control.magic.load(Ordering::Relaxed) != LANES_MAGIC
-        || control.version.load(Ordering::Relaxed) != VERSION
-    {
+    if control.magic.load(Ordering::Relaxed) != LANES_MAGIC || control.version.load(Ordering::Relaxed) != VERSION {
         return false;
     }
     BASE.store(base as usize, Ordering::Release);
@@ -63,10 +59,7 @@ impl Lanes {
             return None;
         }
         // SAFETY: inside the mapping, by the constants' own check; ChunkHeader is atomics.
-        Some(unsafe {
-            &*((self.base + HEADERS_OFFSET + index * size_of::<ChunkHeader>())
-                as *const ChunkHeader)
-        })
+        Some(unsafe { &*((self.base + HEADERS_OFFSET + index * size_of::<ChunkHeader>()) as *const ChunkHeader) })
     }
 
     /// Bytes of chunk `index`.

@@ -105,9 +105,7 @@ fn find_in_list(address: usize) -> Option<Module> {
     while !next.is_null() {
         // SAFETY: the list is consistent, and its nodes live as long as their modules.
         let map = unsafe { &*next };
-        if let Some(module) =
-            Module::of(map).filter(|module| (module.start..module.end).contains(&address))
-        {
+        if let Some(module) = Module::of(map).filter(|module| (module.start..module.end).contains(&address)) {
             return Some(module);
         }
         next = map.next;
@@ -129,11 +127,7 @@ impl Image {
         let bias = map.bias;
         if is_program {
             let (segments, count) = program::headers();
-            return (segments != 0).then(|| Self {
-                bias,
-                segments: segments as *const libc::Elf64_Phdr,
-                count,
-            });
+            return (segments != 0).then_some(Self { bias, segments: segments as *const libc::Elf64_Phdr, count });
         }
         if bias == 0 || bias & 0xfff != 0 {
             return None;
@@ -163,9 +157,7 @@ impl Image {
 
     /// The build-id in the note segments, empty when there is none.
     fn build_id(&self) -> &'static [u8] {
-        let notes = self
-            .segments()
-            .filter(|&(kind, start, end)| kind == libc::PT_NOTE && end - start <= 4096);
+        let notes = self.segments().filter(|&(kind, start, end)| kind == libc::PT_NOTE && end - start <= 4096);
         notes
             .filter_map(|(_, start, end)| {
                 // SAFETY: a note segment is part of a loaded segment.
@@ -180,8 +172,7 @@ impl Image {
 fn build_id_in(notes: &'static [u8]) -> Option<&'static [u8]> {
     let mut reader = tracker_core::format::wire::Reader::new(notes);
     loop {
-        let (name, description, kind) =
-            (reader.u32()? as usize, reader.u32()? as usize, reader.u32()?);
+        let (name, description, kind) = (reader.u32()? as usize, reader.u32()? as usize, reader.u32()?);
         let name = reader.bytes(name.next_multiple_of(4))?;
         let text = reader.bytes(description.next_multiple_of(4))?;
         if kind == 3 && name == b"GNU\0" {
@@ -215,18 +206,14 @@ impl Module {
         let is_program = map.name.is_null() || unsafe { *map.name } == 0;
         let image = Image::of(map, is_program)?;
         let loaded = image.segments().filter(|&(kind, ..)| kind == libc::PT_LOAD);
-        let (start, end) = loaded
-            .fold((usize::MAX, 0), |(low, high), (_, start, end)| (low.min(start), high.max(end)));
+        let (start, end) = loaded.fold((usize::MAX, 0), |(low, high), (_, start, end)| (low.min(start), high.max(end)));
         Some(Self { image, start: start & !0xfff, end, name: map.name })
     }
 
     /// Unwind tables, if the module has them.
     pub(crate) fn tables(&self) -> Option<Tables> {
-        let (_, start, _) =
-            self.image.segments().find(|&(kind, ..)| kind == libc::PT_GNU_EH_FRAME)?;
-        let holds = |&(kind, low, high): &(u32, usize, usize)| {
-            kind == libc::PT_LOAD && (low..high).contains(&start)
-        };
+        let (_, start, _) = self.image.segments().find(|&(kind, ..)| kind == libc::PT_GNU_EH_FRAME)?;
+        let holds = |&(kind, low, high): &(u32, usize, usize)| kind == libc::PT_LOAD && (low..high).contains(&start);
         let (.., end) = self.image.segments().find(holds)?;
         // SAFETY: the header is mapped with its segment; the parser stays inside the table the header describes.
         let header = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
@@ -241,8 +228,7 @@ impl Module {
     /// Path as the loader has it; the program's own for the program.
     pub(crate) fn path(&self) -> &'static [u8] {
         // SAFETY: the loader keeps the name, a C string, as long as the module.
-        let name =
-            if self.name.is_null() { &[] } else { unsafe { CStr::from_ptr(self.name) }.to_bytes() };
+        let name = if self.name.is_null() { &[] } else { unsafe { CStr::from_ptr(self.name) }.to_bytes() };
         if name.is_empty() { session::executable() } else { name }
     }
 
@@ -256,27 +242,18 @@ impl Module {
         let path = self.path();
         let (start, end, bias) = (self.start as u64, self.end as u64, self.image.bias as u64);
         let fields = ModuleFields { generation, start, end, bias, build_id, path };
-        if path.first() == Some(&b'/') {
-            sink(&fields)
-        } else {
-            announce_relative(path, fields, sink)
-        }
+        if path.first() == Some(&b'/') { sink(&fields) } else { announce_relative(path, fields, sink) }
     }
 }
 
 /// A name relative to the working folder is made absolute while the folder is still the same.
 #[cold]
 #[inline(never)]
-fn announce_relative(
-    name: &[u8],
-    fields: ModuleFields<'_>,
-    sink: &mut dyn FnMut(&ModuleFields<'_>),
-) {
+fn announce_relative(name: &[u8], fields: ModuleFields<'_>, sink: &mut dyn FnMut(&ModuleFields<'_>)) {
     let mut path = [0u8; 512];
     let folder = os::working_folder(&mut path).len();
     // Without a slash it is the kernel's own (linux-vdso.so.1), or was found in the working folder under no name.
-    let room =
-        if name.contains(&b'/') { path.get_mut(folder..folder + 1 + name.len()) } else { None };
+    let room = if name.contains(&b'/') { path.get_mut(folder..folder + 1 + name.len()) } else { None };
     let Some(room) = room else { return sink(&fields) };
     for (to, from) in room.iter_mut().zip(core::iter::once(&b'/').chain(name)) {
         *to = *from;

@@ -28,9 +28,7 @@ struct Counts {
 fn counts() -> Option<&'static Counts> {
     static COUNTS: OnceLock<usize> = OnceLock::new();
     let address = *COUNTS.get_or_init(|| {
-        let open = |path| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).ok()
-        };
+        let open = |path| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).ok();
         let Some(file) = std::env::var_os(VARIABLE).and_then(open) else { return 0 };
         if file.set_len(4096).is_err() {
             return 0;
@@ -85,18 +83,12 @@ fn describe(pcs: &[u64], at: usize, theirs: u64) {
     path.push(".txt");
     let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) else { return };
     let name = |pc: u64| {
-        let (start, path) = crate::module::find(pc as usize)
-            .map_or((0, &b"?"[..]), |module| (module.range().0, module.path()));
+        let (start, path) =
+            crate::module::find(pc as usize).map_or((0, &b"?"[..]), |module| (module.range().0, module.path()));
         format!("{pc:#x} {}+{:#x}", String::from_utf8_lossy(path), pc as usize - start)
     };
-    let ours: Vec<String> =
-        pcs.iter().skip(at.saturating_sub(3)).take(6).map(|&pc| name(pc)).collect();
+    let ours: Vec<String> = pcs.iter().skip(at.saturating_sub(3)).take(6).map(|&pc| name(pc)).collect();
     // A test reads this text; failing to write it loses only detail.
-    let _ = writeln!(
-        file,
-        "frame {at} of {}: oracle {}; ours from 3 before: {}",
-        pcs.len(),
-        name(theirs),
-        ours.join(", ")
-    );
+    let _ =
+        writeln!(file, "frame {at} of {}: oracle {}; ours from 3 before: {}", pcs.len(), name(theirs), ours.join(", "));
 }

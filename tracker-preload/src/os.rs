@@ -130,18 +130,9 @@ pub(crate) fn thread_exists(pid: u32, tid: u32) -> bool {
 
 /// Waits at most `milliseconds` while `*word == value`.
 pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: u32) {
-    let timeout = libc::timespec {
-        tv_sec: i64::from(milliseconds / 1000),
-        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
-    };
-    let args = [
-        word.as_ptr() as usize,
-        libc::FUTEX_WAIT as usize,
-        value as usize,
-        &raw const timeout as usize,
-        0,
-        0,
-    ];
+    let timeout =
+        libc::timespec { tv_sec: i64::from(milliseconds / 1000), tv_nsec: i64::from(milliseconds % 1000) * 1_000_000 };
+    let args = [word.as_ptr() as usize, libc::FUTEX_WAIT as usize, value as usize, &raw const timeout as usize, 0, 0];
     // SAFETY: the word outlives the call (the lanes are never unmapped), so does the timeout.
     unsafe { syscall(number::FUTEX, args) };
 }
@@ -149,9 +140,7 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: u32) {
 /// Wakes one waiter of `word`, in any process that maps it.
 pub(crate) fn futex_wake(word: &AtomicU32) {
     // SAFETY: the word is valid memory; waking reads nothing else.
-    unsafe {
-        syscall(number::FUTEX, [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, 1, 0, 0, 0])
-    };
+    unsafe { syscall(number::FUTEX, [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, 1, 0, 0, 0]) };
 }
 
 /// Closes a descriptor of ours.
@@ -165,8 +154,7 @@ pub(crate) fn inode(fd: i32) -> Option<u64> {
     // SAFETY: all-zero is a valid stat.
     let mut stat: libc::stat = unsafe { core::mem::zeroed() };
     // SAFETY: the kernel fills one stat.
-    let result =
-        unsafe { syscall(number::FSTAT, [fd as usize, &raw mut stat as usize, 0, 0, 0, 0]) };
+    let result = unsafe { syscall(number::FSTAT, [fd as usize, &raw mut stat as usize, 0, 0, 0, 0]) };
     if failed(result) { None } else { Some(stat.st_ino) }
 }
 
@@ -183,9 +171,7 @@ pub(crate) fn gains_privilege(fd: i32) -> bool {
         return false;
     }
     let other_user = stat.st_mode & libc::S_ISUID != 0 && stat.st_uid != uid;
-    let other_group = stat.st_mode & libc::S_ISGID != 0
-        && stat.st_mode & libc::S_IXGRP != 0
-        && stat.st_gid != gid;
+    let other_group = stat.st_mode & libc::S_ISGID != 0 && stat.st_mode & libc::S_IXGRP != 0 && stat.st_gid != gid;
     other_user || other_group || (uid != 0 && has_capabilities(fd))
 }
 
@@ -214,9 +200,7 @@ pub(crate) fn open_at(folder: i32, path: &[u8]) -> Option<i32> {
 
 /// Opens the path at the front of `buffer`, up to its first zero byte.
 pub(crate) fn open_c(buffer: &[u8]) -> Option<i32> {
-    core::ffi::CStr::from_bytes_until_nul(buffer)
-        .ok()
-        .and_then(|path| open(path.to_bytes_with_nul()))
+    core::ffi::CStr::from_bytes_until_nul(buffer).ok().and_then(|path| open(path.to_bytes_with_nul()))
 }
 
 /// Reads from `fd` at `offset` into `buffer`; the number of bytes read, 0 at the end or on error.
@@ -240,11 +224,7 @@ pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
     let args = [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0];
     // SAFETY: the kernel writes at most buffer.len() bytes into the buffer.
     let result = unsafe { syscall(number::GETCWD, args) };
-    if failed(result) {
-        &[]
-    } else {
-        buffer.get(..(result as usize).saturating_sub(1)).unwrap_or(&[])
-    }
+    if failed(result) { &[] } else { buffer.get(..(result as usize).saturating_sub(1)).unwrap_or(&[]) }
 }
 
 /// Asks the abstract socket `name` for a descriptor; waits at most one second.
@@ -266,14 +246,7 @@ fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
     let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         let len = size_of::<libc::timeval>();
-        let args = [
-            socket,
-            libc::SOL_SOCKET as usize,
-            option as usize,
-            &raw const second as usize,
-            len,
-            0,
-        ];
+        let args = [socket, libc::SOL_SOCKET as usize, option as usize, &raw const second as usize, len, 0];
         // SAFETY: the option's value is one timeval.
         unsafe { syscall(number::SETSOCKOPT, args) };
     }
@@ -285,9 +258,7 @@ fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
         *to = *from;
     }
     // SAFETY: the address is valid for 3 + name.len() bytes.
-    let connected = unsafe {
-        syscall(number::CONNECT, [socket, address.as_ptr() as usize, 3 + name.len(), 0, 0, 0])
-    };
+    let connected = unsafe { syscall(number::CONNECT, [socket, address.as_ptr() as usize, 3 + name.len(), 0, 0, 0]) };
     if failed(connected) {
         return None;
     }
@@ -302,10 +273,7 @@ fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
     message.msg_controllen = size_of_val(&control);
     // SAFETY: the message describes live buffers of the lengths it names.
     let received = unsafe {
-        syscall(
-            number::RECVMSG,
-            [socket, &raw mut message as usize, libc::MSG_CMSG_CLOEXEC as usize, 0, 0, 0],
-        )
+        syscall(number::RECVMSG, [socket, &raw mut message as usize, libc::MSG_CMSG_CLOEXEC as usize, 0, 0, 0])
     };
     if failed(received) || received == 0 {
         return None;
@@ -337,12 +305,7 @@ pub(crate) fn set_signal_mask(mask: u64) {
 fn change_mask(how: i32, set: u64) -> u64 {
     let mut old = 0u64;
     // SAFETY: two masks of the kernel's size.
-    unsafe {
-        syscall(
-            number::RT_SIGPROCMASK,
-            [how as usize, &raw const set as usize, &raw mut old as usize, 8, 0, 0],
-        )
-    };
+    unsafe { syscall(number::RT_SIGPROCMASK, [how as usize, &raw const set as usize, &raw mut old as usize, 8, 0, 0]) };
     old
 }
 
@@ -351,8 +314,7 @@ pub(crate) fn wait_for(pid: i32) -> Result<i32, i32> {
     let mut status = 0i32;
     loop {
         // SAFETY: the kernel fills one status.
-        let result =
-            unsafe { syscall(number::WAIT4, [pid as usize, &raw mut status as usize, 0, 0, 0, 0]) };
+        let result = unsafe { syscall(number::WAIT4, [pid as usize, &raw mut status as usize, 0, 0, 0, 0]) };
         match -result as i32 {
             libc::EINTR => {}
             error if failed(result) => return Err(error),
@@ -365,18 +327,14 @@ pub(crate) fn wait_for(pid: i32) -> Result<i32, i32> {
 pub(crate) fn pipe() -> Result<[i32; 2], i32> {
     let mut ends = [0i32; 2];
     // SAFETY: the kernel fills two descriptors.
-    let result = unsafe {
-        syscall(number::PIPE2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0])
-    };
+    let result = unsafe { syscall(number::PIPE2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0]) };
     if failed(result) { Err(-result as i32) } else { Ok(ends) }
 }
 
 /// Another descriptor for the file behind `fd`, above the standard ones, close-on-exec; or an error number.
 pub(crate) fn duplicate(fd: i32) -> Result<i32, i32> {
     // SAFETY: integers only.
-    let result = unsafe {
-        syscall(number::FCNTL, [fd as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0])
-    };
+    let result = unsafe { syscall(number::FCNTL, [fd as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0]) };
     if failed(result) { Err(-result as i32) } else { Ok(result as i32) }
 }
 

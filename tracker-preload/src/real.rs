@@ -142,7 +142,7 @@ forward!(valloc, Valloc, (size: usize) -> *mut c_void, arena::allocate(4096, siz
 forward!(pvalloc, Pvalloc, (size: usize) -> *mut c_void, arena::allocate(4096, size.next_multiple_of(4096)));
 forward!(posix_memalign, PosixMemalign, (out: *mut *mut c_void, align: usize, size: usize) -> c_int, libc::ENOMEM);
 forward!(realloc_next, Realloc, (block: *mut c_void, size: usize) -> *mut c_void, core::ptr::null_mut());
-forward!(free_next, Free, (block: *mut c_void) -> (), ());
+forward!(free_next, Free, (block: *mut c_void) -> (), Default::default());
 forward!(mmap, Mmap, (address: *mut c_void, len: usize, prot: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void,
     libc::MAP_FAILED);
 forward!(munmap, Munmap, (address: *mut c_void, len: usize) -> c_int, -1);

@@ -81,9 +81,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     /// Records an allocation.
     #[inline(always)]
     pub(crate) fn alloc(&mut self, address: u64, size: u64, stack: Captured<'_>, realloc: bool) {
-        let Some((lanes, id)) =
-            self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?)))
-        else {
+        let Some((lanes, id)) = self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) else {
             return self.lose();
         };
         self.stamp(lanes, true, size);
@@ -106,8 +104,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
     #[cold]
     fn wide_alloc(&mut self, address: u64, size: u64, id: u32, realloc: bool) {
-        let len =
-            record::write_alloc(&mut self.scratch, &mut self.deltas, (address, size), id, realloc);
+        let len = record::write_alloc(&mut self.scratch, &mut self.deltas, (address, size), id, realloc);
         self.commit_scratch(len);
     }
 
@@ -130,8 +127,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     /// Writes a rare record of at most [`MAX_RECORD_LEN`] bytes; counts as lost when there is no room.
     #[cold]
     pub(crate) fn note(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
-        let Some(lanes) = Lanes::get().filter(|&lanes| self.make_room(lanes, MAX_RECORD_LEN))
-        else {
+        let Some(lanes) = Lanes::get().filter(|&lanes| self.make_room(lanes, MAX_RECORD_LEN)) else {
             return self.lose();
         };
         self.stamp(lanes, false, 0);
@@ -142,9 +138,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     /// Records a mapping, with its stack.
     #[cold]
     pub(crate) fn map(&mut self, (address, len): (u64, u64), stack: Captured<'_>, file: bool) {
-        let Some((lanes, id)) =
-            self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?)))
-        else {
+        let Some((lanes, id)) = self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) else {
             return self.lose();
         };
         self.stamp(lanes, false, 0);
@@ -169,8 +163,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         let epoch = &control.epoch.0;
         self.epoch_events += 1;
         self.epoch_bytes = self.epoch_bytes.saturating_add(size);
-        let due =
-            allocates && (self.epoch_events >= EPOCH_EVENTS || self.epoch_bytes >= EPOCH_BYTES);
+        let due = allocates && (self.epoch_events >= EPOCH_EVENTS || self.epoch_bytes >= EPOCH_BYTES);
         let now = if due || control.flags.load(Ordering::Relaxed) & flag::ORDER_EXACT != 0 {
             self.epoch_events = 0;
             self.epoch_bytes = 0;
@@ -331,12 +324,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     #[inline(never)]
     fn define(&mut self, lanes: Lanes, stack: Captured<'_>) -> Option<u32> {
         let total = stack.pcs.len() + 1;
-        let pc_at = |depth: usize| match stack
-            .pcs
-            .len()
-            .checked_sub(depth + 1)
-            .and_then(|at| stack.pcs.get(at))
-        {
+        let pc_at = |depth: usize| match stack.pcs.len().checked_sub(depth + 1).and_then(|at| stack.pcs.get(at)) {
             Some(&pc) => pc,
             None => stack.function.marker(),
         };
@@ -353,12 +341,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
                 continue;
             }
             let pcs = (known..known + part).map(pc_at);
-            let len = record::write_define(
-                &mut self.scratch,
-                self.dictionary.next_id(),
-                parent,
-                pcs.clone(),
-            );
+            let len = record::write_define(&mut self.scratch, self.dictionary.next_id(), parent, pcs.clone());
             self.commit_scratch(len);
             for pc in pcs {
                 hash = extend(hash, pc);
@@ -385,3 +368,6 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
 /// The stack of an event whose frames were not walked.
 pub(crate) const NOT_WALKED: [u64; 1] = [PC_NOT_WALKED];
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,7 @@ struct Facts {
     own: u32,
 }
 
-static ORIGIN: Origin =
-    Origin(UnsafeCell::new(Facts { session: None, start: None, executable: [0; 1024], own: 0 }));
+static ORIGIN: Origin = Origin(UnsafeCell::new(Facts { session: None, start: None, executable: [0; 1024], own: 0 }));
 static EXECUTABLE_LEN: AtomicUsize = AtomicUsize::new(0);
 
 fn facts() -> &'static Facts {
@@ -63,11 +62,7 @@ fn facts() -> &'static Facts {
 ///
 /// # Safety
 /// Called by the loader with this process's arguments and environment.
-pub(crate) unsafe extern "C" fn constructor(
-    argc: c_int,
-    argv: *const *const c_char,
-    envp: *mut *mut c_char,
-) {
+pub(crate) unsafe extern "C" fn constructor(argc: c_int, argv: *const *const c_char, envp: *mut *mut c_char) {
     // SAFETY: the caller's promise.
     let start_block = unsafe { Start::new(argc as usize, argv, envp) };
     if STATE.compare_exchange(NEW, STARTING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
@@ -107,8 +102,7 @@ fn start(block: Start) {
 }
 
 fn attach(block: Start, session: Session) -> bool {
-    let inherited =
-        session.descriptor.filter(|&(fd, inode)| os::inode(fd) == Some(inode)).map(|(fd, _)| fd);
+    let inherited = session.descriptor.filter(|&(fd, inode)| os::inode(fd) == Some(inode)).map(|(fd, _)| fd);
     let fd = inherited.or_else(|| {
         let mut name = *b"memtrack-00000000000000000000000000000000";
         for (to, from) in name.iter_mut().skip(9).zip(session.token) {
@@ -156,10 +150,9 @@ fn attach(block: Start, session: Session) -> bool {
 /// An allocator that is not the C library's may call its own entry points: those calls are not the program's.
 fn note_allocator() {
     let range_of = |function: usize| module::find(function).map(|module| module.range());
-    let (Some(libc), Some((start, end))) = (
-        weak::clock_gettime().and_then(|f| range_of(f as usize)),
-        range_of(Real::Malloc.address()),
-    ) else {
+    let (Some(libc), Some((start, end))) =
+        (weak::clock_gettime().and_then(|f| range_of(f as usize)), range_of(Real::Malloc.address()))
+    else {
         return;
     };
     if libc.0 != start {
@@ -207,11 +200,7 @@ pub(crate) fn introduce(hook: &Hook) {
     let image = identity.image.load(Ordering::Acquire);
     let (facts, pid, generation) = (facts(), os::getpid(), program::generation());
     let forked = image != facts.own;
-    let parent = if forked {
-        program::last_image()
-    } else {
-        facts.session.map_or(u32::MAX, |session| session.parent)
-    };
+    let parent = if forked { program::last_image() } else { facts.session.map_or(u32::MAX, |session| session.parent) };
     let kind = match parent {
         _ if forked => ImageKind::Fork,
         u32::MAX => ImageKind::First,

@@ -75,10 +75,7 @@ impl Ignored {
             if self.users.fetch_sub(1, Ordering::Relaxed) == 1 {
                 for (saved, signal) in self.saved.iter().zip([INTERRUPT, QUIT]) {
                     let mut action = [0; 4];
-                    action
-                        .iter_mut()
-                        .zip(saved)
-                        .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+                    action.iter_mut().zip(saved).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
                     os::set_signal_action(signal, &action);
                 }
             }
@@ -146,17 +143,14 @@ struct Pipe {
     fd: AtomicI32,
 }
 
-static PIPES: [Pipe; 256] = [const {
-    Pipe { stream: AtomicUsize::new(0), pid: AtomicI32::new(0), fd: AtomicI32::new(-1) }
-}; 256];
+static PIPES: [Pipe; 256] =
+    [const { Pipe { stream: AtomicUsize::new(0), pid: AtomicI32::new(0), fd: AtomicI32::new(-1) } }; 256];
 
 /// Marks an entry that is being filled.
 const RESERVED: usize = 1;
 
 pub(crate) unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut c_void {
-    let reserve = |pipe: &&Pipe| {
-        pipe.stream.compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    };
+    let reserve = |pipe: &&Pipe| pipe.stream.compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     // SAFETY: the caller's mode is a C string.
     let parsed = parse_mode(unsafe { CStr::from_ptr(mode) }.to_bytes());
     let pipe = session::following().and(parsed).and_then(|_| PIPES.iter().find(reserve));
@@ -196,8 +190,7 @@ unsafe fn open_pipe(
     close_on_exec: bool,
 ) -> Result<*mut c_void, c_int> {
     let [read_end, write_end] = os::pipe()?;
-    let (ours, mut theirs, standard) =
-        if reads { (read_end, write_end, 1) } else { (write_end, read_end, 0) };
+    let (ours, mut theirs, standard) = if reads { (read_end, write_end, 1) } else { (write_end, read_end, 0) };
     if theirs == standard {
         // Duplicating a descriptor onto itself would leave it close-on-exec.
         let moved = os::duplicate(theirs);
@@ -222,8 +215,7 @@ unsafe fn open_pipe(
         real::posix_spawn_file_actions_adddup2(object, theirs, standard);
         // POSIX: streams of earlier popen calls are closed in the new child.
         let earlier = PIPES.iter().filter(|other| other.stream.load(Ordering::Acquire) > RESERVED);
-        for fd in earlier.map(|other| other.fd.load(Ordering::Relaxed)).filter(|&fd| fd != standard)
-        {
+        for fd in earlier.map(|other| other.fd.load(Ordering::Relaxed)).filter(|&fd| fd != standard) {
             real::posix_spawn_file_actions_addclose(object, fd);
         }
         let error = start_shell(&mut pid, object, core::ptr::null(), command);
@@ -246,9 +238,7 @@ unsafe fn open_pipe(
 }
 
 pub(crate) unsafe fn pclose(stream: *mut c_void) -> c_int {
-    let ours = |pipe: &&Pipe| {
-        stream as usize > RESERVED && pipe.stream.load(Ordering::Acquire) == stream as usize
-    };
+    let ours = |pipe: &&Pipe| stream as usize > RESERVED && pipe.stream.load(Ordering::Acquire) == stream as usize;
     let Some(pipe) = PIPES.iter().find(ours) else {
         // SAFETY: forwarding is exact.
         return unsafe { real::pclose(stream) };

@@ -45,8 +45,7 @@ fn judge_level(fd: i32, script_allowed: bool) -> Verdict {
 
 fn judge_interpreter(line: &[u8]) -> Verdict {
     let line = line.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
-    let Some(path) = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())
-    else {
+    let Some(path) = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty()) else {
         return Verdict::Leave;
     };
     let mut name = [0u8; 256];
@@ -82,8 +81,7 @@ fn judge_elf(fd: i32, head: &[u8]) -> Option<Option<UntrackedReason>> {
     }
     let table = Reader::new(head.get(32..40)?).u64()?;
     let count = usize::from(Reader::new(head.get(56..58)?).u16()?);
-    let segments =
-        move || (0..count.min(32)).map_while(move |index| segment(fd, head, table, index));
+    let segments = move || (0..count.min(32)).map_while(move |index| segment(fd, head, table, index));
     let Some(interpreter) = segments().find(|segment| segment.kind == libc::PT_INTERP) else {
         return Some(Some(Reason::Static));
     };
@@ -130,18 +128,11 @@ fn has_sanitizer<I: Iterator<Item = Segment>>(fd: i32, segments: impl Fn() -> I)
             _ => {}
         }
     }
-    let load = segments()
-        .find(|s| s.kind == libc::PT_LOAD && strings >= s.address && strings - s.address < s.len)?;
+    let load = segments().find(|s| s.kind == libc::PT_LOAD && strings >= s.address && strings - s.address < s.len)?;
     let mut at = load.offset.checked_add(strings - load.address)?;
     let end = at.checked_add(len.min(STRINGS_LIMIT))?;
-    const NAMES: [&[u8]; 6] = [
-        b"__asan_init",
-        b"__tsan_init",
-        b"__msan_init",
-        b"libasan.so",
-        b"libtsan.so",
-        b"__hwasan_init",
-    ];
+    const NAMES: [&[u8]; 6] =
+        [b"__asan_init", b"__tsan_init", b"__msan_init", b"libasan.so", b"libtsan.so", b"__hwasan_init"];
     let mut block = [0u8; HEAD];
     while at < end {
         let read = os::read_at(fd, &mut block, at);

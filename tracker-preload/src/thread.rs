@@ -57,8 +57,7 @@ pub(crate) struct Place {
     nested_frames: UnsafeCell<Frames<NESTED_FRAMES>>,
 }
 
-static PLACES: [AtomicPtr<Place>; BATCHES] =
-    [const { AtomicPtr::new(core::ptr::null_mut()) }; BATCHES];
+static PLACES: [AtomicPtr<Place>; BATCHES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; BATCHES];
 
 /// The thread-local word while a place is being found: hooks of signal handlers in between are lost, and counted.
 const ATTACHING: usize = 1;
@@ -95,9 +94,7 @@ fn set_word(value: usize) {
 pub(crate) fn control_block() -> usize {
     let value: usize;
     // SAFETY: the x86-64 TLS ABI keeps the block's own address in its first word.
-    unsafe {
-        asm!("mov {}, qword ptr fs:[0]", out(reg) value, options(nostack, preserves_flags, readonly))
-    };
+    unsafe { asm!("mov {}, qword ptr fs:[0]", out(reg) value, options(nostack, preserves_flags, readonly)) };
     value
 }
 
@@ -245,9 +242,8 @@ fn attach() -> *mut Place {
 fn find(tid: u32, control_block: usize) -> *mut Place {
     let pid = os::getpid();
     // A thread with our control block, or our id, is dead: we have both.
-    let inherits = |place: &Place, holder: u32| {
-        holder == tid || place.control_block.load(Ordering::Relaxed) == control_block
-    };
+    let inherits =
+        |place: &Place, holder: u32| holder == tid || place.control_block.load(Ordering::Relaxed) == control_block;
     if let Some(place) = take(tid, |place, holder| holder != 0 && inherits(place, holder)) {
         return place;
     }
@@ -278,10 +274,7 @@ fn take(tid: u32, may_take: impl Fn(&Place, u32) -> bool) -> Option<*mut Place> 
             let shared = unsafe { &*place };
             let holder = shared.tid.load(Ordering::Relaxed);
             if may_take(shared, holder)
-                && shared
-                    .tid
-                    .compare_exchange(holder, tid, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
+                && shared.tid.compare_exchange(holder, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
                 return Some(place);
             }
@@ -306,8 +299,6 @@ fn add_batch() -> bool {
     os::advise(memory, len, libc::MADV_DONTDUMP);
     PLACES.iter().any(|batch| {
         let new = memory.cast::<Place>();
-        batch
-            .compare_exchange(core::ptr::null_mut(), new, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        batch.compare_exchange(core::ptr::null_mut(), new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     })
 }

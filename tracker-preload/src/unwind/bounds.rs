@@ -46,12 +46,7 @@ impl Bounds {
             let (start, size) = (word(index), word(index + 1));
             let end = start.wrapping_add(size);
             let aligned = start & (PAGE - 1) == 0 && size & (PAGE - 1) == 0;
-            if aligned
-                && start != 0
-                && start < sp
-                && end > control_block
-                && end - control_block <= 16 * PAGE
-            {
+            if aligned && start != 0 && start < sp && end > control_block && end - control_block <= 16 * PAGE {
                 let guard = word(index + 2);
                 let guard = if guard & (PAGE - 1) == 0 && start + guard < sp { guard } else { 0 };
                 return Self { low: start + guard, high: control_block };

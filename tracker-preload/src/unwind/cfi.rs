@@ -5,8 +5,8 @@
 //! section 6.4.
 
 use gimli::{
-    BaseAddresses, CallFrameInstruction, CommonInformationEntry, EhFrame, EhFrameHdr, EndianSlice,
-    NativeEndian, Register, UnwindExpression, UnwindSection, X86_64,
+    BaseAddresses, CallFrameInstruction, CommonInformationEntry, EhFrame, EhFrameHdr, EndianSlice, NativeEndian,
+    Register, UnwindExpression, UnwindSection, X86_64,
 };
 
 use super::expression::{self, Registers};
@@ -66,11 +66,7 @@ pub(super) fn resolve(pc: usize, exact: bool, modules: ModuleSink<'_>) -> Rule {
 
 /// CFA, return address and rbp of the caller, by whatever the tables say.
 #[cold]
-pub(super) fn evaluate(
-    pc: usize,
-    exact: bool,
-    registers: &Registers,
-) -> Option<(usize, usize, usize)> {
+pub(super) fn evaluate(pc: usize, exact: bool, registers: &Registers) -> Option<(usize, usize, usize)> {
     let lookup = if exact { pc } else { pc - 1 };
     let tables = module::find(lookup)?.tables()?;
     let (row, _) = row(&tables, lookup).ok()?;
@@ -105,14 +101,10 @@ fn pack(row: &Row) -> Rule {
             saved.and_then(|saved| Rule::plain(register == X86_64::RBP, offset, saved))
         }
         // gcc's realigned frames: DW_OP_breg6 -k, DW_OP_deref; rbp at DW_OP_breg6 0.
-        (Cfa::Expression(cfa), Place::At(-8), Place::AtExpression(rbp)) => {
-            match (cfa.slice(), rbp.slice()) {
-                (&[0x76, offset @ 0x40..=0x7f, 0x06], &[0x76, 0]) => {
-                    Rule::realigned(128 - i64::from(offset))
-                }
-                _ => None,
-            }
-        }
+        (Cfa::Expression(cfa), Place::At(-8), Place::AtExpression(rbp)) => match (cfa.slice(), rbp.slice()) {
+            (&[0x76, offset @ 0x40..=0x7f, 0x06], &[0x76, 0]) => Rule::realigned(128 - i64::from(offset)),
+            _ => None,
+        },
         _ => None,
     };
     rule.unwrap_or(Rule::COMPLEX)
@@ -206,18 +198,12 @@ impl Machine {
             I::DefCfaExpression { expression } => self.row.cfa = Cfa::Expression(code(expression)?),
             I::Undefined { register } => self.set(register, Place::Undefined),
             I::SameValue { register } => self.set(register, Place::Same),
-            I::Offset { register, factored_offset } => {
-                self.set(register, Place::At(factored(factored_offset as i64)))
-            }
+            I::Offset { register, factored_offset } => self.set(register, Place::At(factored(factored_offset as i64))),
             I::OffsetExtendedSf { register, factored_offset } => {
                 self.set(register, Place::At(factored(factored_offset)))
             }
-            I::Expression { register, expression } => {
-                self.set(register, Place::AtExpression(code(expression)?))
-            }
-            I::ValOffset { register, .. }
-            | I::ValOffsetSf { register, .. }
-            | I::ValExpression { register, .. } => {
+            I::Expression { register, expression } => self.set(register, Place::AtExpression(code(expression)?)),
+            I::ValOffset { register, .. } | I::ValOffsetSf { register, .. } | I::ValExpression { register, .. } => {
                 self.set(register, Place::Other);
             }
             I::Register { dest_register, .. } => self.set(dest_register, Place::Other),

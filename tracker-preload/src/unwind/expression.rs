@@ -19,9 +19,7 @@ impl Registers {
     /// Whether a word at `address` lies in the part of the stack in use.
     pub(super) fn readable(&self, address: usize) -> bool {
         // 128 bytes below the stack pointer are in use too (the red zone).
-        address >= self.sp.saturating_sub(128)
-            && address.saturating_add(8) <= self.end
-            && address & 7 == 0
+        address >= self.sp.saturating_sub(128) && address.saturating_add(8) <= self.end && address & 7 == 0
     }
 }
 
@@ -52,11 +50,7 @@ impl Stack {
 }
 
 /// The value of `code`, `initial` (if any) on the stack at its start.
-pub(super) fn evaluate(
-    code: &[u8],
-    registers: &Registers,
-    initial: Option<usize>,
-) -> Option<usize> {
+pub(super) fn evaluate(code: &[u8], registers: &Registers, initial: Option<usize>) -> Option<usize> {
     let mut stack = Stack { values: [0; DEPTH], len: 0 };
     if let Some(value) = initial {
         stack.push(value)?;
@@ -125,4 +119,37 @@ fn signed(rest: &mut &[u8]) -> Option<i64> {
     *rest = rest.get(len..)?;
     let bits = 7 * len as u32;
     Some(if bits < 64 { ((value << (64 - bits)) as i64) >> (64 - bits) } else { value as i64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Registers, evaluate};
+
+    fn check(code: &[u8], expect: Option<usize>) {
+        let memory = [11usize, 22, 33, 44];
+        let sp = memory.as_ptr() as usize;
+        let registers = Registers { sp, rbp: sp + 8, pc: 0x1007, end: sp + 32 };
+        assert_eq!(evaluate(code, &registers, None), expect, "{code:02x?}");
+    }
+
+    /// Codes as readelf shows them in real unwind tables, and ones that must be refused.
+    #[test]
+    fn operations() {
+        check(&[0x76, 0, 0x06], Some(22));
+        check(&[0x77, 0x10, 0x06], Some(33));
+        check(&[0x08, 200, 0x09, 0xff, 0x22], Some(199));
+        check(&[0x11, 0x7f], Some(usize::MAX));
+        // The PLT's: rsp + 8 + ((rip & 15) >= 11) << 3, less rsp.
+        check(
+            &[0x77, 0, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22, 0x1c],
+            Some(8usize.wrapping_neg()),
+        );
+        check(&[0x77, 0x20, 0x06], None);
+        check(&[0x77, 0x01, 0x06], None);
+        check(&[0x30; 9], None);
+        check(&[0x22], None);
+        check(&[0x75, 0], None);
+        check(&[0xff], None);
+        check(&[0x0a, 1], None);
+    }
 }

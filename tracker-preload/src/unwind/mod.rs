@@ -76,8 +76,7 @@ impl<const N: usize> Walk for &mut Frames<N> {
             return &NOT_WALKED;
         }
         let high = if known { bounds.high } else { usize::MAX };
-        let mut state =
-            State { pc: start.caller(), sp: start.slot + 8, rbp: start.rbp, exact: false };
+        let mut state = State { pc: start.caller(), sp: start.slot + 8, rbp: start.rbp, exact: false };
         let mut count = 0;
         loop {
             if (state.pc as u64) < MARKER_LIMIT {
@@ -144,11 +143,7 @@ enum Step {
 impl State {
     #[inline(always)]
     fn step(self, high: usize, modules: ModuleSink<'_>) -> Step {
-        let rule = if self.exact {
-            cfi::resolve(self.pc, true, modules)
-        } else {
-            rules::rule_for(self.pc, modules)
-        };
+        let rule = if self.exact { cfi::resolve(self.pc, true, modules) } else { rules::rule_for(self.pc, modules) };
         match rule.kind() {
             rules::FROM_SP => self.leave(self.sp.wrapping_add(rule.cfa_offset()), rule, high),
             rules::FROM_RBP => self.leave(self.rbp.wrapping_add(rule.cfa_offset()), rule, high),
@@ -173,10 +168,7 @@ impl State {
     /// Whether `cfa` may be the end of this frame.
     #[inline(always)]
     fn admits(self, cfa: usize, high: usize) -> bool {
-        cfa > self.sp
-            && cfa <= high
-            && cfa & 7 == 0
-            && (high != usize::MAX || cfa - self.sp < LARGEST_FOREIGN_FRAME)
+        cfa > self.sp && cfa <= high && cfa & 7 == 0 && (high != usize::MAX || cfa - self.sp < LARGEST_FOREIGN_FRAME)
     }
 
     #[cold]
@@ -225,23 +217,19 @@ impl State {
         const RSP: usize = REGISTERS + 15 * 8;
         const RIP: usize = REGISTERS + 16 * 8;
         // SAFETY: the pc is in the C library's signal return code, so the kernel put a whole frame here.
-        let (rbp, sp, pc) =
-            unsafe { (load(self.sp + RBP), load(self.sp + RSP), load(self.sp + RIP)) };
+        let (rbp, sp, pc) = unsafe { (load(self.sp + RBP), load(self.sp + RSP), load(self.sp + RIP)) };
         Step::Next(Self { pc, sp, rbp, exact: true })
     }
 
     /// Rules that do not fit the packed form, evaluated anew each time.
     fn step_complex(self, high: usize) -> Step {
-        let end =
-            if high == usize::MAX { self.sp.saturating_add(LARGEST_FOREIGN_FRAME) } else { high };
+        let end = if high == usize::MAX { self.sp.saturating_add(LARGEST_FOREIGN_FRAME) } else { high };
         match cfi::evaluate(
             self.pc,
             self.exact,
             &expression::Registers { sp: self.sp, rbp: self.rbp, pc: self.pc, end },
         ) {
-            Some((cfa, pc, rbp)) if self.admits(cfa, high) => {
-                Step::Next(Self { pc, sp: cfa, rbp, exact: false })
-            }
+            Some((cfa, pc, rbp)) if self.admits(cfa, high) => Step::Next(Self { pc, sp: cfa, rbp, exact: false }),
             _ => Step::Lost,
         }
     }

@@ -30,9 +30,7 @@ impl Rule {
 
     /// CFA = (stack pointer or rbp) + `offset`, rbp saved `rbp` bytes below it (0: not saved). `None`: does not fit.
     pub(super) fn plain(from_rbp: bool, offset: i64, rbp: i64) -> Option<Self> {
-        let cell = |value: i64, limit: i64| {
-            (value >= 0 && value % 8 == 0 && value / 8 <= limit).then_some(value / 8)
-        };
+        let cell = |value: i64, limit: i64| (value >= 0 && value % 8 == 0 && value / 8 <= limit).then_some(value / 8);
         let (offset, rbp) = (cell(offset, 0xffff)?, cell(rbp, 0xff)?);
         Some(Self(u32::from(from_rbp) | (offset as u32) << 2 | (rbp as u32) << 18))
     }
@@ -99,4 +97,24 @@ fn learn(pc: usize, entry: &AtomicU64, modules: ModuleSink<'_>) -> Rule {
 /// Drops all rules, after a module was unloaded.
 pub(crate) fn forget_all() {
     TABLE.iter().for_each(|entry| entry.store(0, Relaxed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rule;
+
+    #[test]
+    fn rules_keep_what_they_are_given() {
+        for (from_rbp, offset, rbp) in [(false, 8, 0), (true, 16, 16), (false, 0x7_fff8, 2040), (true, 0, 0)] {
+            let rule = Rule::plain(from_rbp, offset, rbp).expect("fits");
+            assert_eq!(rule.kind(), u32::from(from_rbp));
+            assert_eq!((rule.cfa_offset(), rule.rbp_offset()), (offset as usize, rbp as usize));
+        }
+        for (offset, rbp) in [(-8, 0), (4, 0), (0x8_0000, 0), (8, 2048), (8, 3)] {
+            assert_eq!(Rule::plain(false, offset, rbp), None);
+        }
+        let special = [Rule::ROOT, Rule::COMPLEX, Rule::SIGNAL, Rule::NONE];
+        assert!(special.iter().all(|rule| rule.kind() == super::SPECIAL));
+        assert_eq!(Rule::realigned(56).map(|rule| (rule.kind(), rule.cfa_offset())), Some((super::REALIGNED, 56)));
+    }
 }
