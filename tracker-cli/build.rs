@@ -48,8 +48,7 @@ fn main() {
     } else {
         let library = match env::var_os("MEMTRACK_PRELOAD_SO") {
             Some(file) => {
-                let file = fs::canonicalize(&file)
-                    .expect("MEMTRACK_PRELOAD_SO names the library to embed");
+                let file = fs::canonicalize(&file).expect("MEMTRACK_PRELOAD_SO names the library to embed");
                 println!("cargo::rerun-if-changed={}", file.display());
                 file
             }
@@ -58,10 +57,7 @@ fn main() {
         let bytes = fs::read(&library).expect("the library was built");
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
-        format!(
-            "Library::Embedded {{ bytes: include_bytes!({library:?}), hash: \"{:016x}\" }}",
-            hasher.finish()
-        )
+        format!("Library::Embedded {{ bytes: include_bytes!({library:?}), hash: \"{:016x}\" }}", hasher.finish())
     };
     fs::write(out.join("preload.rs"), generated).expect("OUT_DIR is writable");
 }
@@ -73,22 +69,14 @@ fn build(out: &Path) -> PathBuf {
     let empty = out.join("empty-libraries");
     fs::create_dir_all(&empty).expect("OUT_DIR is writable");
     for library in EMPTY_LIBRARIES {
-        fs::write(empty.join(format!("lib{library}.so")), "/* Nothing. */\n")
-            .expect("OUT_DIR is writable");
+        fs::write(empty.join(format!("lib{library}.so")), "/* Nothing. */\n").expect("OUT_DIR is writable");
     }
 
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let target_dir = out.join("preload");
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo
-        .args([
-            "rustc",
-            "--manifest-path",
-            "../tracker-preload/Cargo.toml",
-            "-p",
-            "tracker-preload",
-            "--lib",
-        ])
+        .args(["rustc", "--manifest-path", "../tracker-preload/Cargo.toml", "-p", "tracker-preload", "--lib"])
         .args(["--crate-type", "cdylib", "--profile", "preload", "--features", "interpose"])
         .args(["--target", &target, "--target-dir"])
         .arg(&target_dir)

@@ -5,9 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -54,10 +52,7 @@ fn extract(bytes: &[u8], hash: &str) -> Result<PathBuf, Error> {
     let mut refused = Vec::new();
     for folder in folders() {
         if !loadable(&folder) {
-            refused.push(format!(
-                "{}: has a space, colon or dollar sign in its path",
-                folder.display()
-            ));
+            refused.push(format!("{}: has a space, colon or dollar sign in its path", folder.display()));
             continue;
         }
         match place(&folder, bytes, hash) {
@@ -73,8 +68,7 @@ fn extract(bytes: &[u8], hash: &str) -> Result<PathBuf, Error> {
 
 /// Where to try, best first. Not a temporary folder first: programs that outlive us load it later, too.
 fn folders() -> impl Iterator<Item = PathBuf> {
-    let variable =
-        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = sys::host::effective_user();
     // A home that does not exist (service users) is not made.
     let home = || variable("HOME").filter(|home| home.is_dir());
@@ -82,9 +76,7 @@ fn folders() -> impl Iterator<Item = PathBuf> {
     let run = variable("XDG_RUNTIME_DIR");
     let private = [cache, run].into_iter().flatten().map(|folder| folder.join("memtrack"));
     let shared = ["/var/tmp", "/tmp", "/dev/shm"];
-    private.chain(
-        shared.into_iter().map(move |folder| Path::new(folder).join(format!("memtrack-{user}"))),
-    )
+    private.chain(shared.into_iter().map(move |folder| Path::new(folder).join(format!("memtrack-{user}"))))
 }
 
 fn place(folder: &Path, bytes: &[u8], hash: &str) -> io::Result<PathBuf> {
@@ -95,10 +87,8 @@ fn place(folder: &Path, bytes: &[u8], hash: &str) -> io::Result<PathBuf> {
         DirBuilder::new().recursive(true).mode(0o755).create(&folder)?;
     }
     check_private(&folder)?;
-    let whole =
-        |metadata: &fs::Metadata| metadata.is_file() && metadata.len() == bytes.len() as u64;
-    if !fs::symlink_metadata(&path).is_ok_and(|metadata| whole(&metadata) && is_private(&metadata))
-    {
+    let whole = |metadata: &fs::Metadata| metadata.is_file() && metadata.len() == bytes.len() as u64;
+    if !fs::symlink_metadata(&path).is_ok_and(|metadata| whole(&metadata) && is_private(&metadata)) {
         write(&folder, &path, bytes)?;
     }
     if !sys::file::allows_execution(&folder) {
@@ -110,15 +100,12 @@ fn place(folder: &Path, bytes: &[u8], hash: &str) -> io::Result<PathBuf> {
 /// Writes under another name and renames, so that nobody ever loads half a library.
 fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));
-    let written =
-        File::options().write(true).create_new(true).mode(0o644).open(&temporary).and_then(
-            |mut file| {
-                file.write_all(bytes)?;
-                // The umask may have taken rights that other users' programs need.
-                file.set_permissions(fs::Permissions::from_mode(0o644))?;
-                fs::rename(&temporary, path)
-            },
-        );
+    let written = File::options().write(true).create_new(true).mode(0o644).open(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        // The umask may have taken rights that other users' programs need.
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        fs::rename(&temporary, path)
+    });
     if written.is_err() {
         // Ours or a leftover of a process with our number: gone either way.
         let _ = fs::remove_file(&temporary);
@@ -132,13 +119,9 @@ fn check_private(folder: &Path) -> io::Result<()> {
         let metadata = fs::symlink_metadata(ancestor)?;
         let metadata = if metadata.is_symlink() { fs::metadata(ancestor)? } else { metadata };
         // In a sticky folder others can add, but not rename or remove what is ours.
-        let sticky =
-            ancestor != folder && metadata.mode() & libc::S_ISVTX != 0 && metadata.uid() == 0;
+        let sticky = ancestor != folder && metadata.mode() & libc::S_ISVTX != 0 && metadata.uid() == 0;
         if !sticky && !is_private(&metadata) {
-            return Err(io::Error::other(format!(
-                "{} can be changed by other users",
-                ancestor.display()
-            )));
+            return Err(io::Error::other(format!("{} can be changed by other users", ancestor.display())));
         }
     }
     Ok(())
@@ -164,8 +147,7 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("memtrack-preload-{}-{name}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("memtrack-preload-{}-{name}", std::process::id()));
         DirBuilder::new().mode(0o755).create(&folder).unwrap();
         folder
     }
@@ -196,13 +178,9 @@ mod tests {
 
     #[test]
     fn paths_that_the_loader_would_split_are_known() {
-        for (path, fine) in [
-            ("/a/b.so", true),
-            ("/a b.so", false),
-            ("/a:b.so", false),
-            ("a.so", false),
-            ("/$LIB/a", false),
-        ] {
+        for (path, fine) in
+            [("/a/b.so", true), ("/a b.so", false), ("/a:b.so", false), ("a.so", false), ("/$LIB/a", false)]
+        {
             assert_eq!(loadable(Path::new(path)), fine, "{path}");
         }
     }

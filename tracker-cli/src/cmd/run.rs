@@ -86,10 +86,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
         && !quiet
     {
         let name = name.display();
-        eprintln!(
-            "memtrack: {name} runs without being recorded: {} (memtrack doctor {name})",
-            reason.text()
-        );
+        eprintln!("memtrack: {name} runs without being recorded: {} (memtrack doctor {name})", reason.text());
     }
     let started = plan.start()?;
     let capture = started.capture.clone();
@@ -136,14 +133,10 @@ fn summarize(capture: &Path, ended: &Ended) {
             eprintln!("memtrack: wrote {path} ({} bytes)", counts.bytes);
         }
         Recording::Running(images) => {
-            eprintln!(
-                "memtrack: the program has ended; {images} other processes of it are still recorded into {path}"
-            );
+            eprintln!("memtrack: the program has ended; {images} other processes of it are still recorded into {path}");
         }
         Recording::Lost => {
-            eprintln!(
-                "memtrack: the collector has died; {path} holds what it had written until then"
-            );
+            eprintln!("memtrack: the collector has died; {path} holds what it had written until then");
         }
     }
 }

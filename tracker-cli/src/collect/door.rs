@@ -71,8 +71,7 @@ impl Door {
         loop {
             let parent_is_there = self.ending.0.load(Ordering::Acquire) & PARENT_GONE == 0;
             if parent_is_there {
-                let [visitor, parent] =
-                    fd::poll([self.listener.as_fd(), self.parent.as_fd()], None);
+                let [visitor, parent] = fd::poll([self.listener.as_fd(), self.parent.as_fd()], None);
                 if parent {
                     self.listen_to_parent();
                 }
@@ -113,11 +112,7 @@ impl Door {
         let Ok((pid, user)) = socket::peer(visitor.as_fd()) else { return };
         if user == host::effective_user() || self.images.has_process(pid) {
             // One that hung up already gets nothing.
-            let _ = socket::send_with_fd(
-                visitor.as_fd(),
-                &LANES_MAGIC.to_le_bytes(),
-                self.lanes.as_fd(),
-            );
+            let _ = socket::send_with_fd(visitor.as_fd(), &LANES_MAGIC.to_le_bytes(), self.lanes.as_fd());
         }
     }
 }

@@ -111,17 +111,14 @@ impl Drain {
             *last = candidate.sequence.max(*last);
         }
         let mut chunks = published(lanes);
-        chunks.retain(|chunk| {
-            last_sequence.get(&chunk.stream).is_some_and(|last| chunk.sequence <= *last)
-        });
+        chunks.retain(|chunk| last_sequence.get(&chunk.stream).is_some_and(|last| chunk.sequence <= *last));
         self.take_in_order(lanes, chunks)
     }
 
     /// Takes what is finished in chunks that are still being filled, and those that the bitmap forgot; gives back
     /// the chunks of threads that are gone.
     pub(super) fn unfinished(&mut self, lanes: &Lanes) {
-        let chunks: Vec<Candidate> =
-            (0..CHUNKS).filter_map(|index| started(lanes, index)).collect();
+        let chunks: Vec<Candidate> = (0..CHUNKS).filter_map(|index| started(lanes, index)).collect();
         // What was published before one of these was started comes first.
         self.published(lanes);
         self.take_in_order(lanes, chunks);
@@ -178,8 +175,7 @@ impl Drain {
         let before = progress;
         let bytes = lanes.copy(index, progress.offset, end, &mut self.copy);
         let reporter = &self.reporter;
-        let walked =
-            walk(bytes, &mut progress.deltas, |record, time| reporter.record(image, record, time));
+        let walked = walk(bytes, &mut progress.deltas, |record, time| reporter.record(image, record, time));
         let records = bytes.get(..walked.len).unwrap_or_default().to_vec();
         progress.offset += walked.len;
         progress.damaged = walked.damaged;
@@ -189,9 +185,7 @@ impl Drain {
 
         if walked.damaged && !self.warned {
             self.warned = true;
-            let text = format!(
-                "the program wrote into the recording memory: records of thread {tid} are damaged"
-            );
+            let text = format!("the program wrote into the recording memory: records of thread {tid} are damaged");
             self.queue.meta(Meta::Warning { text });
         }
         if walked.records > 0 {
@@ -232,8 +226,7 @@ impl Drain {
             let new = claimed & !*known;
             *known = claimed;
             for index in bits(word, new) {
-                let owner =
-                    lanes.header(index).map_or(0, |header| header.owner.load(Ordering::Relaxed));
+                let owner = lanes.header(index).map_or(0, |header| header.owner.load(Ordering::Relaxed));
                 let owner = owner & !OWNER_FULL;
                 if owner != 0 && self.reported.insert(owner) {
                     let (image, tid) = owner_parts(owner);
@@ -265,8 +258,7 @@ fn published(lanes: &Lanes) -> Vec<Candidate> {
         // Acquire, so that the headers read next are at least as new as the bit.
         let full = full.load(Ordering::Acquire);
         for index in bits(word, full) {
-            let header =
-                lanes.header(index).filter(|h| h.owner.load(Ordering::Acquire) & OWNER_FULL != 0);
+            let header = lanes.header(index).filter(|h| h.owner.load(Ordering::Acquire) & OWNER_FULL != 0);
             found.extend(header.map(|header| candidate(header, index)));
         }
     }

@@ -30,8 +30,7 @@ pub(crate) struct CaptureFile {
 impl CaptureFile {
     /// Takes a new, empty file. An error means that the disk has no room even for a failure notice.
     pub(crate) fn new(file: File) -> io::Result<Self> {
-        let mut this =
-            Self { file, position: 0, reserved: 0, unreserved: false, last_words: false };
+        let mut this = Self { file, position: 0, reserved: 0, unreserved: false, last_words: false };
         this.make_room(LAST_WORDS)?;
         Ok(this)
     }
@@ -48,9 +47,7 @@ impl CaptureFile {
                     self.reserved = end;
                     return Ok(());
                 }
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) =>
-                {
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
                     self.unreserved = true;
                     return Ok(());
                 }

@@ -51,9 +51,7 @@ impl Images {
 
     /// Whether `pid` is the process of a living image.
     pub(super) fn has_process(&self, pid: u32) -> bool {
-        self.states()
-            .values()
-            .any(|state| matches!(state, State::Alive { pid: p, .. } if *p == pid))
+        self.states().values().any(|state| matches!(state, State::Alive { pid: p, .. } if *p == pid))
     }
 
     /// Number of living images.

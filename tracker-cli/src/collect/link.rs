@@ -49,13 +49,7 @@ impl Reply {
             }
             Self::Done(counts) => {
                 w.u8(1);
-                for number in [
-                    counts.allocations,
-                    counts.frees,
-                    counts.lost,
-                    counts.unwind_differences,
-                    counts.bytes,
-                ] {
+                for number in [counts.allocations, counts.frees, counts.lost, counts.unwind_differences, counts.bytes] {
                     w.u64(number);
                 }
                 w.text(counts.stopped.as_bytes(), 512);
@@ -115,8 +109,7 @@ mod tests {
     fn replies_arrive_as_they_were_sent() {
         let (parent, collector) = socket::pair().unwrap();
         let stopped = "no space left".to_owned();
-        let counts =
-            Counts { allocations: 1, frees: 2, lost: 3, unwind_differences: 4, bytes: 5, stopped };
+        let counts = Counts { allocations: 1, frees: 2, lost: 3, unwind_differences: 4, bytes: 5, stopped };
         for reply in [Reply::Running(7), Reply::Done(counts)] {
             answer(collector.as_fd(), &reply).unwrap();
             assert_eq!(hear(parent.as_fd()), Some(reply));

@@ -104,10 +104,7 @@ pub(crate) struct Session {
     pub(crate) front: Vec<Meta>,
 }
 
-fn spawn<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     // Small stacks: an address-space limit of the program's binds us too.
     Builder::new().name(name.to_owned()).stack_size(256 << 10).spawn(work)
 }
@@ -134,8 +131,7 @@ fn collect(session: Session) -> io::Result<()> {
     let lanes = lanes_file.map()?;
     let (images, ending) = (Arc::<Images>::default(), Arc::<Ending>::default());
     let waker = Arc::new(Waker::new(lanes_file.map()?));
-    let (reporter, observer) =
-        Observer::new(root, clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
+    let (reporter, observer) = Observer::new(root, clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
     let observer = spawn("observer", move || observer.work())?;
     let door = Door {
         listener,
@@ -150,9 +146,7 @@ fn collect(session: Session) -> io::Result<()> {
     // In the background: it may be a large file, and the program is running already.
     let inspector = spawn("inspector", {
         let queue = queue.clone();
-        move || {
-            elf::linked_in(&program).into_iter().for_each(|text| queue.meta(Meta::Warning { text }))
-        }
+        move || elf::linked_in(&program).into_iter().for_each(|text| queue.meta(Meta::Warning { text }))
     })?;
 
     let mut collector = Collector {
@@ -165,18 +159,13 @@ fn collect(session: Session) -> io::Result<()> {
     };
     let last = collector.work(lanes)?;
     let control = last.control();
-    let (lost, differences) = (
-        control.talk.0.lost.load(Ordering::Relaxed),
-        control.talk.0.unwind_differences.load(Ordering::Relaxed),
-    );
+    let (lost, differences) =
+        (control.talk.0.lost.load(Ordering::Relaxed), control.talk.0.unwind_differences.load(Ordering::Relaxed));
     reporter.finish();
     // A panic there has cost its part of the capture; the end is written all the same.
     let _ = (observer.join(), inspector.join());
-    let outcome = end(
-        &queue,
-        writer,
-        Meta::End { time: clock.now(), lost_events: lost, unwind_differences: differences },
-    );
+    let outcome =
+        end(&queue, writer, Meta::End { time: clock.now(), lost_events: lost, unwind_differences: differences });
     let taken = collector.drain.taken();
     let counts = Counts {
         allocations: taken.allocations,
@@ -232,8 +221,7 @@ impl Collector {
             pause = if taken > 0 || asked { BUSY } else { (pause * 2).min(IDLE) };
             if self.ending.has_begun() {
                 let end = end.get_or_insert_with(End::begin);
-                let arriving = talk.pending_execs.load(Ordering::Acquire) != 0
-                    && end.begun.elapsed() < EXEC_GRACE;
+                let arriving = talk.pending_execs.load(Ordering::Acquire) != 0 && end.begun.elapsed() < EXEC_GRACE;
                 if !arriving && Instant::now() >= end.next {
                     lanes = match self.try_to_end(lanes)? {
                         Attempt::Ended(last) => return Ok(last),
@@ -243,8 +231,7 @@ impl Collector {
                     if !end.told && end.begun.elapsed() >= LAST_BREATH {
                         end.told = true;
                         // A parent that is gone does not mind.
-                        let _ =
-                            link::answer(self.parent.as_fd(), &Reply::Running(self.images.alive()));
+                        let _ = link::answer(self.parent.as_fd(), &Reply::Running(self.images.alive()));
                     }
                 }
                 pause = pause.min(end.next.saturating_duration_since(Instant::now()));

@@ -63,8 +63,7 @@ impl Modules {
             return;
         }
         let process = pid.map(|pid| pid.to_string()).unwrap_or_default();
-        let root =
-            Root::of(&process).or_else(|| Root::of("self")).unwrap_or(Root(0, 0, PathBuf::new()));
+        let root = Root::of(&process).or_else(|| Root::of("self")).unwrap_or(Root(0, 0, PathBuf::new()));
         if !self.seen.insert((root, path.clone(), build_id.clone())) {
             return;
         }
@@ -129,7 +128,5 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
 
 fn modified_ns(metadata: &Metadata) -> u64 {
     let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::try_from(metadata.mtime_nsec()).unwrap_or(0))
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(metadata.mtime_nsec()).unwrap_or(0))
 }

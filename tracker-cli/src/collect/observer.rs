@@ -146,8 +146,7 @@ impl Observer {
             let next = self.images.values().map(|image| image.next).chain(search).min();
             let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
             let numbers: Vec<u32> = self.images.keys().copied().collect();
-            let watches =
-                numbers.iter().filter_map(|number| Some(self.images.get(number)?.watch.as_fd()));
+            let watches = numbers.iter().filter_map(|number| Some(self.images.get(number)?.watch.as_fd()));
             let ready = poll_many(std::iter::once(self.bell.as_fd()).chain(watches), wait);
             self.bell.clear();
             while let Ok(news) = self.receiver.try_recv() {
@@ -190,9 +189,7 @@ impl Observer {
         }
         if first {
             self.admit(image, self.root, true, time);
-        } else if !proc::is_here(own_pid, self.lanes_inode)
-            || !self.admit(image, own_pid, true, time)
-        {
+        } else if !proc::is_here(own_pid, self.lanes_inode) || !self.admit(image, own_pid, true, time) {
             self.missing.push(Missing { image, own_pid, time });
         }
     }
@@ -201,12 +198,8 @@ impl Observer {
     fn admit(&mut self, number: u32, pid: u32, threads: bool, time: u64) -> bool {
         let Ok(watch) = process::watch(pid) else { return false };
         // An exec ends the image that the process was before.
-        let before: Vec<u32> = self
-            .images
-            .iter()
-            .filter(|(_, image)| image.pid == pid)
-            .map(|(number, _)| *number)
-            .collect();
+        let before: Vec<u32> =
+            self.images.iter().filter(|(_, image)| image.pid == pid).map(|(number, _)| *number).collect();
         for earlier in before {
             self.end(earlier, time);
         }
@@ -230,8 +223,7 @@ impl Observer {
         }
         let elsewhere = proc::in_other_namespaces(self.lanes_inode);
         for Missing { image, own_pid, time } in std::mem::take(&mut self.missing) {
-            let found =
-                elsewhere.get(&own_pid).is_some_and(|pid| self.admit(image, *pid, false, time));
+            let found = elsewhere.get(&own_pid).is_some_and(|pid| self.admit(image, *pid, false, time));
             if !found {
                 self.register.is_gone(image);
                 self.queue.meta(Meta::ImageEnd { time: self.clock.now(), image });
@@ -254,10 +246,7 @@ impl Observer {
         for (&number, image) in self.images.iter_mut().filter(|(_, image)| image.next <= now) {
             image.interval = (image.interval * 2).min(SAMPLE);
             image.next = now + image.interval;
-            if image
-                .program
-                .is_some_and(|program| proc::program(image.pid).is_some_and(|now| now != program))
-            {
+            if image.program.is_some_and(|program| proc::program(image.pid).is_some_and(|now| now != program)) {
                 replaced.push(number);
                 continue;
             }
@@ -276,9 +265,7 @@ impl Observer {
 
     fn finish(mut self) {
         let now = self.clock.now();
-        self.missing
-            .drain(..)
-            .for_each(|lost| self.queue.meta(Meta::ImageEnd { time: now, image: lost.image }));
+        self.missing.drain(..).for_each(|lost| self.queue.meta(Meta::ImageEnd { time: now, image: lost.image }));
         for image in self.images.keys().copied().collect::<Vec<_>>() {
             self.end(image, now);
         }

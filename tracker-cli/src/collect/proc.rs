@@ -112,10 +112,7 @@ mod tests {
         let line = "7f00-7f01 rw-s 00000000 00:01 2048    /memfd:memtrack-lanes (deleted)\n";
         assert!(maps_lanes(line, 2048));
         assert!(!maps_lanes(line, 2049));
-        assert!(!maps_lanes(
-            "7f00-7f01 rw-s 00000000 00:01 2048    /memfd:other (deleted)\n",
-            2048
-        ));
+        assert!(!maps_lanes("7f00-7f01 rw-s 00000000 00:01 2048    /memfd:other (deleted)\n", 2048));
         assert!(!maps_lanes("7f00-7f01 rw-p 00000000 00:00 0\n", 0));
     }
 

@@ -84,11 +84,7 @@ pub(super) struct Outcome {
 }
 
 /// Starts the capture in `file` and the thread that writes it.
-pub(super) fn start(
-    file: CaptureFile,
-    header: &FileHeader,
-    clock: Clock,
-) -> io::Result<(Queue, JoinHandle<Outcome>)> {
+pub(super) fn start(file: CaptureFile, header: &FileHeader, clock: Clock) -> io::Result<(Queue, JoinHandle<Outcome>)> {
     let writer = Writer::new(file, header)?;
     let (sender, receiver) = sync_channel(CAPACITY);
     let depth = Arc::new(AtomicUsize::new(0));
@@ -133,16 +129,12 @@ impl Scribe {
             }
         }
         self.writer.get_mut().finish();
-        Outcome {
-            bytes: self.writer.written(),
-            stopped: self.stopped.take().map(|stop| stop.reason),
-        }
+        Outcome { bytes: self.writer.written(), stopped: self.stopped.take().map(|stop| stop.reason) }
     }
 
     /// Writes the failure down at once: the recording may go on for days, and readers come meanwhile.
     fn stop(&mut self, error: &io::Error, lost: usize) {
-        let stop =
-            Stop { time: self.clock.now(), reason: error.to_string(), lost_bytes: lost as u64 };
+        let stop = Stop { time: self.clock.now(), reason: error.to_string(), lost_bytes: lost as u64 };
         self.writer.get_mut().begin_last_words();
         let frame = Item::Meta(stop.frame());
         self.stopped = Some(stop);
@@ -157,9 +149,7 @@ impl Scribe {
         let frame = Item::Meta(stop.frame());
         let _ = match item {
             Item::Meta(Meta::RootExit { .. }) => self.write(item, false),
-            Item::Meta(Meta::End { .. }) => {
-                self.write(&frame, false).and_then(|()| self.write(item, false))
-            }
+            Item::Meta(Meta::End { .. }) => self.write(&frame, false).and_then(|()| self.write(item, false)),
             _ => Ok(()),
         };
     }
@@ -170,9 +160,7 @@ impl Scribe {
                 self.writer.events(events, bytes, if behind { Codec::Raw } else { Codec::Zstd })
             }
             Item::Meta(meta) => self.writer.meta(meta),
-            Item::Module { number, offset, piece } => {
-                self.writer.module_data(*number, *offset, piece)
-            }
+            Item::Module { number, offset, piece } => self.writer.module_data(*number, *offset, piece),
             Item::Finish => Ok(()),
         }
     }

@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use tracker_core::capture::block::{
-    BLOCK_HEADER_LEN, BlockHeader, BlockKind, FILE_HEADER_LEN, FileHeader,
-};
+use tracker_core::capture::block::{BLOCK_HEADER_LEN, BlockHeader, BlockKind, FILE_HEADER_LEN, FileHeader};
 use tracker_core::capture::meta::{ExitStatus, Meta};
 use tracker_core::format::lanes::{CHUNKS, OWNER_FULL, chunk_range, owner};
 use tracker_core::format::{Deltas, Encoded, ImageKind, VERSION, record};
@@ -34,15 +32,7 @@ impl<'l> Fake<'l> {
     fn new(lanes: &'l Lanes, image: u32, tid: u32) -> Self {
         let stream = lanes.control().numbers.0.next_stream.fetch_add(1, Ordering::Relaxed);
         let owner = owner(image, tid);
-        let mut this = Self {
-            lanes,
-            owner,
-            stream,
-            sequence: 0,
-            chunk: 0,
-            offset: 0,
-            deltas: Deltas::default(),
-        };
+        let mut this = Self { lanes, owner, stream, sequence: 0, chunk: 0, offset: 0, deltas: Deltas::default() };
         this.claim();
         this
     }
@@ -55,11 +45,7 @@ impl<'l> Fake<'l> {
                     continue;
                 }
                 let header = self.lanes.header(chunk).unwrap();
-                if header
-                    .owner
-                    .compare_exchange(0, self.owner, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_err()
-                {
+                if header.owner.compare_exchange(0, self.owner, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                     continue;
                 }
                 self.lanes.control().free[word].fetch_and(!bit, Ordering::Relaxed);
@@ -79,8 +65,7 @@ impl<'l> Fake<'l> {
         let header = self.lanes.header(self.chunk).unwrap();
         header.used.store(self.offset as u32, Ordering::Relaxed);
         header.owner.fetch_or(OWNER_FULL, Ordering::Release);
-        self.lanes.control().full[self.chunk / 64]
-            .fetch_or(1 << (self.chunk % 64), Ordering::Release);
+        self.lanes.control().full[self.chunk / 64].fetch_or(1 << (self.chunk % 64), Ordering::Release);
         self.sequence += 1;
         self.claim();
     }
@@ -90,9 +75,7 @@ impl<'l> Fake<'l> {
             self.publish();
         }
         let zero = self.offset + bytes.len();
-        for (at, byte) in
-            bytes.iter().enumerate().skip(1).map(|(at, byte)| (self.offset + at, *byte))
-        {
+        for (at, byte) in bytes.iter().enumerate().skip(1).map(|(at, byte)| (self.offset + at, *byte)) {
             self.lanes.store(self.chunk, at, byte);
         }
         self.lanes.store(self.chunk, zero, 0);
@@ -116,14 +99,8 @@ impl<'l> Fake<'l> {
 
     fn image(&mut self, pid: u32) {
         let mut buffer = [0; 256];
-        let len = record::write_image(
-            &mut buffer,
-            ImageKind::First,
-            (pid, u32::MAX, 0),
-            b"/bin/x",
-            [].into_iter(),
-        )
-        .unwrap();
+        let len =
+            record::write_image(&mut buffer, ImageKind::First, (pid, u32::MAX, 0), b"/bin/x", [].into_iter()).unwrap();
         self.store(&buffer[..len]);
     }
 }
@@ -138,8 +115,7 @@ struct Rig {
 
 impl Rig {
     fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("memtrack-collect-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("memtrack-collect-{}-{name}", std::process::id()));
         Self::with_file(name, path.clone(), File::create(&path).unwrap())
     }
 
@@ -151,8 +127,7 @@ impl Rig {
         let session = Session {
             clock,
             lanes: lanes_file,
-            listener: socket::listen(&format!("memtrack-test-{}-{name}", std::process::id()))
-                .unwrap(),
+            listener: socket::listen(&format!("memtrack-test-{}-{name}", std::process::id())).unwrap(),
             parent: theirs,
             file: CaptureFile::new(file).unwrap(),
             header: FileHeader { version: VERSION, session: [1; 16], start_unix_ns: 0 },
@@ -200,19 +175,14 @@ fn blocks(bytes: &[u8]) -> Vec<(BlockHeader, Vec<u8>)> {
 }
 
 fn events(blocks: &[(BlockHeader, Vec<u8>)], stream: u32) -> Vec<BlockHeader> {
-    let is_event =
-        |header: &&BlockHeader| header.kind == BlockKind::Events as u8 && header.stream == stream;
+    let is_event = |header: &&BlockHeader| header.kind == BlockKind::Events as u8 && header.stream == stream;
     blocks.iter().map(|(header, _)| header).filter(is_event).copied().collect()
 }
 
 /// Every record of a stream is there once, in order, and each block starts where the one before ended.
 fn check_stream(blocks: &[(BlockHeader, Vec<u8>)], stream: u32, records: u64) {
     let events = events(blocks, stream);
-    assert_eq!(
-        events.iter().map(|block| u64::from(block.count)).sum::<u64>(),
-        records,
-        "stream {stream}"
-    );
+    assert_eq!(events.iter().map(|block| u64::from(block.count)).sum::<u64>(), records, "stream {stream}");
     let mut expected = (0, 0);
     for block in &events {
         let next = (block.sequence, block.offset);
@@ -220,10 +190,7 @@ fn check_stream(blocks: &[(BlockHeader, Vec<u8>)], stream: u32, records: u64) {
         expected = (block.sequence, block.offset + block.raw_len);
     }
     for pair in events.windows(2) {
-        assert_eq!(
-            (pair[0].last_epoch, pair[0].last_time),
-            (pair[1].first_epoch, pair[1].first_time)
-        );
+        assert_eq!((pair[0].last_epoch, pair[0].last_time), (pair[1].first_epoch, pair[1].first_time));
     }
 }
 

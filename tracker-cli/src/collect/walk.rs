@@ -19,11 +19,7 @@ pub(super) struct Walked {
 
 /// Walks from the front of `bytes` to the first byte that nothing was committed to. Steps epoch and time of `deltas`
 /// and shows `visit` the images and modules; the other delta-coded fields are left alone, they are the readers'.
-pub(super) fn walk(
-    bytes: &[u8],
-    deltas: &mut Deltas,
-    mut visit: impl FnMut(&Record<'_>, u64),
-) -> Walked {
+pub(super) fn walk(bytes: &[u8], deltas: &mut Deltas, mut visit: impl FnMut(&Record<'_>, u64)) -> Walked {
     let mut walked = Walked::default();
     loop {
         let rest = bytes.get(walked.len..).unwrap_or_default();
@@ -65,14 +61,8 @@ mod tests {
         push(deltas.encode_clock(5_000_000));
         push(deltas.encode_free(0x1000, false).unwrap());
         let mut image = [0; 200];
-        let len = record::write_image(
-            &mut image,
-            ImageKind::First,
-            (42, u32::MAX, 0),
-            b"/bin/x",
-            [].into_iter(),
-        )
-        .unwrap();
+        let len =
+            record::write_image(&mut image, ImageKind::First, (42, u32::MAX, 0), b"/bin/x", [].into_iter()).unwrap();
         bytes.extend_from_slice(&image[..len]);
         bytes
     }
@@ -87,10 +77,7 @@ mod tests {
                 pids.push((*pid, time));
             }
         });
-        assert_eq!(
-            walked,
-            Walked { len: bytes.len(), records: 5, allocations: 1, frees: 1, damaged: false }
-        );
+        assert_eq!(walked, Walked { len: bytes.len(), records: 5, allocations: 1, frees: 1, damaged: false });
         assert_eq!((deltas.epoch, deltas.time), (9, 5_000_000));
         assert_eq!(pids, [(42, 5_000_000)]);
     }
@@ -124,9 +111,7 @@ mod tests {
         for _ in 0..2000 {
             let bytes: Vec<u8> = (0..97)
                 .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     (state >> 56) as u8
                 })
                 .collect();

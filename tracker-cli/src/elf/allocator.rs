@@ -24,16 +24,11 @@ pub(crate) fn linked_in(program: &Path) -> Option<String> {
     let file = File::open(program).ok()?;
     let image = Image::parse(&file).ok()?;
     if image.defines("malloc") {
-        return Some(
-            "the program defines malloc itself: allocations that it serves may not be seen"
-                .to_owned(),
-        );
+        return Some("the program defines malloc itself: allocations that it serves may not be seen".to_owned());
     }
     let exported = ALLOCATORS.iter().find(|(prefix, _)| image.defines(&format!("{prefix}_malloc")));
     let name = exported.map(|found| found.1).or_else(|| in_symbol_table(&file))?;
-    Some(format!(
-        "{name} is linked into the program: allocations that go to it directly are not seen"
-    ))
+    Some(format!("{name} is linked into the program: allocations that go to it directly are not seen"))
 }
 
 /// Searches the names of the symbols that are not dynamic.
@@ -41,9 +36,7 @@ fn in_symbol_table(source: &(impl Source + ?Sized)) -> Option<&'static str> {
     let (start, len) = strings(source)?;
     let len = len.min(MAX_STRINGS);
     let windows = (0..len).step_by((WINDOW - OVERLAP) as usize);
-    windows
-        .map(|at| source.read(start.saturating_add(at), (len - at).min(WINDOW) as usize))
-        .find_map(|w| search(&w))
+    windows.map(|at| source.read(start.saturating_add(at), (len - at).min(WINDOW) as usize)).find_map(|w| search(&w))
 }
 
 /// An allocator's name among zero-terminated strings.
@@ -71,8 +64,7 @@ fn strings(source: &(impl Source + ?Sized)) -> Option<(u64, u64)> {
     let sections = source.read(table, entry_len.checked_mul(count)?);
     let section = |index: usize| sections.get(index.checked_mul(entry_len)?..)?.get(..64);
     let kind = |section: &&[u8]| section.get(4..).and_then(|rest| Reader::new(rest).u32());
-    let symbols =
-        (0..count).filter_map(section).find(|section| kind(section) == Some(SYMBOL_TABLE))?;
+    let symbols = (0..count).filter_map(section).find(|section| kind(section) == Some(SYMBOL_TABLE))?;
     let link = Reader::new(symbols.get(40..)?).u32()?;
     let mut r = Reader::new(section(link as usize)?.get(24..)?);
     Some((r.u64()?, r.u64()?))

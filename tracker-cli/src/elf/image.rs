@@ -51,9 +51,7 @@ impl Source for File {
 impl Source for [u8] {
     fn read(&self, offset: u64, len: usize) -> Vec<u8> {
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
-        self.get(from..from.saturating_add(len.min(MAX_READ)).min(self.len()))
-            .unwrap_or_default()
-            .to_vec()
+        self.get(from..from.saturating_add(len.min(MAX_READ)).min(self.len())).unwrap_or_default().to_vec()
     }
 }
 
@@ -88,8 +86,7 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
         if !header.starts_with(b"\x7fELF") {
             return Err(Foreign::NotElf);
         }
-        let machine =
-            header.get(18..20).and_then(|b| <[u8; 2]>::try_from(b).ok()).map(u16::from_le_bytes);
+        let machine = header.get(18..20).and_then(|b| <[u8; 2]>::try_from(b).ok()).map(u16::from_le_bytes);
         match (header.get(4), header.get(5), machine) {
             (Some(1), ..) => return Err(Foreign::OtherClass),
             (Some(2), Some(1), Some(OUR_MACHINE)) => {}
@@ -97,8 +94,7 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
             _ => return Err(Foreign::Damaged),
         }
         let segments = read_segments(source, &header).ok_or(Foreign::Damaged)?;
-        let dynamic =
-            segments.iter().find(|s| s.kind == PT_DYNAMIC).map(|s| read_dynamic(source, s));
+        let dynamic = segments.iter().find(|s| s.kind == PT_DYNAMIC).map(|s| read_dynamic(source, s));
         Ok(Self { source, segments, dynamic: dynamic.unwrap_or_default() })
     }
 
@@ -110,10 +106,7 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
 
     /// Names of the libraries it needs.
     pub(super) fn needed(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.dynamic
-            .iter()
-            .filter(|(tag, _)| *tag == DT_NEEDED)
-            .filter_map(|(_, name)| self.string(*name))
+        self.dynamic.iter().filter(|(tag, _)| *tag == DT_NEEDED).filter_map(|(_, name)| self.string(*name))
     }
 
     /// Its name as a library.
@@ -127,8 +120,7 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
 
     /// The file's offset of a linked address.
     fn offset(&self, address: u64) -> Option<u64> {
-        let inside =
-            |s: &&Segment| s.kind == PT_LOAD && address.wrapping_sub(s.address) < s.file_len;
+        let inside = |s: &&Segment| s.kind == PT_LOAD && address.wrapping_sub(s.address) < s.file_len;
         let segment = self.segments.iter().find(inside)?;
         segment.offset.checked_add(address - segment.address)
     }
@@ -158,15 +150,13 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
         let header = self.at(table, 16)?;
         let mut r = Reader::new(&header);
         let (buckets, first, bloom) = (r.u32()?, r.u32()?, r.u32()?);
-        let hash =
-            name.bytes().fold(5381u32, |h, byte| h.wrapping_mul(33).wrapping_add(u32::from(byte)));
+        let hash = name.bytes().fold(5381u32, |h, byte| h.wrapping_mul(33).wrapping_add(u32::from(byte)));
         let buckets_at = table.checked_add(16)?.checked_add(u64::from(bloom) * 8)?;
         let chains_at = buckets_at.checked_add(u64::from(buckets) * 4)?;
         let bucket = u64::from(hash.checked_rem(buckets)?);
         let start = self.word(buckets_at.checked_add(bucket * 4)?)?;
         for index in (start..).take(MAX_ENTRIES) {
-            let chain =
-                self.word(chains_at.checked_add(u64::from(index.checked_sub(first)?) * 4)?)?;
+            let chain = self.word(chains_at.checked_add(u64::from(index.checked_sub(first)?) * 4)?)?;
             if chain | 1 == hash | 1 {
                 let symbol = self.at(symbols.checked_add(u64::from(index) * 24)?, 24)?;
                 let offset = Reader::new(&symbol).u32()?;
@@ -241,15 +231,10 @@ mod tests {
     #[test]
     fn symbols_of_a_library_are_found() {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let path = maps
-            .lines()
-            .filter_map(|l| l.split_ascii_whitespace().nth(5))
-            .find(|p| p.contains("libc.so"));
+        let path = maps.lines().filter_map(|l| l.split_ascii_whitespace().nth(5)).find(|p| p.contains("libc.so"));
         let file = File::open(path.unwrap()).unwrap();
         let image = Image::parse(&file).ok().unwrap();
-        for (name, defined) in
-            [("malloc", true), ("qsort", true), ("_rjem_malloc", false), ("", false)]
-        {
+        for (name, defined) in [("malloc", true), ("qsort", true), ("_rjem_malloc", false), ("", false)] {
             assert_eq!(image.defines(name), defined, "{name}");
         }
         assert!(image.soname().unwrap().starts_with(b"libc.so"));
@@ -275,9 +260,7 @@ mod tests {
         let elf = ourselves();
         let mut state = 7u64;
         let mut random = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             state >> 33
         };
         // Everything that the parser follows starts in the first bytes, or behind numbers found there.
@@ -287,12 +270,7 @@ mod tests {
             let saved = copy[at];
             copy[at] = random() as u8;
             if let Ok(image) = Image::parse(copy.as_slice()) {
-                let _ = (
-                    image.interpreter(),
-                    image.soname(),
-                    image.needed().count(),
-                    image.defines("malloc"),
-                );
+                let _ = (image.interpreter(), image.soname(), image.needed().count(), image.defines("malloc"));
             }
             if random() % 2 == 0 {
                 copy[at] = saved;

@@ -80,14 +80,9 @@ fn reason(foreign: Foreign) -> UntrackedReason {
     }
 }
 
-fn untracked<S: Source + ?Sized>(
-    image: &Image<'_, S>,
-    loader: Option<&[u8]>,
-) -> Option<UntrackedReason> {
-    const SANITIZERS: [&str; 5] =
-        ["libasan.", "libtsan.", "liblsan.", "libhwasan.", "libclang_rt."];
-    const RUNTIMES: [&str; 5] =
-        ["__asan_init", "__tsan_init", "__msan_init", "__hwasan_init", "__lsan_init"];
+fn untracked<S: Source + ?Sized>(image: &Image<'_, S>, loader: Option<&[u8]>) -> Option<UntrackedReason> {
+    const SANITIZERS: [&str; 5] = ["libasan.", "libtsan.", "liblsan.", "libhwasan.", "libclang_rt."];
+    const RUNTIMES: [&str; 5] = ["__asan_init", "__tsan_init", "__msan_init", "__hwasan_init", "__lsan_init"];
     let Some(loader) = loader else {
         // The loader itself can be started like a program, and then loads what it is told.
         let is_loader = image.soname().is_some_and(|name| name.starts_with(b"ld-linux"));
@@ -97,15 +92,10 @@ fn untracked<S: Source + ?Sized>(
     if name.starts_with(b"ld-musl") {
         return Some(UntrackedReason::Musl);
     }
-    if !name.starts_with(b"ld-linux")
-        && !name.starts_with(b"ld.so")
-        && !name.starts_with(b"ld64.so")
-    {
+    if !name.starts_with(b"ld-linux") && !name.starts_with(b"ld.so") && !name.starts_with(b"ld64.so") {
         return Some(UntrackedReason::NoLibc);
     }
-    let linked = image
-        .needed()
-        .any(|name| SANITIZERS.iter().any(|start| name.starts_with(start.as_bytes())));
+    let linked = image.needed().any(|name| SANITIZERS.iter().any(|start| name.starts_with(start.as_bytes())));
     let sanitized = linked || RUNTIMES.iter().any(|symbol| image.defines(symbol));
     sanitized.then_some(UntrackedReason::Sanitizer)
 }
@@ -120,8 +110,7 @@ fn gains_privileges(file: &File) -> bool {
     let set_group_bits = libc::S_ISGID | libc::S_IXGRP;
     let set_group = mode & set_group_bits == set_group_bits && metadata.gid() != group;
     // Root has all capabilities, so a file gives it none.
-    let capabilities =
-        user != 0 && sys::file::has_attribute(file, OsStr::new("security.capability"));
+    let capabilities = user != 0 && sys::file::has_attribute(file, OsStr::new("security.capability"));
     set_user || set_group || capabilities
 }
 
@@ -153,11 +142,7 @@ mod tests {
             let path = file(name, text.as_bytes());
             let found = inspect(&path);
             std::fs::remove_file(&path).unwrap();
-            assert_eq!(
-                (found.file.as_path(), found.script),
-                (Path::new(interpreter), true),
-                "{name}"
-            );
+            assert_eq!((found.file.as_path(), found.script), (Path::new(interpreter), true), "{name}");
             assert_eq!(found.untracked, None, "{name}");
         }
     }

@@ -86,12 +86,7 @@ impl Plan {
     }
 
     /// All signals are blocked, and stay so when this fails: one of the reasons comes with a SIGXFSZ.
-    fn start_blocked(
-        self,
-        library: Option<PathBuf>,
-        mask: Mask,
-        signals: Signals,
-    ) -> Result<Started, Error> {
+    fn start_blocked(self, library: Option<PathBuf>, mask: Mask, signals: Signals) -> Result<Started, Error> {
         // An ignored SIGCHLD would let children vanish before we have asked how they ended.
         let sigchld_ignored = signals::is_ignored(SIGCHLD);
         signals::set_default(SIGCHLD);
@@ -99,13 +94,11 @@ impl Plan {
         let file_size = Resource::FileSize.raise();
         let clock = Clock::start();
         let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let lanes = LanesFile::create(self.request.flags, clock.start_monotonic())
-            .map_err(|error| no_lanes(&error))?;
+        let lanes = LanesFile::create(self.request.flags, clock.start_monotonic()).map_err(|error| no_lanes(&error))?;
         let token = host::random().map_err(|error| internal("random numbers", &error))?;
-        let listener = socket::listen(&format!("memtrack-{}", hex(&token)))
-            .map_err(|error| internal("the socket", &error))?;
-        let inherited_lanes =
-            library.as_ref().and_then(|_| sys::fd::inheritable_copy(lanes.as_fd()).ok());
+        let listener =
+            socket::listen(&format!("memtrack-{}", hex(&token))).map_err(|error| internal("the socket", &error))?;
+        let inherited_lanes = library.as_ref().and_then(|_| sys::fd::inheritable_copy(lanes.as_fd()).ok());
         let environment = match &library {
             Some(library) => {
                 let session = session_value(&token, inherited_lanes.as_ref(), &lanes, library);
@@ -119,8 +112,7 @@ impl Plan {
             environment,
         };
         let inherited = Inherited { mask, sigchld_ignored, file_size };
-        let pending =
-            process::prepare(&exec, &inherited).map_err(|error| internal("fork", &error))?;
+        let pending = process::prepare(&exec, &inherited).map_err(|error| internal("fork", &error))?;
         drop(inherited_lanes);
 
         let (host, kernel) = host::names();
@@ -130,20 +122,17 @@ impl Plan {
             host: host.clone(),
             unix_seconds: start_unix.as_secs(),
         };
-        let (path, file) =
-            output::create(self.request.output.as_deref(), self.request.force, &names)?;
+        let (path, file) = output::create(self.request.output.as_deref(), self.request.force, &names)?;
         let start_unix_ns = start_unix.as_nanos().try_into().unwrap_or(u64::MAX);
         let front = self.front(pending.pid, host, kernel, start_unix_ns);
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
-        let file = CaptureFile::new(file).map_err(|error| {
-            Error::usage(format!("{}: {error}; -o names another place", capture.path().display()))
-        })?;
+        let file = CaptureFile::new(file)
+            .map_err(|error| Error::usage(format!("{}: {error}; -o names another place", capture.path().display())))?;
 
         let (ours, theirs) = socket::pair().map_err(|error| internal("the socket", &error))?;
         let program = pending.pid;
-        let keep = [lanes.as_fd(), listener.as_fd(), theirs.as_fd(), file.as_fd()]
-            .map(|fd| fd.as_raw_fd());
+        let keep = [lanes.as_fd(), listener.as_fd(), theirs.as_fd(), file.as_fd()].map(|fd| fd.as_raw_fd());
         let session = collect::Session {
             clock,
             lanes,
@@ -163,15 +152,12 @@ impl Plan {
             process::reap(collector);
             return Err(program::failure(&self.request.program, &self.file, &error));
         }
-        let parent =
-            Parent { program, collector, socket: ours, signals, clock, wait: self.request.wait };
+        let parent = Parent { program, collector, socket: ours, signals, clock, wait: self.request.wait };
         Ok(Started { parent, mask, capture: capture.keep() })
     }
 
     fn command(&self) -> impl Iterator<Item = &OsStr> {
-        std::iter::once(&self.request.program)
-            .chain(&self.request.arguments)
-            .map(OsString::as_os_str)
+        std::iter::once(&self.request.program).chain(&self.request.arguments).map(OsString::as_os_str)
     }
 
     /// The first frames of the capture.
@@ -184,11 +170,7 @@ impl Plan {
             room > 0
         };
         let session = Session {
-            command: self
-                .command()
-                .take_while(fits)
-                .map(|argument| argument.as_bytes().to_vec())
-                .collect(),
+            command: self.command().take_while(fits).map(|argument| argument.as_bytes().to_vec()).collect(),
             exe: exe.clone(),
             cwd: std::env::current_dir().unwrap_or_default().into_os_string().into_vec(),
             host,
@@ -200,8 +182,7 @@ impl Plan {
             pid,
         };
         let untracked = self.target.untracked;
-        let untracked =
-            untracked.map(|reason| Meta::Untracked { pid, exe, reason: reason.text().to_owned() });
+        let untracked = untracked.map(|reason| Meta::Untracked { pid, exe, reason: reason.text().to_owned() });
         [Some(Meta::Session(session)), untracked].into_iter().flatten().collect()
     }
 }
@@ -261,12 +242,7 @@ pub(crate) fn end_like(exit: tracker_core::capture::meta::ExitStatus) -> u8 {
     }
 }
 
-fn session_value(
-    token: &[u8],
-    fd: Option<&OwnedFd>,
-    lanes: &LanesFile,
-    library: &std::path::Path,
-) -> String {
+fn session_value(token: &[u8], fd: Option<&OwnedFd>, lanes: &LanesFile, library: &std::path::Path) -> String {
     let inherited = fd.zip(lanes.inode().ok());
     let (fd, inode) = match inherited {
         Some((fd, inode)) => (fd.as_raw_fd().to_string(), inode.to_string()),

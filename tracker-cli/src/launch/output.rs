@@ -23,11 +23,7 @@ pub(crate) struct Names {
 }
 
 /// Opens the capture, locked by us, which is how readers see that it is still being written.
-pub(crate) fn create(
-    pattern: Option<&Path>,
-    force: bool,
-    names: &Names,
-) -> Result<(PathBuf, File), Error> {
+pub(crate) fn create(pattern: Option<&Path>, force: bool, names: &Names) -> Result<(PathBuf, File), Error> {
     let (path, file) = match pattern {
         Some(pattern) => {
             let path = expand(pattern, names)?;
@@ -50,17 +46,14 @@ fn explicit(path: &Path, force: bool) -> Result<File, Error> {
     }
     let name = path.display();
     if !force {
-        return Err(Error::usage(format!(
-            "{name} exists already; -f replaces it, -o names another file"
-        )));
+        return Err(Error::usage(format!("{name} exists already; -f replaces it, -o names another file")));
     }
     // Only what could have been a capture is replaced, never a device or a link to somewhere else.
     let metadata = fs::symlink_metadata(path).map_err(|error| cannot_create(path, &error))?;
     if !metadata.is_file() {
         return Err(Error::usage(format!("{name} is not a regular file; -o names another one")));
     }
-    let in_use = File::open(path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    let in_use = File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
     if in_use {
         return Err(Error::usage(format!("{name} is still being recorded; -o names another file")));
     }
@@ -80,18 +73,11 @@ fn default(names: &Names) -> Result<(PathBuf, File), Error> {
             Err(error) => return Err(cannot_create(&path, &error)),
         }
     }
-    Err(Error::usage(format!(
-        "there are too many captures named {stem}.*.mtk here; -o names another file"
-    )))
+    Err(Error::usage(format!("there are too many captures named {stem}.*.mtk here; -o names another file")))
 }
 
 fn open_new(path: &Path) -> io::Result<File> {
-    File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
+    File::options().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 fn cannot_create(path: &Path, error: &io::Error) -> Error {
@@ -102,10 +88,7 @@ fn cannot_create(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::StorageFull => "its file system is full".to_owned(),
         _ => error.to_string(),
     };
-    Error::usage(format!(
-        "cannot create the capture {}: {reason}; -o names another place",
-        path.display()
-    ))
+    Error::usage(format!("cannot create the capture {}: {reason}; -o names another place", path.display()))
 }
 
 /// Under sudo the capture belongs to who called.
@@ -135,8 +118,7 @@ fn expand(pattern: &Path, names: &Names) -> Result<PathBuf, Error> {
             Some(b'h') => path.extend_from_slice(names.host.as_bytes()),
             Some(b't') => path.extend_from_slice(time(names.unix_seconds).as_bytes()),
             _ => {
-                let known =
-                    "%p (process id), %n (program), %h (host), %t (time), %% (a percent sign)";
+                let known = "%p (process id), %n (program), %h (host), %t (time), %% (a percent sign)";
                 return Err(Error::usage(format!("-o {}: known are {known}", pattern.display())));
             }
         }
@@ -164,25 +146,18 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     fn names() -> Names {
-        Names {
-            pid: 42,
-            program: "prog".to_owned(),
-            host: "box".to_owned(),
-            unix_seconds: 1_700_000_000,
-        }
+        Names { pid: 42, program: "prog".to_owned(), host: "box".to_owned(), unix_seconds: 1_700_000_000 }
     }
 
     fn folder(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("memtrack-output-{}-{name}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("memtrack-output-{}-{name}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         folder
     }
 
     #[test]
     fn placeholders_are_replaced() {
-        let expand =
-            |pattern: &str| expand(Path::new(pattern), &names()).map(|p| p.display().to_string());
+        let expand = |pattern: &str| expand(Path::new(pattern), &names()).map(|p| p.display().to_string());
         assert_eq!(expand("a/%n-%p@%h.mtk").unwrap(), "a/prog-42@box.mtk");
         assert_eq!(expand("100%%").unwrap(), "100%");
         assert_eq!(expand("%t").unwrap().len(), 15);
@@ -197,30 +172,15 @@ mod tests {
         let path = folder.join("a.mtk");
         let (_, first) = create(Some(&path), false, &names()).unwrap();
         assert_eq!(first.metadata().unwrap().mode() & 0o777, 0o600);
-        assert!(
-            create(Some(&path), false, &names())
-                .unwrap_err()
-                .to_string()
-                .contains("-f replaces it")
-        );
-        assert!(
-            create(Some(&path), true, &names())
-                .unwrap_err()
-                .to_string()
-                .contains("still being recorded")
-        );
+        assert!(create(Some(&path), false, &names()).unwrap_err().to_string().contains("-f replaces it"));
+        assert!(create(Some(&path), true, &names()).unwrap_err().to_string().contains("still being recorded"));
         drop(first);
         create(Some(&path), true, &names()).unwrap();
 
         let (target, link) = (folder.join("target"), folder.join("link"));
         fs::write(&target, "precious").unwrap();
         symlink(&target, &link).unwrap();
-        assert!(
-            create(Some(&link), true, &names())
-                .unwrap_err()
-                .to_string()
-                .contains("not a regular file")
-        );
+        assert!(create(Some(&link), true, &names()).unwrap_err().to_string().contains("not a regular file"));
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
         fs::remove_dir_all(folder).unwrap();
     }
@@ -229,17 +189,12 @@ mod tests {
     fn a_missing_folder_is_named() {
         let error = create(Some(Path::new("/no/such/folder/x.mtk")), false, &names()).unwrap_err();
         assert_eq!(error.code(), 2);
-        assert!(
-            error.to_string().contains("/no/such/folder/x.mtk: its folder does not exist"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("/no/such/folder/x.mtk: its folder does not exist"), "{error}");
     }
 
     #[test]
     fn program_names_are_safe_in_paths() {
-        for (program, name) in
-            [("/usr/bin/git", "git"), ("./a b", "a b"), ("x\n\u{1b}[m", "x__[m"), ("..", "..")]
-        {
+        for (program, name) in [("/usr/bin/git", "git"), ("./a b", "a b"), ("x\n\u{1b}[m", "x__[m"), ("..", "..")] {
             assert_eq!(program_name(OsStr::new(program)), name);
         }
     }

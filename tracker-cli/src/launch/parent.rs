@@ -49,8 +49,7 @@ impl Parent {
         let mut exit = None;
         let mut recording = None;
         loop {
-            let collector =
-                if recording.is_some() { self.signals.as_fd() } else { self.socket.as_fd() };
+            let collector = if recording.is_some() { self.signals.as_fd() } else { self.socket.as_fd() };
             let [_, heard] = poll([self.signals.as_fd(), collector], None);
             // Before the answer: it concerns the program's end, which we then know of.
             while let Some(signal) = self.signals.next() {

@@ -53,8 +53,7 @@ fn close_range(first: u32, last: u32) {
     }
     // Before Linux 5.9, or forbidden by a sandbox.
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<u32> =
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let open: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for fd in open.into_iter().filter(|fd| (first..=last).contains(fd)) {
         // SAFETY: as above.
         unsafe { libc::close(fd as libc::c_int) };
@@ -63,24 +62,16 @@ fn close_range(first: u32, last: u32) {
 
 /// Waits until one of `fds` can be read or has hung up; answers which. `None` waits for ever; none are ready when the
 /// time is over or a signal came.
-pub(crate) fn poll<const N: usize>(
-    fds: [BorrowedFd<'_>; N],
-    timeout: Option<Duration>,
-) -> [bool; N] {
+pub(crate) fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) -> [bool; N] {
     poll_many(fds.iter().map(BorrowedFd::as_fd), timeout).try_into().unwrap_or([false; N])
 }
 
 /// [`poll`] over any number of descriptors.
-pub(crate) fn poll_many<'a>(
-    fds: impl Iterator<Item = BorrowedFd<'a>>,
-    timeout: Option<Duration>,
-) -> Vec<bool> {
-    let mut polled: Vec<libc::pollfd> = fds
-        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
-        .collect();
+pub(crate) fn poll_many<'a>(fds: impl Iterator<Item = BorrowedFd<'a>>, timeout: Option<Duration>) -> Vec<bool> {
+    let mut polled: Vec<libc::pollfd> =
+        fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
     // Rounded up, so that a wait for the rest of a millisecond does not spin.
-    let timeout =
-        timeout.map_or(-1, |t| t.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int);
+    let timeout = timeout.map_or(-1, |t| t.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int);
     // SAFETY: pointer and length are those of a live vector.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) };
     polled.iter().map(|entry| ready > 0 && entry.revents != 0).collect()
@@ -102,9 +93,7 @@ impl Event {
     pub(crate) fn notify(&self) {
         let one = 1u64.to_ne_bytes();
         // SAFETY: writes from a live array of the length it names. Fails only when the counter is full: readable.
-        let _ = retry(|| {
-            check(unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), 8) } as libc::c_int)
-        });
+        let _ = retry(|| check(unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), 8) } as libc::c_int));
     }
 
     /// Makes it unreadable again.

@@ -18,18 +18,14 @@ fn c_path(path: &Path) -> io::Result<CString> {
 pub(crate) fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
     let (offset, len) = (from as libc::off_t, to.saturating_sub(from) as libc::off_t);
     // SAFETY: touches no memory of ours.
-    retry(|| {
-        check(unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, offset, len) })
-    })
-    .map(drop)
+    retry(|| check(unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, offset, len) })).map(drop)
 }
 
 /// Whether the real user may execute the file at `path`, by its mode and its file system.
 pub(crate) fn executable(path: &Path) -> io::Result<()> {
     let path = c_path(path)?;
     // SAFETY: reads a C string.
-    check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) })
-        .map(drop)
+    check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) }).map(drop)
 }
 
 /// Whether programs and libraries can be loaded from the file system of `path`.
@@ -38,8 +34,7 @@ pub(crate) fn allows_execution(path: &Path) -> bool {
     let mut answer = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: reads a C string and fills in the answer, which is looked at only after success.
     unsafe {
-        libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) == 0
-            && answer.assume_init().f_flag & libc::ST_NOEXEC == 0
+        libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) == 0 && answer.assume_init().f_flag & libc::ST_NOEXEC == 0
     }
 }
 

@@ -11,13 +11,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     };
     // SAFETY: the word and the time live through the call. Every result means "look again".
     unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAIT,
-            expected,
-            &raw const timeout,
-        );
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const timeout);
     }
 }
 

@@ -22,9 +22,7 @@ pub(crate) fn names() -> (String, String) {
     };
     let text = |field: &[libc::c_char]| {
         let bytes: Vec<u8> = field.iter().map(|c| *c as u8).collect();
-        CStr::from_bytes_until_nul(&bytes)
-            .map(|c| c.to_string_lossy().into_owned())
-            .unwrap_or_default()
+        CStr::from_bytes_until_nul(&bytes).map(|c| c.to_string_lossy().into_owned()).unwrap_or_default()
     };
     (text(&answer.nodename), text(&answer.release))
 }
@@ -50,17 +48,15 @@ pub(crate) fn local_time(unix_seconds: u64) -> [u32; 6] {
         libc::localtime_r(&seconds, answer.as_mut_ptr());
         answer.assume_init()
     };
-    [t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec]
-        .map(|field| field.max(0) as u32)
+    [t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec].map(|field| field.max(0) as u32)
 }
 
 /// 128 random bits.
 pub(crate) fn random() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     // SAFETY: fills a live array of the length it names. The kernel never answers short below 256 bytes.
-    let got = super::retry(|| {
-        super::check(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0) } as libc::c_int)
-    })?;
+    let got =
+        super::retry(|| super::check(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0) } as libc::c_int))?;
     if got == 16 { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 

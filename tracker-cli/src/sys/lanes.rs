@@ -12,9 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use tracker_core::format::VERSION;
-use tracker_core::format::lanes::{
-    CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LANES_MAGIC, chunk_range,
-};
+use tracker_core::format::lanes::{CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LANES_MAGIC, chunk_range};
 
 use super::check;
 
@@ -127,9 +125,7 @@ impl Lanes {
     /// The header of a chunk.
     pub(crate) fn header(&self, index: usize) -> Option<&ChunkHeader> {
         // SAFETY: inside the mapping by the bound on `index`, aligned as the layout asserts, all fields atomics.
-        (index < CHUNKS).then(|| unsafe {
-            self.base.add(HEADERS_OFFSET).cast::<ChunkHeader>().add(index).as_ref()
-        })
+        (index < CHUNKS).then(|| unsafe { self.base.add(HEADERS_OFFSET).cast::<ChunkHeader>().add(index).as_ref() })
     }
 
     fn words(&self, index: usize) -> &[AtomicU64] {
@@ -150,13 +146,7 @@ impl Lanes {
     }
 
     /// Copies a chunk's bytes from `from` up to `to` into `buffer`, replacing what it held. Clamped to the chunk.
-    pub(crate) fn copy<'b>(
-        &self,
-        index: usize,
-        from: usize,
-        to: usize,
-        buffer: &'b mut Vec<u8>,
-    ) -> &'b [u8] {
+    pub(crate) fn copy<'b>(&self, index: usize, from: usize, to: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
         let words = self.words(index);
         let to = to.min(words.len() * 8);
         let skipped = from / 8;
@@ -174,8 +164,7 @@ impl Lanes {
         let (offset, len) = chunk_range(index).expect("a chunk");
         assert!(at < len);
         // SAFETY: inside the chunk, which is inside the mapping.
-        unsafe { self.base.add(offset + at).cast::<AtomicU8>().as_ref() }
-            .store(byte, Ordering::Release);
+        unsafe { self.base.add(offset + at).cast::<AtomicU8>().as_ref() }.store(byte, Ordering::Release);
     }
 
     /// Gives a chunk back to the hooks.

@@ -88,8 +88,7 @@ impl Signal {
 
     /// The process that sent it; `None` when the kernel did (a key on the terminal, a hangup, a timer).
     pub(crate) fn sender(&self) -> Option<u32> {
-        matches!(self.0.ssi_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL)
-            .then_some(self.0.ssi_pid)
+        matches!(self.0.ssi_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL).then_some(self.0.ssi_pid)
     }
 
     /// Sends the same signal to `pid`, with its value if it has one.

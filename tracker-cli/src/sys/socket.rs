@@ -33,9 +33,7 @@ pub(crate) fn listen(name: &str) -> io::Result<OwnedFd> {
     let used = name.len().min(address.sun_path.len() - 1);
     let len = size_of::<libc::sa_family_t>() + 1 + used;
     // SAFETY: the address lives through the call and `len` is within it.
-    check(unsafe {
-        libc::bind(fd.as_raw_fd(), (&raw const address).cast(), len as libc::socklen_t)
-    })?;
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), len as libc::socklen_t) })?;
     // SAFETY: touches no memory of ours.
     check(unsafe { libc::listen(fd.as_raw_fd(), 128) })?;
     Ok(fd)
@@ -45,8 +43,7 @@ pub(crate) fn listen(name: &str) -> io::Result<OwnedFd> {
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let (none, flags) = (std::ptr::null_mut(), libc::SOCK_CLOEXEC);
     // SAFETY: no address is asked for.
-    let fd =
-        check(unsafe { libc::accept4(listener.as_raw_fd(), none, std::ptr::null_mut(), flags) })?;
+    let fd = check(unsafe { libc::accept4(listener.as_raw_fd(), none, std::ptr::null_mut(), flags) })?;
     // SAFETY: the descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -57,9 +54,7 @@ pub(crate) fn peer(fd: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
     let to = answer.as_mut_ptr().cast();
     // SAFETY: the answer's place is as long as `len` says.
-    check(unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, to, &mut len)
-    })?;
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, to, &mut len) })?;
     // SAFETY: the call succeeded and filled it in.
     let answer = unsafe { answer.assume_init() };
     Ok((answer.pid as u32, answer.uid))
@@ -70,24 +65,18 @@ pub(crate) fn send(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     let (start, len) = (message.as_ptr().cast(), message.len());
     // SAFETY: pointer and length are those of a live slice.
-    retry(|| check(unsafe { libc::send(fd.as_raw_fd(), start, len, flags) } as libc::c_int))
-        .map(drop)
+    retry(|| check(unsafe { libc::send(fd.as_raw_fd(), start, len, flags) } as libc::c_int)).map(drop)
 }
 
 /// Receives one message into `buffer`; answers its length, 0 at the end of the connection.
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: pointer and length are those of a live slice.
-    retry(|| check(unsafe { libc::recv(fd.as_raw_fd(), start, len, 0) } as libc::c_int))
-        .map(|got| got as usize)
+    retry(|| check(unsafe { libc::recv(fd.as_raw_fd(), start, len, 0) } as libc::c_int)).map(|got| got as usize)
 }
 
 /// Sends one message and a copy of `passed` with it.
-pub(crate) fn send_with_fd(
-    fd: BorrowedFd<'_>,
-    message: &[u8],
-    passed: BorrowedFd<'_>,
-) -> io::Result<()> {
+pub(crate) fn send_with_fd(fd: BorrowedFd<'_>, message: &[u8], passed: BorrowedFd<'_>) -> io::Result<()> {
     /// Room for a control message with one descriptor, aligned as its header must be.
     #[repr(C)]
     struct Room {
@@ -102,8 +91,7 @@ pub(crate) fn send_with_fd(
         },
         fd: passed.as_raw_fd(),
     };
-    let mut part =
-        libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+    let mut part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
     // SAFETY: all-zero is a valid msghdr.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_iov = &mut part;
@@ -111,7 +99,6 @@ pub(crate) fn send_with_fd(
     header.msg_control = (&raw mut room).cast();
     header.msg_controllen = size_of::<Room>();
     // SAFETY: everything the header points to lives through the call, which only reads it.
-    let sent =
-        unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
+    let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
     check(sent as libc::c_int).map(drop)
 }

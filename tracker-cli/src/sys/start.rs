@@ -25,8 +25,7 @@ extern "C" fn look() {
     // SAFETY: all-zero is a valid sigaction; the call only writes the old one into it.
     let ignored = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) == 0
-            && action.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
     };
     if ignored {
         state |= SIGPIPE_IGNORED;
