@@ -94,7 +94,7 @@ pub enum Codec {
 }
 
 /// A block's header. Epochs, times and counts concern `Events` blocks and are 0 in others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BlockHeader {
     /// A [`BlockKind`] or a later one.
     pub kind: u8,
