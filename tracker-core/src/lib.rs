@@ -15,3 +15,5 @@ pub mod format;
 pub mod capture;
 #[cfg(feature = "std")]
 pub mod report;
+#[cfg(feature = "std")]
+pub mod symbol;
