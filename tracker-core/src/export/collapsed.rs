@@ -12,6 +12,7 @@ use crate::report::profile::FrameId;
 
 /// Frames only, inlined ones included; a stack without frames is `[unknown]`. Values are exact and nothing is pruned,
 /// so that the lines sum to the summary's number. In names `\` is written `\\`, `;` is `\x3b` and a newline `\x0a`.
+#[derive(Debug)]
 pub(super) struct Collapsed;
 
 impl Exporter for Collapsed {

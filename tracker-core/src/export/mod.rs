@@ -1,5 +1,6 @@
 //! Profiles in the file formats of other tools: one file per format, each behind [`Exporter`].
 
+use std::fmt::Debug;
 use std::io;
 
 use crate::report::filter::Selection;
@@ -8,7 +9,7 @@ use crate::report::metric::Metric;
 mod collapsed;
 
 /// Writes one format.
-pub trait Exporter: Sync {
+pub trait Exporter: Debug + Sync {
     /// The name a user types.
     fn name(&self) -> &'static str;
 

@@ -64,7 +64,7 @@ impl Budgeted {
     }
 
     /// The report that shows what it is made of.
-    const fn kind(self) -> Option<Kind> {
+    pub const fn kind(self) -> Option<Kind> {
         match self {
             Self::Peak | Self::PeakBlocks => Some(Kind::Peak),
             Self::Leaked | Self::LeakedBlocks => Some(Kind::Leaks),

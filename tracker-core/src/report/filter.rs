@@ -180,6 +180,13 @@ impl<'p> Selection<'p> {
         &self.metrics
     }
 
+    /// The part of it that `keep` accepts.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Row) -> bool) -> Self {
+        let rows = self.rows.iter().copied().filter(|row| keep(row)).collect();
+        Self::new(self.profile, rows, self.process, true)
+    }
+
     /// One number's sum.
     pub fn total(&self, metric: Metric) -> u64 {
         metric.of(&self.metrics, self.peak_of())

@@ -24,12 +24,18 @@ struct FrameJson<'p> {
     file: Option<&'p str>,
     line: Option<u32>,
     module: Option<&'p str>,
-    address: u64,
+    address: Option<u64>,
     inlined: bool,
     kind: &'static str,
 }
 
 impl<'p> FrameJson<'p> {
+    /// Of frames that differ in their line or address, one of which is `frame`, when `mixed`.
+    fn of_function(profile: &'p Profile, frame: &'p Frame, mixed: bool) -> Self {
+        let one = Self::new(profile, frame);
+        if mixed { Self { line: None, address: None, ..one } } else { one }
+    }
+
     fn new(profile: &'p Profile, frame: &'p Frame) -> Self {
         let kind = match frame.kind {
             FrameKind::Native | FrameKind::Inlined => "native",
@@ -42,7 +48,7 @@ impl<'p> FrameJson<'p> {
             file: frame.file.as_deref(),
             line: frame.line,
             module: profile.module_path(frame),
-            address: frame.address,
+            address: Some(frame.address),
             inlined: frame.kind == FrameKind::Inlined,
             kind,
         }
@@ -182,11 +188,16 @@ struct NodesJson<'r, 'p>(&'p Profile, &'r Tree);
 
 impl Serialize for NodesJson<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.1.nodes.iter().map(|node| NodeJson {
-            parent: node.parent,
-            own: node.own,
-            total: node.total,
-            frame: node.frame.and_then(|id| self.0.frame(id)).map(|f| FrameJson::new(self.0, f)),
+        serializer.collect_seq(self.1.nodes.iter().map(|node| {
+            NodeJson {
+                parent: node.parent,
+                own: node.own,
+                total: node.total,
+                frame: node
+                    .frame
+                    .and_then(|id| self.0.frame(id))
+                    .map(|frame| FrameJson::of_function(self.0, frame, node.mixed)),
+            }
         }))
     }
 }
@@ -252,7 +263,7 @@ struct PlaceJson<'p> {
 
 fn place<'p>(profile: &'p Profile, place: &Place<'p>, peak: PeakOf) -> PlaceJson<'p> {
     PlaceJson {
-        frame: place.frame.map(|frame| FrameJson::new(profile, frame)),
+        frame: place.frame.map(|frame| FrameJson::of_function(profile, frame, place.mixed)),
         allocations: place.metrics.allocations,
         allocated_bytes: place.metrics.allocated_bytes,
         peak_bytes: Metric::Peak.of(&place.metrics, peak),

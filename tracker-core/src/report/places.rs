@@ -11,6 +11,8 @@ use super::profile::{Frame, Metrics};
 pub struct Place<'p> {
     /// One of its frames; `None` for stacks without any.
     pub frame: Option<&'p Frame>,
+    /// Its frames differ.
+    pub mixed: bool,
     pub metrics: Metrics,
 }
 
@@ -37,10 +39,13 @@ impl<'p> Places<'p> {
                     None => frame.address,
                 };
                 let key = frame.map(|f| (f.function.as_deref(), f.module, address(f)));
-                *by_name.entry(key).or_insert_with(|| {
-                    places.push(Place { frame, metrics: Metrics::default() });
-                    places.len() - 1
-                })
+                let new = places.len();
+                let at = *by_name.entry(key).or_insert(new);
+                match places.get_mut(at) {
+                    Some(known) => known.mixed |= known.frame != frame,
+                    None => places.push(Place { frame, mixed: false, metrics: Metrics::default() }),
+                }
+                at
             });
             if let Some(place) = places.get_mut(at) {
                 place.metrics.add(&row.metrics);

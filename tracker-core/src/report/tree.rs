@@ -8,13 +8,16 @@ use super::filter::Selection;
 use super::metric::Metric;
 use super::profile::{FrameId, FrameKind, Profile};
 
-/// One function at one place of the tree. Frames of a function that differ only in their line are one node.
+/// One function at one place of the tree. Frames of a function that differ only in their line are one node, and so is
+/// a function that calls itself directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
     /// Index of the caller's node; callers come before their callees.
     pub parent: Option<u32>,
     /// One of its frames; `None` for stacks without any.
     pub frame: Option<FrameId>,
+    /// Its frames differ.
+    pub mixed: bool,
     /// Callers between it and the root.
     pub depth: u32,
     /// The metric's value where this is the last frame.
@@ -94,37 +97,51 @@ struct Building {
 impl Building {
     fn add<'f>(&mut self, frames: impl Iterator<Item = &'f FrameId>, keys: &[FrameId], value: u64) {
         let mut parent = None;
+        let mut last = None;
         for id in frames {
-            parent = Some(self.child(parent, keys.get(id.0 as usize).copied()));
-            self.count(parent, value);
+            let Some(&key) = keys.get(id.0 as usize) else { continue };
+            if last != Some(key) {
+                parent = Some(self.child(parent, Some((key, *id))));
+                self.count(parent, value);
+            } else if let Some(node) = self.node(parent) {
+                node.mixed |= node.frame != Some(*id);
+            }
+            last = Some(key);
         }
         if parent.is_none() {
             parent = Some(self.child(None, None));
             self.count(parent, value);
         }
-        if let Some(node) = parent.and_then(|index| self.nodes.get_mut(index as usize)) {
+        if let Some(node) = self.node(parent) {
             node.own = node.own.saturating_add(value);
         }
     }
 
-    fn child(&mut self, parent: Option<u32>, frame: Option<FrameId>) -> u32 {
+    /// The callee of `parent` with this key, which `frame` is one of.
+    fn child(&mut self, parent: Option<u32>, callee: Option<(FrameId, FrameId)>) -> u32 {
         let new = self.nodes.len() as u32;
-        match self.children.entry((parent, frame)) {
+        let frame = callee.map(|(_, frame)| frame);
+        let at = match self.children.entry((parent, callee.map(|(key, _)| key))) {
             Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                entry.insert(new);
-                let above = parent.and_then(|index| self.nodes.get(index as usize));
-                let depth = above.map_or(0, |node| node.depth + 1);
-                self.nodes.push(Node { parent, frame, depth, own: 0, total: 0 });
-                new
-            }
+            Entry::Vacant(entry) => *entry.insert(new),
+        };
+        if at == new {
+            let depth = self.node(parent).map_or(0, |node| node.depth + 1);
+            self.nodes.push(Node { parent, frame, mixed: false, depth, own: 0, total: 0 });
+        } else if let Some(node) = self.node(Some(at)) {
+            node.mixed |= node.frame != frame;
         }
+        at
     }
 
     fn count(&mut self, node: Option<u32>, value: u64) {
-        if let Some(node) = node.and_then(|index| self.nodes.get_mut(index as usize)) {
+        if let Some(node) = self.node(node) {
             node.total = node.total.saturating_add(value);
         }
+    }
+
+    fn node(&mut self, index: Option<u32>) -> Option<&mut Node> {
+        self.nodes.get_mut(index? as usize)
     }
 
     /// Puts the nodes in their final order: depth first, the largest sibling first.
