@@ -7,9 +7,14 @@ use std::process::ExitCode;
 mod args;
 mod captures;
 mod cmd;
+mod collect;
 mod crash;
+mod elf;
 mod error;
+mod launch;
 mod output;
+mod preload;
+mod sys;
 
 fn main() -> ExitCode {
     crash::install();

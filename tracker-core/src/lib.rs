@@ -17,3 +17,5 @@ pub mod capture;
 pub mod export;
 #[cfg(feature = "std")]
 pub mod report;
+#[cfg(feature = "std")]
+pub mod symbol;

@@ -1,0 +1,154 @@
+//! Functions, lines and inlined frames from DWARF: addr2line over sections that are read whole and metered.
+
+use std::cell::Cell;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use addr2line::{Context, LookupContinuation as _, LookupResult};
+use gimli::SectionId;
+
+use super::demangle::{demangle, is_mangled};
+use super::elf::Elf;
+use super::limits::{LOOKUP_FUEL, MAX_FRAMES, MAX_PASSES, MAX_SECTION_BYTES, OPEN_FUEL, cut_name};
+use super::reader::{Meter, SectionReader};
+use super::split::SplitFiles;
+use super::symbolizer::SymbolFrame;
+
+/// Debug data of one module, opened.
+pub(super) struct DebugData {
+    context: Context<SectionReader>,
+    split: SplitFiles,
+    sections: Sections,
+}
+
+impl DebugData {
+    /// Whether `elf` holds debug data.
+    pub(super) fn is_in(elf: &Elf) -> bool {
+        elf.has_debug_section(".debug_info")
+    }
+
+    /// Opens the debug data in `elf`, which shares parts with `alt`. `module` is the module's own path, beside which
+    /// split parts may lie.
+    pub(super) fn open(module: &Path, elf: &Elf, alt: Option<&Elf>) -> io::Result<Self> {
+        let sections = Sections::default();
+        sections.meter.grant(OPEN_FUEL);
+        sections.meter.start();
+        let mut dwarf = gimli::Dwarf::load(|id| sections.read(elf, id.name()))?;
+        if let Some(alt) = alt {
+            dwarf.set_sup(gimli::Dwarf::load(|id| sections.read(alt, id.name()))?);
+        }
+        let context = Context::from_dwarf(dwarf).map_err(io::Error::other)?;
+        Ok(Self { context, split: SplitFiles::new(module, &sections), sections })
+    }
+
+    /// Whether reading was ended because the data costs more than honest data can.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.sections.meter.is_empty()
+    }
+
+    /// The frames at `address`, innermost first; empty when nothing is known. A function the data does not name by
+    /// its linkage name is named by `linked`.
+    pub(super) fn frames(
+        &self,
+        address: u64,
+        linked: impl Fn() -> Option<String>,
+    ) -> Vec<SymbolFrame> {
+        let mut frames = self.find(address).unwrap_or_default();
+        let Some((function, inlined)) = frames.split_last_mut() else { return frames };
+        for frame in inlined {
+            frame.inlined = true;
+        }
+        // Compilers leave the linkage name out here and there; then the symbol table knows more (scope, parameters).
+        if !function.function.as_deref().is_some_and(is_mangled)
+            && let Some(name) =
+                linked().filter(|name| function.function.is_none() || is_mangled(name))
+        {
+            function.function = Some(name);
+        }
+        if frames.len() > MAX_FRAMES {
+            frames.drain(MAX_FRAMES - 1..frames.len() - 1);
+        }
+        for name in frames.iter_mut().filter_map(|frame| frame.function.as_mut()) {
+            *name = demangle(name);
+        }
+        frames
+    }
+
+    /// As the data says: names mangled, nothing marked as inlined.
+    fn find(&self, address: u64) -> gimli::Result<Vec<SymbolFrame>> {
+        let mut found = Vec::new();
+        // addr2line computes the address behind.
+        if address == u64::MAX {
+            return Ok(found);
+        }
+        self.sections.meter.grant(LOOKUP_FUEL);
+        self.sections.meter.start();
+        let mut lookup = self.context.find_frames(address);
+        let mut frames = loop {
+            match lookup {
+                LookupResult::Output(frames) => break frames?,
+                LookupResult::Load { load, continuation } => {
+                    lookup = continuation.resume(self.split.load(&load, &self.sections));
+                }
+            }
+        };
+        while let Some(frame) = frames.next()? {
+            let location = frame.location;
+            let file = location
+                .as_ref()
+                .and_then(|location| location.file)
+                .map(|file| cut_name(file.to_owned()));
+            let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
+            found.push(SymbolFrame {
+                function: name.map(|name| name.into_owned()).filter(|name| !name.is_empty()),
+                file: file.filter(|file| !file.is_empty()),
+                line: location.and_then(|location| location.line),
+                inlined: false,
+            });
+        }
+        Ok(found)
+    }
+}
+
+/// Reads debug sections of one module's files, all on one account.
+#[derive(Default)]
+pub(super) struct Sections {
+    meter: Arc<Meter>,
+    total: Cell<u64>,
+}
+
+impl Sections {
+    /// The section called `name`, decompressed; empty for those that no lookup needs.
+    pub(super) fn read(&self, elf: &Elf, name: &str) -> io::Result<SectionReader> {
+        let is_needed = NEEDED.iter().any(|id| id.name() == name || id.dwo_name() == Some(name));
+        let bytes = if is_needed { elf.debug_section(name)? } else { Vec::new() };
+        let total = self.total.get().saturating_add(bytes.len() as u64);
+        if total > MAX_SECTION_BYTES {
+            return Err(io::Error::other("it holds more debug data than memtrack reads"));
+        }
+        self.total.set(total);
+        self.meter.grant((bytes.len() as u64).saturating_mul(MAX_PASSES));
+        Ok(SectionReader::new(bytes, Arc::clone(&self.meter)))
+    }
+
+    /// A section without bytes.
+    pub(super) fn empty(&self) -> SectionReader {
+        SectionReader::new(Vec::new(), Arc::clone(&self.meter))
+    }
+}
+
+const NEEDED: [SectionId; 12] = [
+    SectionId::DebugAbbrev,
+    SectionId::DebugAddr,
+    SectionId::DebugAranges,
+    SectionId::DebugCuIndex,
+    SectionId::DebugInfo,
+    SectionId::DebugLine,
+    SectionId::DebugLineStr,
+    SectionId::DebugRanges,
+    SectionId::DebugRngLists,
+    SectionId::DebugStr,
+    SectionId::DebugStrOffsets,
+    SectionId::DebugTuIndex,
+];

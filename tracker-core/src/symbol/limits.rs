@@ -1,0 +1,35 @@
+//! What a symbol file may cost. Real files stay far below; a hostile one ends here, with what was found so far.
+
+/// Sections of one file.
+pub(super) const MAX_SECTIONS: u64 = 1 << 18;
+/// Bytes of one section, as stored or decompressed, and of all debug sections of one file together. Only the largest
+/// browsers have more.
+pub(super) const MAX_SECTION_BYTES: u64 = 4 << 30;
+/// A compressed section may grow to this multiple of its stored bytes, plus [`DECOMPRESS_SLACK`].
+pub(super) const MAX_DECOMPRESS_RATIO: u64 = 32;
+pub(super) const DECOMPRESS_SLACK: u64 = 1 << 20;
+/// Symbols of one table.
+pub(super) const MAX_SYMBOLS: usize = 1 << 24;
+/// Bytes of a function or file name as shown; a longer one is cut and ends with `…`.
+pub(super) const MAX_NAME: usize = 4 << 10;
+/// Longest mangled name that is demangled; a longer one is shown as it is.
+pub(super) const MAX_MANGLED: usize = 16 << 10;
+/// Frames at one address; more are cut out between the innermost ones and the function itself.
+pub(super) const MAX_FRAMES: usize = 256;
+/// Bytes of stack that the DWARF parser may use. It recurses once per level of inlining, so this bounds the depth.
+pub(super) const MAX_PARSER_STACK: usize = 512 << 10;
+/// How often the parser may read each byte of the debug data before it has to stop: units may share tables, so
+/// quadratic work is possible. Real files need at most three.
+pub(super) const MAX_PASSES: u64 = 8;
+/// Bytes the parser may read on top of that, at first and for each address.
+pub(super) const OPEN_FUEL: u64 = 1 << 20;
+pub(super) const LOOKUP_FUEL: u64 = 64 << 10;
+
+/// `name` cut to [`MAX_NAME`] bytes.
+pub(super) fn cut_name(mut name: String) -> String {
+    if name.len() > MAX_NAME {
+        name.truncate(name.floor_char_boundary(MAX_NAME));
+        name.push('…');
+    }
+    name
+}

@@ -1,0 +1,144 @@
+//! One module, opened: which of its files can be trusted, what they know, and what to tell the user about the rest.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::debug_files::{self, DebugFile, hex};
+use super::demangle::demangle;
+use super::dwarf::DebugData;
+use super::elf::Elf;
+use super::source::Source;
+use super::symbolizer::{ModuleSource, SymbolFrame, SymbolOptions};
+use super::symtab::SymbolTable;
+
+/// A module whose files were looked for and read.
+pub(super) struct Module {
+    symbols: SymbolTable,
+    debug: Option<DebugData>,
+    pub(super) facts: Facts,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) build_id: Vec<u8>,
+    /// Functions in the symbol tables.
+    pub(super) functions: usize,
+    /// The file that holds the debug data.
+    pub(super) debug_file: Option<PathBuf>,
+    pub(super) note: Option<String>,
+}
+
+impl Module {
+    /// Looks for the module's files and reads their tables.
+    pub(super) fn open(wanted: ModuleSource, options: &SymbolOptions) -> Self {
+        let path = wanted.path.clone();
+        let recorded_id = wanted.build_id.clone();
+        let main = open_main(wanted, options);
+        let build_id = main.as_ref().map_or(recorded_id, |elf| elf.build_id.clone());
+        let separate = match &main {
+            Ok(elf) if DebugData::is_in(elf) => None,
+            Ok(elf) => debug_files::by_build_id(&build_id, options)
+                .or_else(|| debug_files::by_debug_link(&path, elf, options)),
+            Err(_) => debug_files::by_build_id(&build_id, options),
+        };
+        let separate_elf = separate.as_ref().map(|file| &file.elf);
+        let symbols = SymbolTable::read(separate_elf.into_iter().chain(main.as_ref().ok()));
+
+        let holder = match (&separate, &main) {
+            (Some(file), _) => Some((file.path.as_path(), &file.elf)),
+            (None, Ok(elf)) => Some((path.as_path(), elf)),
+            (None, Err(_)) => None,
+        };
+        let holder = holder.filter(|(_, elf)| DebugData::is_in(elf));
+        let debug = holder.map(|(holder, elf)| {
+            let alt = debug_files::by_alt_link(holder, elf, options);
+            let beside = debug_files::in_sysroot(&path, options);
+            let alt = alt.as_ref().map(|DebugFile { elf, .. }| elf);
+            DebugData::open(&beside, elf, alt).map_err(|error| (holder, error))
+        });
+        let note = note(&path, &main, &symbols, &debug);
+        let debug_file = holder.map(|(holder, _)| holder.to_owned());
+        let facts = Facts { build_id, functions: symbols.len(), debug_file, note };
+        Self { debug: debug.and_then(Result::ok), symbols, facts }
+    }
+
+    /// The frames at `address`, innermost first; empty when nothing is known.
+    pub(super) fn frames(&mut self, address: u64) -> Vec<SymbolFrame> {
+        if let Some(debug) = &self.debug {
+            let frames = debug.frames(address, || self.symbols.lookup(address));
+            if debug.is_exhausted() {
+                let text = "its debug data takes more work than honest debug data does: some names or lines are missing";
+                self.facts.note.get_or_insert_with(|| text.to_owned());
+            }
+            if !frames.is_empty() {
+                return frames;
+            }
+        }
+        let named = |name: String| SymbolFrame {
+            function: Some(demangle(&name)),
+            ..SymbolFrame::default()
+        };
+        self.symbols.lookup(address).map(named).into_iter().collect()
+    }
+}
+
+/// The module's own file, if it is there and the right one; otherwise why not.
+fn open_main(wanted: ModuleSource, options: &SymbolOptions) -> Result<Elf, String> {
+    let source = match wanted.embedded {
+        Some(bytes) => Source::Memory(bytes),
+        None => Source::open(&debug_files::in_sysroot(&wanted.path, options))
+            .map_err(|error| explain(&error))?,
+    };
+    let identity = source.identity();
+    let elf = Elf::parse(source).map_err(|error| explain(&error))?;
+    if wanted.build_id.is_empty() {
+        let changed = match (wanted.expected, identity) {
+            (Some(expected), Some(found)) => expected != found,
+            // Nothing to compare, except that a program without build-id cannot have been a file with one.
+            (None, Some(_)) => !elf.build_id.is_empty(),
+            (_, None) => false,
+        };
+        if changed {
+            return Err("the file has changed since it was recorded".to_owned());
+        }
+    } else if elf.build_id.is_empty() {
+        return Err(format!("the file has no build-id, recorded was {}", hex(&wanted.build_id)));
+    } else if elf.build_id != wanted.build_id {
+        let (found, recorded) = (hex(&elf.build_id), hex(&wanted.build_id));
+        return Err(format!("its build-id differs: the file has {found}, recorded was {recorded}"));
+    }
+    Ok(elf)
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "the file is gone".to_owned(),
+        _ => format!("the file cannot be read: {error}"),
+    }
+}
+
+fn note(
+    path: &Path,
+    main: &Result<Elf, String>,
+    symbols: &SymbolTable,
+    debug: &Option<Result<DebugData, (&Path, io::Error)>>,
+) -> Option<String> {
+    let why_no_lines = match (debug, main) {
+        (Some(Ok(_)), _) => return None,
+        (Some(Err((holder, error))), _) => {
+            format!("debug data in {} cannot be read: {error}", holder.display())
+        }
+        (None, Ok(_)) => "no debug data".to_owned(),
+        (None, Err(reason)) => reason.clone(),
+    };
+    let has_all = main.as_ref().is_ok_and(|elf| elf.section(".symtab").is_some());
+    let mini = main.as_ref().is_ok_and(|elf| elf.section(".gnu_debugdata").is_some());
+    let consequence = match (symbols.len(), has_all, mini) {
+        (0, ..) => "no names",
+        (_, true, _) => "functions without files and lines",
+        (_, false, true) => "only exported functions (memtrack does not read .gnu_debugdata)",
+        (_, false, false) => "only exported functions, without files and lines",
+    };
+    Some(format!("{}: {why_no_lines}: {consequence}", path.display()))
+}
