@@ -1,31 +1,28 @@
-//! Temporary.
-mod cmd {
-    pub(crate) mod run;
-}
+//! `memtrack`: records every heap allocation of a program and answers what leaks, what made the peak, what churns.
+//!
+//! Parses, dispatches, and maps errors to exit codes. `unsafe` lives in [`sys`] only.
+
+use std::process::ExitCode;
+
+mod args;
+mod captures;
+mod cmd;
 mod collect;
+mod crash;
 mod elf;
 mod error;
 mod launch;
+mod output;
 mod preload;
 mod sys;
 
-use clap::Parser as _;
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    Run(cmd::run::Args),
-}
-
-fn main() -> std::process::ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    cmd::run::run(args).unwrap_or_else(|error| {
-        eprintln!("memtrack: {error}");
-        std::process::ExitCode::from(error.code())
-    })
+fn main() -> ExitCode {
+    crash::install();
+    match cmd::run(args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            output::note(&error.to_string());
+            ExitCode::from(error.code())
+        }
+    }
 }

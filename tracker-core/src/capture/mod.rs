@@ -8,7 +8,6 @@ pub mod cursor;
 pub mod dump;
 pub mod facts;
 pub mod meta;
-
 pub mod payload;
 pub mod reader;
 pub mod scan;

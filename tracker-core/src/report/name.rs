@@ -1,0 +1,158 @@
+//! What frames are called, and which frame of a stack a reader wants to see first.
+
+use std::borrow::Cow;
+
+use super::profile::{Frame, FrameId, FrameKind, Profile, Stack};
+
+/// What stands where nothing at all is known.
+pub const UNKNOWN: &str = "[unknown]";
+
+impl Profile {
+    /// A frame by its id.
+    pub fn frame(&self, id: FrameId) -> Option<&Frame> {
+        self.frames.get(id.0 as usize)
+    }
+
+    /// Path of the module a frame lies in.
+    pub fn module_path(&self, frame: &Frame) -> Option<&str> {
+        let module = self.modules.get(usize::try_from(frame.module?).ok()?)?;
+        Some(module.path.as_str())
+    }
+
+    /// The frame's function, `[module+0x…]` when only its place is known, or [`UNKNOWN`].
+    pub fn frame_name<'p>(&'p self, frame: &'p Frame) -> Cow<'p, str> {
+        if let Some(function) = &frame.function {
+            return Cow::Borrowed(function);
+        }
+        match self.module_path(frame) {
+            Some(path) => Cow::Owned(format!("[{}+{:#x}]", base_name(path), frame.address)),
+            None if frame.address != 0 => Cow::Owned(format!("[{:#x}]", frame.address)),
+            None => Cow::Borrowed(UNKNOWN),
+        }
+    }
+
+    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's
+    /// runtime. A stack that has no other frames is named by its innermost one, markers apart.
+    pub fn blamed<'p>(&'p self, stack: &Stack) -> Option<&'p Frame> {
+        let frames = || stack.frames.iter().filter_map(|&id| self.frame(id));
+        let named = |frame: &&Frame| frame.kind != FrameKind::Marker;
+        frames()
+            .filter(named)
+            .find(|frame| !self.is_runtime(frame))
+            .or_else(|| frames().find(named))
+            .or_else(|| frames().next())
+    }
+
+    /// Whether a frame belongs to an allocator, the C library, the loader or a language's standard library.
+    pub fn is_runtime(&self, frame: &Frame) -> bool {
+        self.module_path(frame).is_some_and(|path| runtime_module(path).is_some())
+            || frame.function.as_deref().is_some_and(is_runtime_function)
+    }
+}
+
+/// The last part of a path.
+pub fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The shared libraries every program brings along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runtime {
+    Libc,
+    Loader,
+    Cpp,
+}
+
+/// Which of them `path` is.
+pub(super) fn runtime_module(path: &str) -> Option<Runtime> {
+    const MODULES: [(&str, Runtime); 13] = [
+        ("libc.so", Runtime::Libc),
+        ("libc-2.", Runtime::Libc),
+        ("libm.so", Runtime::Libc),
+        ("libpthread", Runtime::Libc),
+        ("libdl.so", Runtime::Libc),
+        ("libresolv.so", Runtime::Libc),
+        ("libnss_", Runtime::Libc),
+        ("ld-linux", Runtime::Loader),
+        ("ld-2.", Runtime::Loader),
+        ("ld.so", Runtime::Loader),
+        ("libstdc++.so", Runtime::Cpp),
+        ("libc++", Runtime::Cpp),
+        ("libgcc_s.so", Runtime::Cpp),
+    ];
+    let name = base_name(path);
+    MODULES.iter().find(|(start, _)| name.starts_with(start)).map(|&(_, runtime)| runtime)
+}
+
+/// Functions that ask for memory in somebody else's name: the standard libraries that are compiled into programs, and
+/// the wrappers around malloc that would otherwise be blamed for everything.
+fn is_runtime_function(name: &str) -> bool {
+    const STARTS: [&str; 27] = [
+        "operator new",
+        "std::",
+        "__gnu_cxx::",
+        "void std::",
+        "void* std::",
+        "core::",
+        "alloc::",
+        "hashbrown::",
+        "<alloc::",
+        "<std::",
+        "<core::",
+        "<hashbrown::",
+        "<T as alloc::",
+        "<T as core::",
+        "<&T as core::",
+        "__rust_",
+        "__rdl_",
+        "__rg_",
+        "__rustc",
+        "__libc_",
+        "g_malloc",
+        "g_realloc",
+        "g_slice_",
+        "PyMem_",
+        "_PyMem_",
+        "PyObject_Malloc",
+        "_PyObject_Malloc",
+    ];
+    const NAMES: [&str; 36] = [
+        "malloc",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "strdup",
+        "strndup",
+        "asprintf",
+        "vasprintf", //
+        "xmalloc",
+        "xcalloc",
+        "xrealloc",
+        "xreallocarray",
+        "xstrdup",
+        "xstrndup",
+        "xmemdup",
+        "xmemdupz", //
+        "xmallocz",
+        "xzalloc",
+        "xnmalloc",
+        "xnrealloc",
+        "x2realloc",
+        "x2nrealloc",
+        "do_xmalloc", //
+        "do_xmallocz",
+        "g_try_malloc",
+        "g_strdup",
+        "g_memdup",
+        "zmalloc",
+        "zcalloc",
+        "zrealloc", //
+        "_PyObject_GC_Alloc",
+        "PyObject_Realloc",
+        "PyObject_Calloc",
+        "_PyObject_Realloc",
+        "safemalloc", //
+        "Perl_safesysmalloc",
+    ];
+    STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
+}

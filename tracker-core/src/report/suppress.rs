@@ -1,0 +1,172 @@
+//! Leaks that nobody wants to hear about: suppression files in LeakSanitizer's format, and the blocks that the C
+//! library, the loader and the C++ library take once and keep.
+
+use std::fmt;
+
+use super::name::{Runtime, runtime_module};
+use super::pattern::Pattern;
+use super::profile::{Frame, Profile, Row, Stack};
+
+/// Which leaks are set apart.
+#[derive(Debug, Clone, Default)]
+pub struct Suppressions {
+    patterns: Vec<Pattern>,
+    builtin: bool,
+}
+
+/// A line of a suppression file that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressionError {
+    /// Line number, from 1.
+    pub line: usize,
+    text: String,
+}
+
+impl fmt::Display for SuppressionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: expected `leak:PATTERN`, found {:?}", self.line, self.text)
+    }
+}
+
+impl std::error::Error for SuppressionError {}
+
+impl Suppressions {
+    /// No suppressions at all.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The built-in list.
+    pub fn builtin() -> Self {
+        Self { builtin: true, ..Self::default() }
+    }
+
+    /// Adds the `leak:PATTERN` lines of a suppression file; empty lines and lines that start with `#` mean nothing.
+    ///
+    /// # Errors
+    /// The first line that is anything else.
+    pub fn add_file(&mut self, text: &str) -> Result<(), SuppressionError> {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match line.strip_prefix("leak:").filter(|pattern| !pattern.is_empty()) {
+                Some(pattern) => self.patterns.push(Pattern::new(pattern)),
+                None => return Err(SuppressionError { line: number + 1, text: line.to_owned() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides for every stack of `profile`.
+    pub fn apply<'s>(&'s self, profile: &Profile) -> Applied<'s> {
+        let by_frame: Vec<Option<&Pattern>> = if self.patterns.is_empty() {
+            Vec::new()
+        } else {
+            profile.frames.iter().map(|frame| self.pattern_for(profile, frame)).collect()
+        };
+        let rule = |stack: &Stack| {
+            let listed = stack.frames.iter().find_map(|id| *by_frame.get(id.0 as usize)?);
+            let listed = listed.map(|pattern| Rule { name: pattern.as_str(), most: u64::MAX });
+            listed.or_else(|| if self.builtin { builtin_rule(profile, stack) } else { None })
+        };
+        Applied(profile.stacks.iter().map(rule).collect())
+    }
+
+    fn pattern_for(&self, profile: &Profile, frame: &Frame) -> Option<&Pattern> {
+        let names = [frame.function.as_deref(), frame.file.as_deref(), profile.module_path(frame)];
+        let names = || names.into_iter().flatten();
+        self.patterns.iter().find(|pattern| names().any(|name| pattern.matches(name)))
+    }
+}
+
+/// Suppressions, decided for one profile.
+#[derive(Debug, Clone)]
+pub struct Applied<'s>(Vec<Option<Rule<'s>>>);
+
+impl<'s> Applied<'s> {
+    /// The rule that sets a row's leak apart.
+    pub fn rule(&self, row: &Row) -> Option<&'s str> {
+        let rule = (*self.0.get(row.stack.0 as usize)?)?;
+        (row.metrics.leaked_blocks <= rule.most).then_some(rule.name)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rule<'s> {
+    name: &'s str,
+    /// Most leaked blocks of a row that it explains.
+    most: u64,
+}
+
+const fn any_number(name: &str) -> Rule<'_> {
+    Rule { name, most: u64::MAX }
+}
+
+/// stdin, stdout and stderr keep their buffers; more than three come from files that nobody closed.
+const STDIO: Rule<'_> = Rule { name: "libc: stdio buffers", most: 3 };
+const LOCALE: Rule<'_> = any_number("libc: locale");
+const MESSAGES: Rule<'_> = any_number("libc: message catalogues");
+const TIME_ZONE: Rule<'_> = any_number("libc: time zone");
+const NAMES: Rule<'_> = any_number("libc: name service");
+const CHARSETS: Rule<'_> = any_number("libc: character sets");
+const EXIT: Rule<'_> = any_number("libc: exit handlers");
+const LOADER: Rule<'_> = any_number("ld.so: loaded libraries");
+const CPP: Rule<'_> = any_number("libstdc++: start-up");
+
+/// Functions of the C library, by how their names start, that keep a block once per process.
+const LIBC_ONCE: [(&str, Rule<'_>); 22] = [
+    ("_IO_file_doallocate", STDIO),
+    ("_IO_wfile_doallocate", STDIO),
+    ("setlocale", LOCALE),
+    ("_nl_", LOCALE),
+    ("bindtextdomain", MESSAGES),
+    ("textdomain", MESSAGES),
+    ("__dcigettext", MESSAGES),
+    ("dcgettext", MESSAGES),
+    ("gettext", MESSAGES),
+    ("tzset", TIME_ZONE),
+    ("__tz", TIME_ZONE),
+    ("localtime", TIME_ZONE),
+    ("mktime", TIME_ZONE),
+    ("strftime", TIME_ZONE),
+    ("__gconv", CHARSETS),
+    ("__nss_", NAMES),
+    ("getpw", NAMES),
+    ("getgr", NAMES),
+    ("__resolv_", NAMES),
+    ("__cxa_atexit", EXIT),
+    ("__new_exitfn", EXIT),
+    ("atexit", EXIT),
+];
+
+/// Functions that take a block for each thread, not once.
+const PER_THREAD: [&str; 3] = ["pthread_create", "__pthread_create", "__tls_get_addr"];
+
+/// Only the innermost run of frames inside the runtime libraries counts: what a callback or a constructor of the
+/// program allocates is the program's.
+fn builtin_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
+    let mut once = None;
+    let mut in_cpp = false;
+    for &id in &stack.frames {
+        let Some(frame) = profile.frame(id) else { break };
+        let Some(runtime) = profile.module_path(frame).and_then(runtime_module) else { break };
+        let name = frame.function.as_deref().unwrap_or_default();
+        if PER_THREAD.iter().any(|start| name.starts_with(start)) {
+            return None;
+        }
+        let found = match runtime {
+            Runtime::Loader => Some(if in_cpp { CPP } else { LOADER }),
+            Runtime::Libc => {
+                let listed = LIBC_ONCE.iter().find(|(start, _)| name.starts_with(start));
+                listed.map(|&(_, rule)| rule)
+            }
+            // Its constructors are called by the loader, which the next frames show.
+            Runtime::Cpp => None,
+        };
+        in_cpp |= runtime == Runtime::Cpp;
+        once = once.or(found);
+    }
+    once
+}
