@@ -16,6 +16,8 @@ pub mod capture;
 #[cfg(feature = "std")]
 pub mod export;
 #[cfg(feature = "std")]
+pub mod replay;
+#[cfg(feature = "std")]
 pub mod report;
 #[cfg(feature = "std")]
 pub mod symbol;

@@ -52,9 +52,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`print`].
-pub(crate) fn to_stdout(
-    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<(), Error> {
+pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error> {
     let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let written = write(&mut out).and_then(|()| out.flush());
     // What could not be written is dropped, not tried again.
