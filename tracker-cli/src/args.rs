@@ -23,20 +23,11 @@ use crate::output::look::Color;
 /// this folder when none is named.
 #[derive(Debug, Parser)]
 #[command(name = "memtrack", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit codes: 0 ok, 1 `check` found a broken budget, 2 usage, 3 unreadable capture.\n\
-                        `run` passes on the program's own."
-)]
+#[command(after_help = "Exit codes: 0 ok, 1 `check` found a broken budget, 2 usage, 3 unreadable capture.\n\
+                        `run` passes on the program's own.")]
 pub(crate) struct Cli {
     /// When to use colours
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "WHEN",
-        default_value_t,
-        hide_possible_values = true
-    )]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, hide_possible_values = true)]
     pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -106,9 +97,8 @@ impl SuppressionArgs {
         let builtin = !self.no_builtin_suppressions;
         let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
         for path in &self.suppressions {
-            let failed = |error: &dyn std::fmt::Display| {
-                Error::usage(format!("suppression file {}: {error}", path.display()))
-            };
+            let failed =
+                |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
             let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
             all.add_file(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))?;
         }
@@ -155,9 +145,8 @@ fn is_program(word: &Path) -> bool {
         // Whatever is wrong with it, `run` says so better.
         return true;
     }
-    let executable = |path: PathBuf| {
-        path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
+    let executable =
+        |path: PathBuf| path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| executable(folder.join(word)))
 }

@@ -49,14 +49,12 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
 pub(crate) fn profile(path: &Path) -> Result<Profile, Error> {
     let mut progress = Progress::new("reading");
     open(path, &OpenOptions::default(), &mut |done, all| progress.step(done, all))
-        .map_err(|error| Error::capture(format!("{}: {error}", shown(path))))
+        .map_err(|error| Error::capture(error.to_string()))
 }
 
 /// What pages call the capture: its file's name.
 pub(crate) fn name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
-        .into_owned()
+    path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned()
 }
 
 fn shown(path: &Path) -> String {
@@ -86,10 +84,7 @@ fn newest(folder: &Path) -> Result<PathBuf, Error> {
         return Ok(path);
     }
     Err(Error::capture(match unreadable.as_slice() {
-        [] => {
-            "no capture (*.mtk) in this folder; record one with `memtrack run PROGRAM`, or name one"
-                .to_owned()
-        }
+        [] => "no capture (*.mtk) in this folder; record one with `memtrack run PROGRAM`, or name one".to_owned(),
         [only] => format!("no readable capture in this folder: {only}"),
         [first, rest @ ..] => {
             format!("no readable capture in this folder: {first}, and {} more", rest.len())

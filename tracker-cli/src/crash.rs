@@ -37,15 +37,7 @@ fn own_frames() -> Vec<String> {
     for frame in Backtrace::new().frames() {
         for symbol in frame.symbols() {
             let Some(name) = symbol.name().map(|name| format!("{name:#}")) else { continue };
-            let machinery = [
-                "backtrace::",
-                "std::",
-                "core::",
-                "<alloc::",
-                "__rust",
-                "rust_",
-                "memtrack::crash",
-            ];
+            let machinery = ["backtrace::", "std::", "core::", "<alloc::", "__rust", "rust_", "memtrack::crash"];
             if machinery.iter().any(|start| name.starts_with(start)) {
                 continue;
             }

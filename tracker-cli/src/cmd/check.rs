@@ -17,11 +17,9 @@ const WORST: usize = 5;
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Budgets: peak, rss, leaked, alloc_bytes take sizes (256MiB, 1.5GB, 2_000_000); peak_blocks, \
+#[command(after_help = "Budgets: peak, rss, leaked, alloc_bytes take sizes (256MiB, 1.5GB, 2_000_000); peak_blocks, \
                         leaked_blocks,\nallocs, temporary take counts. leaked (of the allocated bytes), leaked_blocks and \
-                        temporary (of the\nallocations) also take percentages."
-)]
+                        temporary (of the\nallocations) also take percentages.")]
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
@@ -60,9 +58,7 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
         && let Some(reason) = output::check::partial(capture.profile.state)
     {
         let path = capture.path.display();
-        return Err(Error::capture(format!(
-            "{path} {reason}: this proves nothing (--allow-partial judges it anyway)"
-        )));
+        return Err(Error::capture(format!("{path} {reason}: this proves nothing (--allow-partial judges it anyway)")));
     }
     Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -26,12 +26,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let path = captures::find(args.capture.capture.as_deref())?;
     // Read before anything is served, so that a bad capture is this command's error and not the page's.
     let mut first = Some(captures::profile(&path)?);
-    let options = ServeOptions {
-        port: args.port,
-        open: args.open,
-        name: captures::name(&path),
-        ..ServeOptions::default()
-    };
+    let options =
+        ServeOptions { port: args.port, open: args.open, name: captures::name(&path), ..ServeOptions::default() };
     let source = move || match first.take() {
         Some(profile) => Ok(profile),
         None => captures::profile(&path).map_err(|error| error.to_string()),

@@ -28,17 +28,12 @@ pub(crate) fn budgets(look: &Look, verdict: &Verdict<'_, '_>) -> String {
     let number = |outcome: &Outcome<'_>, n: u64| {
         if outcome.limit.what.is_bytes() { bytes(n) } else { count(n) }
     };
-    let measured = |outcome: &Outcome<'_>| {
-        outcome.measured.map_or_else(|| "unknown".to_owned(), |n| number(outcome, n))
-    };
-    let cells: Vec<[String; 3]> = verdict
-        .outcomes
-        .iter()
-        .map(|o| [o.limit.what.name().to_owned(), measured(o), allowed(o, &number)])
-        .collect();
-    let width = |column: usize| {
-        cells.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max().unwrap_or(0)
-    };
+    let measured =
+        |outcome: &Outcome<'_>| outcome.measured.map_or_else(|| "unknown".to_owned(), |n| number(outcome, n));
+    let cells: Vec<[String; 3]> =
+        verdict.outcomes.iter().map(|o| [o.limit.what.name().to_owned(), measured(o), allowed(o, &number)]).collect();
+    let width =
+        |column: usize| cells.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max().unwrap_or(0);
     let (name, found, limit) = (width(0), width(1), width(2));
     let mut text = String::new();
     for (outcome, [what, measured, allowed]) in verdict.outcomes.iter().zip(&cells) {

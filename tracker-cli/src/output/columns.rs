@@ -36,14 +36,12 @@ impl Table {
     /// The lines, indented by two.
     pub(crate) fn text(&self, look: &Look) -> String {
         let all = || self.head.iter().chain(&self.rows);
-        let width = |column: usize| {
-            all().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max().unwrap_or(0)
-        };
+        let width =
+            |column: usize| all().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
         let line = |row: &Vec<String>| {
             let mut line = String::new();
-            for (at, ((cell, side), &width)) in row.iter().zip(&self.sides).zip(&widths).enumerate()
-            {
+            for (at, ((cell, side), &width)) in row.iter().zip(&self.sides).zip(&widths).enumerate() {
                 line.push_str("  ");
                 let last = at + 1 == self.sides.len();
                 let padding = " ".repeat(width.saturating_sub(columns(cell)));

@@ -25,9 +25,7 @@ impl Target {
         }
         let shown = path.display();
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Error::usage(format!("{shown} exists (-f overwrites it)"))
-            }
+            io::ErrorKind::AlreadyExists => Error::usage(format!("{shown} exists (-f overwrites it)")),
             _ => Error::usage(format!("cannot write {shown}: {error}")),
         };
         let fresh = OpenOptions::new().write(true).create_new(true).open(path);
@@ -49,10 +47,7 @@ impl Target {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn write(
-        mut self,
-        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-    ) -> Result<(), Error> {
+    pub(crate) fn write(mut self, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error> {
         let Self::File { path, file, .. } = &mut self else { return to_stdout(write) };
         let mut out = io::BufWriter::with_capacity(64 << 10, file);
         let written = write(&mut out).and_then(|()| out.flush());

@@ -11,17 +11,14 @@ use super::units::{counted, duration};
 /// The command line and how its run went, two lines; a third for a selected process.
 pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     let profile = selection.profile();
-    let command: Vec<_> =
-        profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    let command =
-        if command.is_empty() { "unknown command".into() } else { command_line(&command) };
+    let command: Vec<_> = profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let command = if command.is_empty() { "unknown command".into() } else { command_line(&command) };
     let mut text = look.bold(&look.fit(&command, look.width)) + "\n";
     text += &status(look, profile);
     text.push('\n');
     if let Some(process) = selection.process() {
         let exe = clean(&process.exe);
-        let line =
-            format!("only process {} (pid {}, {exe}), at its own peak", process.index, process.pid);
+        let line = format!("only process {} (pid {}, {exe}), at its own peak", process.index, process.pid);
         text += &look.fit(&line, look.width);
         text.push('\n');
     }

@@ -52,9 +52,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`print`].
-pub(crate) fn to_stdout(
-    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<(), Error> {
+pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error> {
     let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let written = write(&mut out).and_then(|()| out.flush());
     // What could not be written is dropped, not tried again.
@@ -65,6 +63,12 @@ pub(crate) fn to_stdout(
         }
         _ => Ok(()),
     }
+}
+
+/// Writes finished lines to stderr, if there is one.
+pub(crate) fn print_note(text: &str) {
+    // Nobody is left to be told that stderr is gone.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes a line to stderr, if there is one.

@@ -28,9 +28,8 @@ pub(crate) fn text(
     let shown = top.iter().fold(0u64, |sum, (value, _)| sum.saturating_add(*value));
     let rest = total.saturating_sub(shown);
     let width = top.iter().map(|(n, _)| columns(&value(unit, *n))).max().unwrap_or(0).max(9);
-    let line = |number: u64, what: &str| {
-        format!("  {:>width$}  {:>6}  {what}\n", value(unit, number), percent(number, total))
-    };
+    let line =
+        |number: u64, what: &str| format!("  {:>width$}  {:>6}  {what}\n", value(unit, number), percent(number, total));
     let room = look.width.saturating_sub(width + 12);
     let mut text = String::new();
     for (number, found) in top {

@@ -64,8 +64,6 @@ mod tests {
     fn bars() {
         assert_eq!(bar("reading", 0, 0), format!("memtrack: reading [{}]   0%", " ".repeat(30)));
         assert_eq!(bar("reading", 9, 3), format!("memtrack: reading [{}] 100%", "#".repeat(30)));
-        assert!(
-            bar("reading", 1, 2).ends_with("] 50%") || bar("reading", 1, 2).ends_with("]  50%")
-        );
+        assert!(bar("reading", 1, 2).ends_with("] 50%") || bar("reading", 1, 2).ends_with("]  50%"));
     }
 }

@@ -53,9 +53,7 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
     let blocks = noun(report.kind, report.sum.blocks);
     let stacks = counted(report.sum.stacks, "stack");
     match report.kind {
-        Kind::Leaks if report.sum.blocks == 0 && report.suppressed.is_empty() => {
-            "No leaks".to_owned()
-        }
+        Kind::Leaks if report.sum.blocks == 0 && report.suppressed.is_empty() => "No leaks".to_owned(),
         Kind::Leaks if report.sum.blocks == 0 => "No leaks but suppressed ones".to_owned(),
         Kind::Leaks => format!("Leaked {size} in {blocks} from {stacks}"),
         Kind::Peak => {

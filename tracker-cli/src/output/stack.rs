@@ -33,9 +33,7 @@ pub(crate) fn place(profile: &Profile, frame: &Frame) -> String {
     match (&frame.file, frame.line, profile.module_path(frame)) {
         (Some(file), Some(line), _) => format!("{}:{line}", clean(short_path(file))),
         (Some(file), None, _) => clean(short_path(file)).into_owned(),
-        (None, _, Some(module)) if frame.function.is_some() => {
-            clean(base_name(module)).into_owned()
-        }
+        (None, _, Some(module)) if frame.function.is_some() => clean(base_name(module)).into_owned(),
         _ => String::new(),
     }
 }
@@ -90,11 +88,7 @@ pub(crate) fn frames(look: &Look, profile: &Profile, stack: &Stack, depth: usize
     let mut text = String::new();
     for (at, (line, times)) in lines.iter().enumerate() {
         if hidden > 0 && at == inner {
-            text += &look.dim(&format!(
-                "      {} {} more\n",
-                look.ellipsis(),
-                counted(hidden as u64, "frame")
-            ));
+            text += &look.dim(&format!("      {} {} more\n", look.ellipsis(), counted(hidden as u64, "frame")));
         }
         if hidden > 0 && (inner..inner + hidden).contains(&at) {
             continue;

@@ -19,8 +19,7 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>, stats: &Stats<'_>) ->
     let profile = selection.profile();
     let metrics = &stats.metrics;
     let mut text = head::text(look, selection);
-    let (calls, size) =
-        (counted(metrics.allocations, "allocation"), bytes(metrics.allocated_bytes));
+    let (calls, size) = (counted(metrics.allocations, "allocation"), bytes(metrics.allocated_bytes));
     text += &format!("\n{calls} of {size}\n");
     if let Some(sizes) = stats.sizes {
         text += &format!("\n{}\n{}", look.bold("By size"), histogram(look, sizes));

@@ -54,11 +54,7 @@ fn numbers(look: &Look, sums: &Sums, kept: u64) -> String {
         table.row(vec![name.to_owned(), value, more]);
     };
     let at = duration(sums.peak_at_ns);
-    row(
-        "peak",
-        bytes(sums.peak_bytes),
-        format!("{}, {at} after the start", counted(sums.peak_blocks, "block")),
-    );
+    row("peak", bytes(sums.peak_bytes), format!("{}, {at} after the start", counted(sums.peak_blocks, "block")));
     let leaked = counted(sums.leaked_blocks, "block");
     let leaked = match kept {
         0 => leaked,

@@ -34,10 +34,7 @@ fn golden(name: &str, look: &Look, text: &str) {
         fs::write(&path, text).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        expected == text,
-        "{name} differs (BLESS=1 accepts it):\n{text}\ninstead of\n{expected}"
-    );
+    assert!(expected == text, "{name} differs (BLESS=1 accepts it):\n{text}\ninstead of\n{expected}");
 }
 
 /// A service with two processes, three threads, long C++ names, recursion and a little of everything else.
@@ -145,9 +142,9 @@ fn troubled() -> Profile {
         exe: "/usr/bin/sudo".into(),
         reason: "set-uid, set-gid or with file capabilities".into(),
     });
-    profile.warnings.push(
-        "./indexer brings its own allocator (mi_malloc): what it allocates through that one is not seen".into(),
-    );
+    profile
+        .warnings
+        .push("./indexer brings its own allocator (mi_malloc): what it allocates through that one is not seen".into());
     profile
 }
 

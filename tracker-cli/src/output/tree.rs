@@ -74,8 +74,7 @@ impl Drawing<'_> {
         while let Some(next) = open.pop() {
             let Some(node) = self.tree.node(next.node) else { continue };
             self.line(node, &next.first);
-            if node.depth >= self.cut.depth && self.tree.children(Some(next.node)).next().is_some()
-            {
+            if node.depth >= self.cut.depth && self.tree.children(Some(next.node)).next().is_some() {
                 let line = format!("{}{} deeper calls (--depth)", next.below, self.look.ellipsis());
                 self.text += &self.look.dim(&format!("{:19}{line}\n", ""));
                 continue;
@@ -89,9 +88,7 @@ impl Drawing<'_> {
         let all: Vec<u32> = self.tree.children(node).collect();
         let large = |&index: &u32| {
             let node = self.tree.node(index);
-            node.is_some_and(|n| {
-                n.total as f64 * 100.0 >= self.cut.threshold * self.tree.total as f64
-            })
+            node.is_some_and(|n| n.total as f64 * 100.0 >= self.cut.threshold * self.tree.total as f64)
         };
         let shown: Vec<u32> = all.iter().copied().filter(large).collect();
         self.small += (all.len() - shown.len()) as u64;
@@ -103,11 +100,7 @@ impl Drawing<'_> {
             if self.look.unicode { ("├─ ", "└─ ", "│  ") } else { ("|- ", "`- ", "|  ") };
         let mut open: Vec<Open> = shown
             .iter()
-            .map(|&node| Open {
-                node,
-                first: format!("{below}{middle}"),
-                below: format!("{below}{line}"),
-            })
+            .map(|&node| Open { node, first: format!("{below}{middle}"), below: format!("{below}{line}") })
             .collect();
         if let Some(open) = open.last_mut() {
             open.first = format!("{below}{last}");

@@ -32,10 +32,7 @@ pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
             text += &indented(look, remark);
         }
         if let more @ 1.. = remarks.len().saturating_sub(SHOWN) {
-            text += &indented(
-                look,
-                &format!("and {more} more like this, see `memtrack summary --json`"),
-            );
+            text += &indented(look, &format!("and {more} more like this, see `memtrack summary --json`"));
         }
     }
     text
@@ -54,9 +51,7 @@ fn problems(profile: &Profile, sums: &Sums) -> Vec<String> {
         State::Running => {
             problems.push(format!("still recording, as of {}", duration(profile.duration_ns)));
         }
-        State::Cut => {
-            problems.push("the capture is cut or damaged, its numbers are too small".into())
-        }
+        State::Cut => problems.push("the capture is cut or damaged, its numbers are too small".into()),
     }
     if sums.lost_events > 0 {
         let events = sums.allocations.saturating_add(sums.frees.unwrap_or(0));
@@ -76,8 +71,7 @@ fn problems(profile: &Profile, sums: &Sums) -> Vec<String> {
         problems.push(format!("the peak is exact to {}", bytes(sums.peak_error_bytes)));
     }
     if !profile.untracked.is_empty() {
-        problems
-            .push(format!("{} not tracked", counted(profile.untracked.len() as u64, "program")));
+        problems.push(format!("{} not tracked", counted(profile.untracked.len() as u64, "program")));
     }
     if !profile.warnings.is_empty() {
         problems.push(counted(profile.warnings.len() as u64, "remark"));

@@ -20,12 +20,7 @@ impl Exporter for Collapsed {
         "collapsed"
     }
 
-    fn export(
-        &self,
-        selection: &Selection<'_>,
-        metric: Metric,
-        out: &mut dyn io::Write,
-    ) -> io::Result<()> {
+    fn export(&self, selection: &Selection<'_>, metric: Metric, out: &mut dyn io::Write) -> io::Result<()> {
         let profile = selection.profile();
         let mut values: FxHashMap<&[FrameId], u64> = FxHashMap::default();
         for row in selection.rows() {
@@ -39,8 +34,7 @@ impl Exporter for Collapsed {
         let mut values: Vec<_> = values.into_iter().collect();
         values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
 
-        let names: Vec<String> =
-            profile.frames.iter().map(|frame| escape(&profile.frame_name(frame))).collect();
+        let names: Vec<String> = profile.frames.iter().map(|frame| escape(&profile.frame_name(frame))).collect();
         for (frames, value) in values {
             let names = frames.iter().rev().filter_map(|id| names.get(id.0 as usize));
             let mut separator = "";

@@ -17,12 +17,7 @@ pub trait Exporter: Debug + Sync {
     ///
     /// # Errors
     /// Those of `out`.
-    fn export(
-        &self,
-        selection: &Selection<'_>,
-        metric: Metric,
-        out: &mut dyn io::Write,
-    ) -> io::Result<()>;
+    fn export(&self, selection: &Selection<'_>, metric: Metric, out: &mut dyn io::Write) -> io::Result<()>;
 }
 
 /// Every format there is. A new one is one file and one line here.

@@ -117,19 +117,13 @@ impl fmt::Display for BudgetError {
                 write!(f, "unknown budget {key:?}; known are {known}")
             }
             Self::BadValue { key, value, bytes: true } => {
-                write!(
-                    f,
-                    "budget {key}: {value:?} is no size; write for example 256MiB, 1.5GB or 2_000_000"
-                )
+                write!(f, "budget {key}: {value:?} is no size; write for example 256MiB, 1.5GB or 2_000_000")
             }
             Self::BadValue { key, value, bytes: false } => {
                 write!(f, "budget {key}: {value:?} is no count; write for example 2_000_000")
             }
             Self::NoPercentage { key } => {
-                write!(
-                    f,
-                    "budget {key} cannot be a percentage; leaked, leaked_blocks and temporary can"
-                )
+                write!(f, "budget {key} cannot be a percentage; leaked, leaked_blocks and temporary can")
             }
         }
     }
@@ -147,11 +141,7 @@ pub fn parse(text: &str) -> Result<Limit, BudgetError> {
     let (key, value) = (key.trim(), value.trim());
     let what = Budgeted::ALL.into_iter().find(|what| what.name() == key);
     let what = what.ok_or_else(|| BudgetError::UnknownKey(key.to_owned()))?;
-    let bad = || BudgetError::BadValue {
-        key: what.name(),
-        value: value.to_owned(),
-        bytes: what.is_bytes(),
-    };
+    let bad = || BudgetError::BadValue { key: what.name(), value: value.to_owned(), bytes: what.is_bytes() };
     let allowed = match value.strip_suffix('%') {
         Some(_) if what.whole().is_none() => {
             return Err(BudgetError::NoPercentage { key: what.name() });

@@ -70,16 +70,15 @@ impl Filter {
     /// A process or thread that is not there. A function or module that never occurs selects nothing.
     pub fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, FilterError> {
         let process = self.process.map(|asked| find_process(profile, asked)).transpose()?;
-        let threads =
-            self.thread.as_deref().map(|asked| find_threads(profile, asked)).transpose()?;
-        let functions: Vec<_> =
-            self.functions.iter().map(|p| frames_by_function(profile, p)).collect();
+        let threads = self.thread.as_deref().map(|asked| find_threads(profile, asked)).transpose()?;
+        let functions: Vec<_> = self.functions.iter().map(|p| frames_by_function(profile, p)).collect();
         let modules: Vec<_> = self.modules.iter().map(|p| frames_by_module(profile, p)).collect();
         let stacks: Option<Vec<bool>> = (!functions.is_empty() || !modules.is_empty()).then(|| {
             let matches = |stack: &Stack| {
-                functions.iter().chain(&modules).all(|frames| {
-                    stack.frames.iter().any(|id| frames.get(id.0 as usize) == Some(&true))
-                })
+                functions
+                    .iter()
+                    .chain(&modules)
+                    .all(|frames| stack.frames.iter().any(|id| frames.get(id.0 as usize) == Some(&true)))
             };
             profile.stacks.iter().map(matches).collect()
         });
@@ -110,11 +109,7 @@ fn find_threads(profile: &Profile, asked: &str) -> Result<Vec<bool>, FilterError
             None => pattern.matches(&thread.name),
         })
         .collect();
-    if found.contains(&true) {
-        Ok(found)
-    } else {
-        Err(FilterError::NoThread { asked: asked.into() })
-    }
+    if found.contains(&true) { Ok(found) } else { Err(FilterError::NoThread { asked: asked.into() }) }
 }
 
 fn frames_by_function(profile: &Profile, pattern: &Pattern) -> Vec<bool> {
@@ -123,8 +118,7 @@ fn frames_by_function(profile: &Profile, pattern: &Pattern) -> Vec<bool> {
 
 fn frames_by_module(profile: &Profile, pattern: &Pattern) -> Vec<bool> {
     let modules: Vec<bool> = profile.modules.iter().map(|m| pattern.matches(&m.path)).collect();
-    let in_module =
-        |module: Option<u32>| module.is_some_and(|m| modules.get(m as usize) == Some(&true));
+    let in_module = |module: Option<u32>| module.is_some_and(|m| modules.get(m as usize) == Some(&true));
     profile.frames.iter().map(|frame| in_module(frame.module)).collect()
 }
 
@@ -134,12 +128,7 @@ impl<'p> Selection<'p> {
         Self::new(profile, profile.rows.iter().collect(), None, false)
     }
 
-    fn new(
-        profile: &'p Profile,
-        rows: Vec<&'p Row>,
-        process: Option<&'p Process>,
-        narrowed: bool,
-    ) -> Self {
+    fn new(profile: &'p Profile, rows: Vec<&'p Row>, process: Option<&'p Process>, narrowed: bool) -> Self {
         let mut metrics = Metrics::default();
         rows.iter().for_each(|row| metrics.add(&row.metrics));
         Self { profile, rows, process, metrics, narrowed }

@@ -74,9 +74,7 @@ impl Metric {
     pub const fn unit(self) -> Unit {
         match self {
             Self::Allocated | Self::Leaked | Self::Peak => Unit::Bytes,
-            Self::Allocations | Self::LeakedBlocks | Self::PeakBlocks | Self::Temporary => {
-                Unit::Count
-            }
+            Self::Allocations | Self::LeakedBlocks | Self::PeakBlocks | Self::Temporary => Unit::Count,
         }
     }
 

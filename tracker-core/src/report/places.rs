@@ -57,12 +57,8 @@ impl<'p> Places<'p> {
     /// The `count` largest places of a metric, those without any left out, and how many more there are.
     pub fn top(&self, metric: Metric, count: usize) -> (Vec<(u64, Place<'p>)>, usize) {
         let value = |place: &Place<'_>| metric.of(&place.metrics, self.peak);
-        let mut top: Vec<_> = self
-            .places
-            .iter()
-            .map(|place| (value(place), *place))
-            .filter(|(value, _)| *value > 0)
-            .collect();
+        let mut top: Vec<_> =
+            self.places.iter().map(|place| (value(place), *place)).filter(|(value, _)| *value > 0).collect();
         // Stable, so that equal places keep the order in which they were met.
         top.sort_by_key(|(value, _)| std::cmp::Reverse(*value));
         let more = top.len().saturating_sub(count);

@@ -151,12 +151,7 @@ pub struct Report<'p> {
 
 impl<'p> Report<'p> {
     /// Builds the report. Suppressions concern leaks only.
-    pub fn new(
-        selection: Selection<'p>,
-        kind: Kind,
-        limits: &Limits,
-        suppressions: &Suppressions,
-    ) -> Self {
+    pub fn new(selection: Selection<'p>, kind: Kind, limits: &Limits, suppressions: &Suppressions) -> Self {
         let mut shown = Vec::new();
         let mut suppressed: FxHashMap<&str, Vec<&Row>> = FxHashMap::default();
         let applied = (kind == Kind::Leaks).then(|| suppressions.apply(selection.profile()));
@@ -206,10 +201,7 @@ fn group(selection: &Selection<'_>, kind: Kind, limits: &Limits, rows: &[&Row]) 
     for row in sorted {
         let bytes = kind.bytes(selection, row);
         let blocks = kind.blocks(selection, row);
-        match entries
-            .last_mut()
-            .filter(|e| limits.grouping == Grouping::Stack && e.stack == row.stack)
-        {
+        match entries.last_mut().filter(|e| limits.grouping == Grouping::Stack && e.stack == row.stack) {
             Some(entry) => {
                 entry.bytes = entry.bytes.saturating_add(bytes);
                 entry.blocks = entry.blocks.saturating_add(blocks);

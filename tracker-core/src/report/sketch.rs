@@ -5,8 +5,8 @@
 //! none is named. Sums and tables follow from the rows.
 
 use super::profile::{
-    Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, SizeClass, Stack, StackId,
-    State, Thread, Timeline, Totals,
+    Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, SizeClass, Stack, StackId, State, Thread,
+    Timeline, Totals,
 };
 use crate::capture::meta::{ExitStatus, Session};
 use crate::format::Function;

@@ -56,8 +56,6 @@ fn by_function(selection: &Selection<'_>) -> Vec<ByFunction> {
             None => functions.push(ByFunction { function, metrics: row.metrics }),
         }
     }
-    functions.sort_by(|a, b| {
-        b.metrics.allocations.cmp(&a.metrics.allocations).then(a.function.cmp(&b.function))
-    });
+    functions.sort_by(|a, b| b.metrics.allocations.cmp(&a.metrics.allocations).then(a.function.cmp(&b.function)));
     functions
 }

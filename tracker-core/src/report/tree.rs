@@ -61,10 +61,7 @@ impl Tree {
         let first = node.map_or(0, |node| node as usize + 1);
         let depth = node.map_or(0, |node| self.node(node).map_or(0, |n| n.depth + 1));
         let below = self.nodes.get(first..).unwrap_or_default().iter().zip(first as u32..);
-        below
-            .take_while(move |(n, _)| n.depth >= depth)
-            .filter(move |(n, _)| n.depth == depth)
-            .map(|(_, index)| index)
+        below.take_while(move |(n, _)| n.depth >= depth).filter(move |(n, _)| n.depth == depth).map(|(_, index)| index)
     }
 
     /// A node by its index.
@@ -164,8 +161,7 @@ impl Building {
         let total = roots.iter().map(total_of).fold(0, u64::saturating_add);
 
         let mut nodes = Vec::with_capacity(self.nodes.len());
-        let mut open: Vec<(u32, Option<u32>)> =
-            roots.into_iter().map(|index| (index, None)).collect();
+        let mut open: Vec<(u32, Option<u32>)> = roots.into_iter().map(|index| (index, None)).collect();
         while let Some((index, parent)) = open.pop() {
             let Some(node) = self.nodes.get(index as usize) else { continue };
             let new = nodes.len() as u32;
