@@ -49,11 +49,7 @@ impl DebugData {
 
     /// The frames at `address`, innermost first; empty when nothing is known. A function the data does not name by
     /// its linkage name is named by `linked`.
-    pub(super) fn frames(
-        &self,
-        address: u64,
-        linked: impl Fn() -> Option<String>,
-    ) -> Vec<SymbolFrame> {
+    pub(super) fn frames(&self, address: u64, linked: impl Fn() -> Option<String>) -> Vec<SymbolFrame> {
         let mut frames = self.find(address).unwrap_or_default();
         let Some((function, inlined)) = frames.split_last_mut() else { return frames };
         for frame in inlined {
@@ -61,8 +57,7 @@ impl DebugData {
         }
         // Compilers leave the linkage name out here and there; then the symbol table knows more (scope, parameters).
         if !function.function.as_deref().is_some_and(is_mangled)
-            && let Some(name) =
-                linked().filter(|name| function.function.is_none() || is_mangled(name))
+            && let Some(name) = linked().filter(|name| function.function.is_none() || is_mangled(name))
         {
             function.function = Some(name);
         }
@@ -95,10 +90,7 @@ impl DebugData {
         };
         while let Some(frame) = frames.next()? {
             let location = frame.location;
-            let file = location
-                .as_ref()
-                .and_then(|location| location.file)
-                .map(|file| cut_name(file.to_owned()));
+            let file = location.as_ref().and_then(|location| location.file).map(|file| cut_name(file.to_owned()));
             let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
             found.push(SymbolFrame {
                 function: name.map(|name| name.into_owned()).filter(|name| !name.is_empty()),

@@ -38,8 +38,9 @@ impl Module {
         let build_id = main.as_ref().map_or(recorded_id, |elf| elf.build_id.clone());
         let separate = match &main {
             Ok(elf) if DebugData::is_in(elf) => None,
-            Ok(elf) => debug_files::by_build_id(&build_id, options)
-                .or_else(|| debug_files::by_debug_link(&path, elf, options)),
+            Ok(elf) => {
+                debug_files::by_build_id(&build_id, options).or_else(|| debug_files::by_debug_link(&path, elf, options))
+            }
             Err(_) => debug_files::by_build_id(&build_id, options),
         };
         let separate_elf = separate.as_ref().map(|file| &file.elf);
@@ -68,17 +69,15 @@ impl Module {
         if let Some(debug) = &self.debug {
             let frames = debug.frames(address, || self.symbols.lookup(address));
             if debug.is_exhausted() {
-                let text = "its debug data takes more work than honest debug data does: some names or lines are missing";
+                let text =
+                    "its debug data takes more work than honest debug data does: some names or lines are missing";
                 self.facts.note.get_or_insert_with(|| text.to_owned());
             }
             if !frames.is_empty() {
                 return frames;
             }
         }
-        let named = |name: String| SymbolFrame {
-            function: Some(demangle(&name)),
-            ..SymbolFrame::default()
-        };
+        let named = |name: String| SymbolFrame { function: Some(demangle(&name)), ..SymbolFrame::default() };
         self.symbols.lookup(address).map(named).into_iter().collect()
     }
 }
@@ -87,8 +86,7 @@ impl Module {
 fn open_main(wanted: ModuleSource, options: &SymbolOptions) -> Result<Elf, String> {
     let source = match wanted.embedded {
         Some(bytes) => Source::Memory(bytes),
-        None => Source::open(&debug_files::in_sysroot(&wanted.path, options))
-            .map_err(|error| explain(&error))?,
+        None => Source::open(&debug_files::in_sysroot(&wanted.path, options)).map_err(|error| explain(&error))?,
     };
     let identity = source.identity();
     let elf = Elf::parse(source).map_err(|error| explain(&error))?;

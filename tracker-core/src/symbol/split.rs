@@ -24,14 +24,13 @@ impl SplitFiles {
     pub(super) fn new(module: &Path, sections: &Sections) -> Self {
         let mut package_path = module.as_os_str().to_owned();
         package_path.push(".dwp");
-        let package =
-            debug_files::open(package_path.into()).and_then(|DebugFile { elf, .. }| {
-                let load = |id: gimli::SectionId| {
-                    let section = sections.read(&elf, id.dwo_name().unwrap_or_default());
-                    section.map_err(|_| gimli::Error::Io)
-                };
-                gimli::DwarfPackage::load(load, sections.empty()).ok()
-            });
+        let package = debug_files::open(package_path.into()).and_then(|DebugFile { elf, .. }| {
+            let load = |id: gimli::SectionId| {
+                let section = sections.read(&elf, id.dwo_name().unwrap_or_default());
+                section.map_err(|_| gimli::Error::Io)
+            };
+            gimli::DwarfPackage::load(load, sections.empty()).ok()
+        });
         Self { dir: module.parent().map(Path::to_owned).unwrap_or_default(), package }
     }
 
@@ -52,8 +51,7 @@ impl SplitFiles {
         let beside = self.dir.join(name.file_name()?);
         [compiled, beside].into_iter().find_map(|path| {
             let DebugFile { elf, .. } = debug_files::open(path)?;
-            let load =
-                |id: gimli::SectionId| sections.read(&elf, id.dwo_name().unwrap_or_default());
+            let load = |id: gimli::SectionId| sections.read(&elf, id.dwo_name().unwrap_or_default());
             let mut dwarf = gimli::Dwarf::load(load).ok()?;
             let unit = dwarf.unit(dwarf.units().next().ok()??).ok()?;
             if unit.dwo_id != Some(wanted.dwo_id) {
