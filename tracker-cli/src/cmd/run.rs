@@ -133,7 +133,8 @@ fn summarize(capture: &Path, ended: &Ended) {
             eprintln!("memtrack: wrote {path} ({} bytes)", counts.bytes);
         }
         Recording::Running(images) => {
-            eprintln!("memtrack: the program has ended; {images} other processes of it are still recorded into {path}");
+            let others = if *images == 1 { "another process" } else { &format!("{images} other processes") };
+            eprintln!("memtrack: the program has ended; {others} of it still recorded into {path}");
         }
         Recording::Lost => {
             eprintln!("memtrack: the collector has died; {path} holds what it had written until then");
