@@ -1,5 +1,6 @@
 //! Temporary.
 mod cmd {
+    pub(crate) mod doctor;
     pub(crate) mod run;
 }
 mod collect;
@@ -20,11 +21,15 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     Run(cmd::run::Args),
+    Doctor(cmd::doctor::Args),
 }
 
 fn main() -> std::process::ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    cmd::run::run(args).unwrap_or_else(|error| {
+    let result = match Cli::parse().command {
+        Command::Run(args) => cmd::run::run(args),
+        Command::Doctor(args) => cmd::doctor::run(args),
+    };
+    result.unwrap_or_else(|error| {
         eprintln!("memtrack: {error}");
         std::process::ExitCode::from(error.code())
     })

@@ -130,7 +130,8 @@ fn collect(session: Session) -> io::Result<()> {
     let lanes = lanes_file.map()?;
     let (images, ending) = (Arc::<Images>::default(), Arc::<Ending>::default());
     let waker = Arc::new(Waker::new(lanes_file.map()?));
-    let (reporter, observer) = Observer::new((root, program), clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
+    let (reporter, observer) =
+        Observer::new((root, program), clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
     let observer = spawn("observer", move || observer.work())?;
     let door = Door {
         listener,
