@@ -26,6 +26,9 @@ pub(crate) struct Args {
 /// Exit code for a program that cannot be recorded.
 const UNTRACKED: u8 = 1;
 
+/// First glibc that finds unwind tables without a lock.
+const DL_FIND_OBJECT: (u32, u32) = (2, 35);
+
 /// Everything there is to say. Paths that are not UTF-8 are shown with replacement characters.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
@@ -62,7 +65,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
 
 fn diagnose(program: &str, found: Program) -> Diagnosis {
     let symbols = facts::symbols(&found.file).unwrap_or_default();
-    let loader = found.loader.as_deref().and_then(facts::loader).unwrap_or_default();
+    let glibc = found.loader.as_deref().and_then(facts::glibc);
     let mut warnings: Vec<String> = elf::linked_in(&found.file).into_iter().collect();
     let library = match preload::locate(None) {
         Ok(path) => Some(show(&path)),
@@ -80,8 +83,8 @@ fn diagnose(program: &str, found: Program) -> Diagnosis {
         file: show(&found.file),
         script: found.script,
         loader: found.loader.as_deref().map(show),
-        glibc: loader.glibc,
-        dl_find_object: loader.finds_objects,
+        glibc: glibc.map(|(major, minor)| format!("{major}.{minor}")),
+        dl_find_object: glibc >= Some(DL_FIND_OBJECT),
         function_names: symbols.functions,
         debug_info: symbols.debug_info.as_deref().map(show),
         build_id: symbols.build_id,
@@ -120,8 +123,10 @@ fn text(d: &Diagnosis) -> String {
     }
     lines.push(format!("  file         {}{}", d.file, if d.script { " (the script's interpreter)" } else { "" }));
     if let Some(loader) = &d.loader {
-        let glibc = d.glibc.as_ref().map(|version| format!(" (glibc {version})")).unwrap_or_default();
-        lines.push(format!("  loader       {loader}{glibc}"));
+        lines.push(format!("  loader       {loader}"));
+    }
+    if let Some(glibc) = &d.glibc {
+        lines.push(format!("  glibc        {glibc}"));
         let unwinding =
             if d.dl_find_object { "_dl_find_object" } else { "the loader's module list (before glibc 2.35)" };
         lines.push(format!("  unwinding    finds its tables through {unwinding}"));

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _, ReadCache};
 
-use super::image::Image;
 use crate::sys::memory;
 
 /// A larger loader is not looked at.
@@ -55,30 +54,19 @@ fn separate(path: &Path, build_id: Option<&[u8]>, link: Option<&[u8]>) -> Option
     by_id.into_iter().chain(by_link).find(|candidate| candidate.is_file())
 }
 
-/// What a dynamic loader says about its C library.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Loader {
-    /// Version of glibc.
-    pub(crate) glibc: Option<String>,
-    /// It finds unwind tables without a lock (glibc 2.35).
-    pub(crate) finds_objects: bool,
-}
-
-/// Looks at the dynamic loader at `path`.
-pub(crate) fn loader(path: &Path) -> Option<Loader> {
-    let file = File::open(path).ok()?;
-    let finds_objects = Image::parse(&file).is_ok_and(|image| image.defines("_dl_find_object"));
-    let bytes = if file.metadata().ok()?.len() <= MAX_LOADER { fs::read(path).ok()? } else { Vec::new() };
-    Some(Loader { glibc: version(&bytes), finds_objects })
+/// Version of the C library that the dynamic loader at `path` belongs to, when it is glibc: major and minor.
+pub(crate) fn glibc(path: &Path) -> Option<(u32, u32)> {
+    let small = fs::metadata(path).ok()?.len() <= MAX_LOADER;
+    small.then(|| version(&fs::read(path).ok()?))?
 }
 
 /// The version in the loader's own greeting.
-fn version(bytes: &[u8]) -> Option<String> {
+fn version(bytes: &[u8]) -> Option<(u32, u32)> {
     const BEFORE: &[u8] = b"release version ";
     let rest = bytes.get(memory::find(bytes, BEFORE)? + BEFORE.len()..)?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count().min(16);
-    let version = String::from_utf8_lossy(rest.get(..digits)?).trim_end_matches('.').to_owned();
-    (!version.is_empty()).then_some(version)
+    let mut numbers = rest.split(|byte| !byte.is_ascii_digit());
+    let mut number = || std::str::from_utf8(numbers.next()?).ok()?.parse().ok();
+    Some((number()?, number()?))
 }
 
 #[cfg(test)]
@@ -87,8 +75,9 @@ mod tests {
 
     #[test]
     fn the_version_is_cut_out_of_the_greeting() {
-        assert_eq!(version(b"\0ld.so (Box 2.36-9) stable release version 2.36.\n\0").as_deref(), Some("2.36"));
+        assert_eq!(version(b"\0ld.so (Box 2.36-9) stable release version 2.36.\n\0"), Some((2, 36)));
         assert_eq!(version(b"release version .\n"), None);
+        assert_eq!(version(b"release version 2"), None);
         assert_eq!(version(b"no such thing"), None);
     }
 
@@ -98,7 +87,7 @@ mod tests {
         let symbols = symbols(&path).unwrap();
         assert!(symbols.functions);
         assert_eq!(symbols.debug_info, Some(path));
-        let own = loader(&super::super::inspect(Path::new("/proc/self/exe")).loader.unwrap()).unwrap();
-        assert!(own.glibc.unwrap().starts_with("2."));
+        let loader = super::super::inspect(Path::new("/proc/self/exe")).loader.unwrap();
+        assert_eq!(glibc(&loader).unwrap().0, 2);
     }
 }
