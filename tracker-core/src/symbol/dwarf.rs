@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::{Context, LookupContinuation as _, LookupResult};
-use gimli::{Dwarf, DwarfFileType, SectionId};
+use gimli::{AbbreviationsCacheStrategy, Dwarf, DwarfFileType, SectionId};
 
-use super::demangle::{demangle, is_mangled};
+use super::demangle::is_mangled;
 use super::elf::Elf;
 use super::limits::{LOOKUP_FUEL, MAX_FRAMES, MAX_PASSES, MAX_SECTION_BYTES, OPEN_FUEL, cut_name};
 use super::reader::{Meter, SectionReader};
@@ -38,6 +38,8 @@ impl DebugData {
         if let Some(alt) = alt {
             dwarf.set_sup(sections.load(alt, DwarfFileType::Main)?);
         }
+        // Linkers of whole programs let all units share one table of abbreviations: parse it once.
+        dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let context = Context::from_dwarf(dwarf).map_err(io::Error::other)?;
         Ok(Self { context, split: SplitFiles::new(module, &sections), sections })
     }
@@ -47,8 +49,8 @@ impl DebugData {
         self.sections.meter.is_empty()
     }
 
-    /// The frames at `address`, innermost first; empty when nothing is known. `linked` is the symbol table's
-    /// name for the function there.
+    /// The frames at `address`, innermost first, with mangled names; empty when nothing is known. `linked` is the
+    /// symbol table's name for the function there.
     pub(super) fn frames(
         &self,
         address: u64,
@@ -64,9 +66,6 @@ impl DebugData {
         }
         if frames.len() > MAX_FRAMES {
             frames.drain(MAX_FRAMES - 1..frames.len() - 1);
-        }
-        for name in frames.iter_mut().filter_map(|frame| frame.function.as_mut()) {
-            *name = demangle(name);
         }
         frames
     }
