@@ -2,15 +2,41 @@
 
 use std::fmt::{self, Write};
 
-use super::limits::{MAX_MANGLED, MAX_NAME, cut_name};
+use rustc_hash::FxHashMap;
+
+use super::limits::{MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, cut_name};
 
 /// Whether `name` looks like a C++ or Rust linkage name.
 pub(super) fn is_mangled(name: &str) -> bool {
     name.starts_with("_Z") || name.starts_with("_R")
 }
 
+/// Demangles each name once: the same few functions are found at most addresses, and a long C++ name takes 20 µs.
+#[derive(Debug, Default)]
+pub(super) struct Demangler {
+    kept: FxHashMap<String, String>,
+}
+
+impl Demangler {
+    /// `name` as [`demangle`] gives it.
+    pub(super) fn demangle(&mut self, name: String) -> String {
+        if !is_mangled(&name) {
+            return demangle(&name);
+        }
+        if let Some(readable) = self.kept.get(&name) {
+            return readable.clone();
+        }
+        let readable = demangle(&name);
+        if self.kept.len() >= MAX_KEPT_NAMES {
+            self.kept.clear();
+        }
+        self.kept.insert(name, readable.clone());
+        readable
+    }
+}
+
 /// `name` as the source says it, without Rust's hashes; cut to [`MAX_NAME`].
-pub(super) fn demangle(name: &str) -> String {
+fn demangle(name: &str) -> String {
     let readable = if name.len() > MAX_MANGLED {
         None
     } else if name.starts_with("_R") || is_legacy_rust(name) {
