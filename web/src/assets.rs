@@ -120,7 +120,7 @@ mod tests {
             "DOMParser",
             "srcdoc",
             "eval(",
-            "Function(",
+            "new Function",
             "javascript:",
             "https://",
             "http:",
