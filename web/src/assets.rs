@@ -113,7 +113,7 @@ mod tests {
             "DOMParser",
             "srcdoc",
             "eval(",
-            "Function(",
+            "new Function",
             "javascript:",
             "https://",
             "http:",

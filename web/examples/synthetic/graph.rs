@@ -26,7 +26,7 @@ pub(crate) const ENCODER: &[Caller] = &[
     ),
     (
         "std::thread::_State_impl<std::thread::_Invoker<std::tuple<void (tilery::WorkerPool::*)(), tilery::WorkerPool*>>>::_M_run()",
-        "exe thread:231",
+        "exe std_thread.h",
         &["tilery::WorkerPool::loop()"],
     ),
     (

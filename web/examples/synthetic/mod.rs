@@ -235,7 +235,7 @@ fn timeline(profile: &Profile, run: u64, peak_at: u64, random: &mut Random) -> T
                 (low + (high - low) * body * rise * fall).max(1.0) as u64
             })
             .collect();
-        let index = (process.index - 1) as u32;
+        let index = process.index - 1;
         for i in (0..POINTS).step_by(4).filter(|&i| at(i) >= process.start_ns) {
             let held = live.get(i).copied().unwrap_or(0);
             let most = live.iter().take(i + 1).copied().max().unwrap_or(0);
