@@ -1,6 +1,7 @@
-//! What a person asks of a capture, as plain data. No text but the remarks of [`open()`].
+//! What a person asks of a capture, as plain data. No text but the remarks of [`open()`], and no other IO than its.
 //!
-//! Every view is a sum over the rows of a [`filter::Selection`], so all of them agree.
+//! [`open()`] makes the [`profile::Profile`]; every view is a sum over the rows of a [`filter::Selection`], so all of them
+//! agree.
 
 pub mod budget;
 mod build;
