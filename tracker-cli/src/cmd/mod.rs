@@ -54,7 +54,7 @@ pub(crate) enum Command {
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
     let look = || Look::of_stdout(cli.color);
     match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args, &Look::of_stderr(cli.color)),
         Command::Summary(args) => summary::run(&args, &look()),
         Command::Report(args) => report::run(&args, &look()),
         Command::Tree(args) => tree::run(&args, &look()),

@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracker_core::format::lanes::flag;
+use tracker_core::report::budget::Limit;
 
+use super::check;
+use crate::captures;
 use crate::error::Error;
 use crate::launch::{self, Ended, Plan, Recording, Request};
+use crate::output::look::Look;
+use crate::output::run_summary::run_summary;
+use crate::output::{note, print_note};
 
 /// Run a program and record every heap allocation of it and its children
 #[derive(Debug, clap::Args)]
@@ -40,13 +46,18 @@ pub(crate) struct Args {
     #[arg(long)]
     mmap: bool,
 
-    /// Fail with the documented exit codes when a budget is broken or the program cannot be recorded
+    /// Judge the budgets at the end: fail when one is broken (see --error-exitcode), or with 3 when the program cannot be
+    /// recorded. The program's own failure comes first
     #[arg(long)]
     check: bool,
 
-    /// A budget for --check, such as peak=256MiB
-    #[arg(long, value_name = "KEY=VALUE")]
-    max: Vec<String>,
+    /// A budget for --check, such as peak=256MiB; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", requires = "check", value_parser = check::limit)]
+    max: Vec<Limit>,
+
+    /// Exit code of a broken budget
+    #[arg(long, value_name = "CODE", requires = "check", default_value_t = 97)]
+    error_exitcode: u8,
 
     /// Use this recording library
     #[arg(long, value_name = "FILE", hide = true)]
@@ -76,9 +87,9 @@ enum Order {
 /// Exit code of `--check` for a program that cannot be recorded.
 const UNTRACKED: u8 = 3;
 
-pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
-    let quiet = args.quiet;
-    let check = args.check;
+pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
+    let Args { quiet, check, error_exitcode, .. } = args;
+    let limits = args.max.clone();
     let name = args.program.clone();
     let plan = Plan::new(request(args))?;
     let untracked = plan.target.untracked;
@@ -86,16 +97,42 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
         && !quiet
     {
         let name = name.display();
-        eprintln!("memtrack: {name} runs without being recorded: {} (memtrack doctor {name})", reason.text());
+        note(&format!("{name} runs without being recorded: {} (memtrack doctor {name})", reason.text()));
     }
     let started = plan.start()?;
     let capture = started.capture.clone();
     let ended = started.watch();
     if !quiet {
-        summarize(&capture, &ended);
+        tell(&capture, &ended);
+    }
+    // A quiet run without a budget never replays: the first reader does.
+    let mut kept = true;
+    if untracked.is_none() && (check || !quiet) && !matches!(ended.recording, Recording::Running(_)) {
+        kept = review(&capture, quiet, check.then_some(&limits), look)?;
     }
     let code = launch::end_like(ended.exit);
-    Ok(ExitCode::from(if check && untracked.is_some() && code == 0 { UNTRACKED } else { code }))
+    let verdict = match untracked {
+        Some(_) if check => UNTRACKED,
+        _ if !kept => error_exitcode,
+        _ => 0,
+    };
+    Ok(ExitCode::from(if code == 0 { verdict } else { code }))
+}
+
+/// Replays the capture: the summary unless `quiet`, the budgets if there are any. Whether they are kept.
+fn review(capture: &Path, quiet: bool, limits: Option<&Vec<Limit>>, look: &Look) -> Result<bool, Error> {
+    let profile = captures::profile(capture)?;
+    let mut text = if quiet { String::new() } else { run_summary(&profile, capture) };
+    let mut kept = true;
+    if let Some(limits) = limits {
+        let (lines, passed) = check::after_run(look, &profile, limits);
+        if !quiet || !passed {
+            text.push_str(&lines);
+        }
+        kept = passed;
+    }
+    print_note(&text);
+    Ok(kept)
 }
 
 fn request(args: Args) -> Request {
@@ -118,25 +155,17 @@ fn request(args: Args) -> Request {
     }
 }
 
-/// What the collector's counters know, without reading the capture.
-fn summarize(capture: &Path, ended: &Ended) {
+/// What is known without reading the capture, where that is not the whole story.
+fn tell(capture: &Path, ended: &Ended) {
     let path = capture.display();
     match &ended.recording {
-        Recording::Done(counts) => {
-            eprintln!(
-                "memtrack: {} allocations, {} frees, {} lost events",
-                counts.allocations, counts.frees, counts.lost
-            );
-            if !counts.stopped.is_empty() {
-                eprintln!("memtrack: the capture ends early: {}", counts.stopped);
-            }
-            eprintln!("memtrack: wrote {path} ({} bytes)", counts.bytes);
-        }
-        Recording::Running(images) => {
-            eprintln!("memtrack: the program has ended; {images} other processes of it are still recorded into {path}");
-        }
+        Recording::Done(counts) if counts.stopped.is_empty() => {}
+        Recording::Done(counts) => note(&format!("the capture ends early: {}", counts.stopped)),
+        Recording::Running(images) => note(&format!(
+            "the program has ended; {images} other processes of it are still recorded into {path}"
+        )),
         Recording::Lost => {
-            eprintln!("memtrack: the collector has died; {path} holds what it had written until then");
+            note(&format!("the collector has died; {path} holds what it had written until then"));
         }
     }
 }

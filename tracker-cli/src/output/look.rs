@@ -33,7 +33,15 @@ const NARROWEST: usize = 40;
 impl Look {
     /// That of stdout.
     pub(crate) fn of_stdout(color: Color) -> Self {
-        let terminal = io::stdout().is_terminal();
+        Self::of(color, io::stdout().is_terminal())
+    }
+
+    /// That of stderr.
+    pub(crate) fn of_stderr(color: Color) -> Self {
+        Self::of(color, io::stderr().is_terminal())
+    }
+
+    fn of(color: Color, terminal: bool) -> Self {
         let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         let forced = env::var_os("CLICOLOR_FORCE").is_some_and(|v| !v.is_empty() && v != "0");
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");

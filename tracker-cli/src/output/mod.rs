@@ -69,6 +69,12 @@ pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>
     }
 }
 
+/// Writes finished lines to stderr, if there is one.
+pub(crate) fn print_note(text: &str) {
+    // Nobody is left to be told that stderr is gone.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Writes a line to stderr, if there is one.
 pub(crate) fn note(text: &str) {
     // Nobody is left to be told that stderr is gone.

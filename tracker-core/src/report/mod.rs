@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod places;
 pub mod profile;
 mod remarks;
+mod resolve;
 pub mod rows;
 mod rss;
 #[cfg(any(test, feature = "sketch"))]

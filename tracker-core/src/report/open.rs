@@ -9,6 +9,7 @@ use super::build::build;
 use super::names::{NoSymbols, Symbols};
 use super::profile::Profile;
 use super::remarks;
+use super::resolve::FileSymbols;
 use crate::capture::reader::{Capture, Progress, ReadError};
 use crate::capture::source::Source;
 use crate::replay::{self, replay};
@@ -105,8 +106,7 @@ pub fn open(
     }
     let file = File::open(path).map_err(|error| fail(Problem::Unavailable(error)))?;
     let held = is_held(&file);
-    read(&file, held, options, &mut NoSymbols, progress)
-        .map_err(|error| fail(Problem::Unreadable(error)))
+    read(&file, held, options, progress).map_err(|error| fail(Problem::Unreadable(error)))
 }
 
 /// The same for any source. `held`: its collector is still at work.
@@ -114,13 +114,15 @@ pub fn read(
     source: &impl Source,
     held: bool,
     options: &OpenOptions,
-    symbols: &mut dyn Symbols,
     progress: Progress<'_>,
 ) -> Result<Profile, ReadError> {
     let mut capture = Capture::open(source, progress)?;
     let chosen = replay::Options { temporary_distance: options.temporary_distance };
     let outcome = replay(&mut capture, chosen, progress)?;
     let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
+    let modules = outcome.state.census.modules.clone();
+    let mut files = FileSymbols::new(&capture, &modules);
+    let symbols: &mut dyn Symbols = if options.symbols { &mut files } else { &mut NoSymbols };
     let start = capture.header.start_unix_ns;
     Ok(build(&capture.facts, &capture.damage, start, outcome, state, symbols))
 }
