@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Exit with this code when any leak is left
-    #[arg(long, value_name = "CODE", requires = "leaks")]
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["peak", "temporary", "allocations"])]
     error_exitcode: Option<u8>,
     #[command(flatten)]
     filter: FilterArgs,

@@ -3,7 +3,7 @@
 //! Views turn plain data into a `String`; only [`print`], [`print_json`] and [`note`] touch the terminal. Names from a
 //! capture pass through [`clean::clean`] before they become text.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -37,13 +37,17 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     to_stdout(|out| out.write_all(text.as_bytes()))
 }
 
-/// Writes `value` and a newline to stdout.
+/// Writes `value` and a newline to stdout, indented where a person looks.
 ///
 /// # Errors
 /// As [`print`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     to_stdout(|out| {
-        serde_json::to_writer_pretty(&mut *out, value)?;
+        if io::stdout().is_terminal() {
+            serde_json::to_writer_pretty(&mut *out, value)?;
+        } else {
+            serde_json::to_writer(&mut *out, value)?;
+        }
         out.write_all(b"\n")
     })
 }

@@ -37,18 +37,16 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>, stats: &Stats<'_>) ->
     text + &trust::text(look, profile, &Sums::of(selection))
 }
 
-fn histogram(look: &Look, sizes: &[SizeClass]) -> String {
-    let used = |class: &SizeClass| class.allocations > 0;
-    let first = sizes.iter().position(used).unwrap_or(0);
-    let last = sizes.iter().rposition(used).map_or(0, |last| last + 1);
-    let classes = sizes.get(first..last).unwrap_or_default();
+fn histogram(look: &Look, classes: &[SizeClass]) -> String {
     let total = classes.iter().fold(0u64, |sum, class| sum.saturating_add(class.allocations));
     let most = classes.iter().map(|class| class.allocations).max().unwrap_or(0);
-    let mut table = Table::new(&[Side::Right, Side::Right, Side::Right, Side::Right, Side::Left]);
-    table.head(&["from", "allocations", "", "bytes", ""]);
-    for class in classes {
+    use Side::{Left, Right};
+    let mut table = Table::new(&[Right, Right, Right, Right, Right, Left]);
+    table.head(&["from", "below", "allocations", "", "bytes", ""]);
+    for class in classes.iter().filter(|class| class.allocations > 0) {
         table.row(vec![
             size_name(class.from),
+            size_name(class.from.saturating_mul(2).max(1)),
             count(class.allocations),
             percent(class.allocations, total),
             bytes(class.bytes),

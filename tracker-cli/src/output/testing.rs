@@ -5,16 +5,19 @@
 use std::fs;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use tracker_core::report::budget;
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
 use tracker_core::report::profile::{Profile, State, Untracked};
-use tracker_core::report::rows::{Kind, Limits, Report};
+use tracker_core::report::rows::{Grouping, Kind, Limits, Report};
 use tracker_core::report::sketch::{Numbers, Sketch};
 use tracker_core::report::stats::Stats;
+use tracker_core::report::summary::Summary;
 use tracker_core::report::suppress::Suppressions;
 use tracker_core::report::tree::Tree;
+use tracker_core::report::{StatsJson, TreeJson};
 
 use super::look::Look;
 use super::tree::Cut;
@@ -22,13 +25,24 @@ use super::{check, report, run_summary, stats, summary, tree};
 
 const NARROW: Look = Look { width: 80, color: false, unicode: true };
 
-/// Compares `text` with the golden file `name`; at most `look`'s columns wide.
+/// Compares `text`, at most `look`'s columns wide, with the golden file `name`.
 #[track_caller]
 fn golden(name: &str, look: &Look, text: &str) {
     for line in text.lines() {
         assert!(super::look::columns(line) <= look.width, "{name}: too wide: {line}");
         assert_eq!(line.trim_end(), line, "{name}: space at the end of a line");
     }
+    same(name, text);
+}
+
+/// The same for JSON, indented.
+#[track_caller]
+fn golden_json(name: &str, value: &impl Serialize) {
+    same(name, &(serde_json::to_string_pretty(value).unwrap() + "\n"));
+}
+
+#[track_caller]
+fn same(name: &str, text: &str) {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "src/output/golden", name].iter().collect();
     if std::env::var_os("BLESS").is_some() {
         fs::write(&path, text).unwrap();
@@ -215,6 +229,29 @@ fn golden_check() {
     let whole = Selection::whole(&profile);
     let verdict = budget::evaluate(whole, &limits, &Suppressions::builtin(), 2);
     golden("check.txt", &NARROW, &check::text(&NARROW, &verdict));
+}
+
+/// The contract with scripts: fields may be added, none may go or change its meaning.
+#[test]
+fn golden_schemas() {
+    let profile = troubled();
+    let filter = Filter { thread: Some("flusher".into()), ..Filter::default() };
+    let (whole, narrow) = (Selection::whole(&profile), filter.select(&profile).unwrap());
+    golden_json("summary.json", &Summary::of(&whole));
+    let limits = Limits { grouping: Grouping::Thread, ..Limits::default() };
+    let leaks = Report::new(narrow.clone(), Kind::Leaks, &limits, &Suppressions::builtin());
+    golden_json("report-leaks.json", &leaks);
+    let mut listed = Suppressions::none();
+    listed.add_file("leak:flusher").unwrap();
+    golden_json("report-suppressed.json", &Report::new(narrow.clone(), Kind::Leaks, &limits, &listed));
+    golden_json("report-peak.json", &Report::new(narrow.clone(), Kind::Peak, &limits, &listed));
+    let tree = Tree::new(&narrow, Metric::Allocated, false);
+    let metric = Metric::Allocated;
+    golden_json("tree.json", &TreeJson { selection: &narrow, tree: &tree, metric, inverted: false });
+    let stats = Stats::of(&narrow, 1);
+    golden_json("stats.json", &StatsJson { selection: &narrow, stats: &stats });
+    let limits = ["leaked=8KiB", "peak=1KiB"].map(|text| budget::parse(text).unwrap());
+    golden_json("check.json", &budget::evaluate(narrow, &limits, &Suppressions::builtin(), 1));
 }
 
 #[test]

@@ -63,3 +63,49 @@ fn escape(name: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::filter::Filter;
+    use crate::report::profile::Profile;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    #[track_caller]
+    fn check(profile: &Profile, metric: Metric, process: Option<u32>, expected: &str) {
+        let filter = Filter { process, ..Filter::default() };
+        let selection = filter.select(profile).unwrap();
+        let mut out = Vec::new();
+        Collapsed.export(&selection, metric, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, expected);
+        let sum: u64 = text.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();
+        assert_eq!(sum, selection.total(metric), "the lines sum to the total");
+    }
+
+    #[test]
+    fn one_line_per_stack() {
+        let n =
+            |n| Numbers { allocated: (n, n * 8), peak: (n, n), process_peak: Some((n, n + 1)), ..Numbers::default() };
+        let profile = Sketch::new("./app")
+            .row("malloc: ~get read main", n(3))
+            .row("calloc: ~get read main", n(4))
+            .row("malloc: ?!/opt/libx.so main", n(1))
+            .thread("other")
+            .row("malloc: ~get read main", n(5))
+            .row("malloc:", n(2))
+            .process("/bin/cat", Vec::new())
+            .row("malloc: read main", n(9))
+            .row("malloc: idle main", n(0))
+            .build();
+        let all = "main;read;get 12\nmain;read 9\n[unknown] 2\nmain;[libx.so+0x1000] 1\n";
+        check(&profile, Metric::Allocations, None, all);
+        check(&profile, Metric::Peak, Some(2), "main;read 10\nmain;idle 1\n");
+        check(&profile, Metric::Leaked, None, "");
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escape("a;b\\c\nd e(<script>, \"q\")"), "a\\x3bb\\\\c\\x0ad e(<script>, \"q\")");
+    }
+}

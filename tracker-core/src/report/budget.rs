@@ -299,3 +299,92 @@ fn judge<'l>(
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    #[test]
+    fn limits_are_read() {
+        let allowed = |text| parse(text).unwrap().allowed;
+        for (text, number) in [
+            ("peak=256MiB", 256 << 20),
+            ("peak=1.5GiB", 3 << 29),
+            ("peak=1.5 kB", 1500),
+            ("rss=10mb", 10_000_000),
+            ("leaked=0", 0),
+            ("alloc_bytes=12B", 12),
+            (" allocs = 2_000_000 ", 2_000_000),
+            ("leaked=0.000000000000000001TiB", 0),
+            ("peak=16777215TiB", 16_777_215 << 40),
+        ] {
+            assert_eq!(allowed(text), Allowed::Number(number), "{text}");
+        }
+        assert_eq!(allowed("leaked=1%"), Allowed::Millionths(10_000));
+        assert_eq!(allowed("temporary=12.5%"), Allowed::Millionths(125_000));
+    }
+
+    #[test]
+    fn bad_limits_say_what_is_right() {
+        for (text, message) in [
+            ("peak", "budget \"peak\" has no value: write KEY=VALUE, for example peak=256MiB"),
+            (
+                "speed=9",
+                "unknown budget \"speed\"; known are peak, peak_blocks, rss, leaked, leaked_blocks, allocs, alloc_bytes, temporary",
+            ),
+            ("peak=lots", "budget peak: \"lots\" is no size; write for example 256MiB, 1.5GB or 2_000_000"),
+            ("peak=-1", "budget peak: \"-1\" is no size; write for example 256MiB, 1.5GB or 2_000_000"),
+            ("peak=1.2.3MiB", "budget peak: \"1.2.3MiB\" is no size; write for example 256MiB, 1.5GB or 2_000_000"),
+            (
+                "peak=99999999999TiB",
+                "budget peak: \"99999999999TiB\" is no size; write for example 256MiB, 1.5GB or 2_000_000",
+            ),
+            ("allocs=1MiB", "budget allocs: \"1MiB\" is no count; write for example 2_000_000"),
+            ("allocs=", "budget allocs: \"\" is no count; write for example 2_000_000"),
+            ("peak=5%", "budget peak cannot be a percentage; leaked, leaked_blocks and temporary can"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    /// `KEY=VALUE` → `measured of allowed ok|broken`, and the worst stacks.
+    #[track_caller]
+    fn check(limit: &str, expected: &str) {
+        let numbers = |n: u64| Numbers {
+            allocated: (n * 10, n * 1000),
+            leaked: (n, n * 100),
+            peak: (n, n * 500),
+            temporary: (n * 5, n),
+            ..Numbers::default()
+        };
+        let profile = Sketch::new("./app")
+            .row("malloc: small main", numbers(1))
+            .row("malloc: large main", numbers(3))
+            .row("malloc: _IO_file_doallocate!/lib/libc.so.6 main", Numbers { leaked: (1, 4096), ..Numbers::default() })
+            .build();
+        let limits = [parse(limit).unwrap()];
+        let verdict = evaluate(Selection::whole(&profile), &limits, &Suppressions::builtin(), 1);
+        let outcome = &verdict.outcomes[0];
+        let mut text = format!("{:?} of {}", outcome.measured, outcome.allowed);
+        text += if verdict.passed() { " ok" } else { " broken" };
+        for entry in &outcome.worst {
+            let blamed = profile.blamed(&profile.stacks[entry.stack.0 as usize]).unwrap();
+            text += &format!(" {}", profile.frame_name(blamed));
+        }
+        assert_eq!(text, expected, "{limit}");
+    }
+
+    #[test]
+    fn budgets_are_judged() {
+        check("peak=2000", "Some(2000) of 2000 ok");
+        check("peak=1999", "Some(2000) of 1999 broken large");
+        check("leaked=400", "Some(400) of 400 ok");
+        check("leaked=9%", "Some(400) of 360 broken large");
+        check("leaked_blocks=10%", "Some(4) of 4 ok");
+        check("temporary=49.9%", "Some(20) of 19 broken large");
+        check("allocs=40", "Some(40) of 40 ok");
+        check("alloc_bytes=3kB", "Some(4000) of 3000 broken large");
+        check("rss=1GiB", "None of 1073741824 broken");
+    }
+}

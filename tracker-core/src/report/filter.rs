@@ -181,3 +181,62 @@ impl<'p> Selection<'p> {
         metric.of(&self.metrics, self.peak_of())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    fn profile() -> Profile {
+        let n =
+            |n| Numbers { allocated: (n, n * 10), peak: (n, n), process_peak: Some((n, 2 * n)), ..Numbers::default() };
+        Sketch::new("./app")
+            .row("malloc: read parse main", n(1))
+            .row("malloc: ?!/opt/libx.so main", n(2))
+            .thread("worker")
+            .row("malloc: read parse main", n(4))
+            .process("/bin/cat", Vec::new())
+            .thread("cat")
+            .row("malloc: read!/bin/cat main!/bin/cat", n(8))
+            .build()
+    }
+
+    /// Allocations and peak of what `filter` selects.
+    #[track_caller]
+    fn check(filter: Filter, allocations: u64, peak: u64) {
+        let profile = profile();
+        let selection = filter.select(&profile).unwrap();
+        let found = (selection.total(Metric::Allocations), selection.total(Metric::Peak));
+        assert_eq!(found, (allocations, peak), "{filter:?}");
+    }
+
+    #[test]
+    fn filters_select_rows() {
+        let none = Filter::default;
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text)).collect::<Vec<_>>();
+        check(none(), 15, 15);
+        check(Filter { thread: Some("2".into()), ..none() }, 4, 4);
+        check(Filter { thread: Some("work".into()), ..none() }, 4, 4);
+        check(Filter { functions: patterns(&["parse"]), ..none() }, 5, 5);
+        check(Filter { functions: patterns(&["parse", "libx"]), ..none() }, 0, 0);
+        check(Filter { functions: patterns(&["[libx.so"]), ..none() }, 2, 2);
+        check(Filter { modules: patterns(&["/bin/cat"]), ..none() }, 8, 8);
+        check(Filter { modules: patterns(&["libx"]), functions: patterns(&["^main$"]), ..none() }, 2, 2);
+    }
+
+    #[test]
+    fn a_process_has_its_own_peak() {
+        check(Filter { process: Some(2), ..Filter::default() }, 8, 16);
+        check(Filter { process: Some(1), thread: Some("2".into()), ..Filter::default() }, 4, 8);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let profile = profile();
+        let error = |filter: Filter| filter.select(&profile).map(|_| ()).unwrap_err().to_string();
+        let process = error(Filter { process: Some(9), ..Filter::default() });
+        assert_eq!(process, "no process 9: the capture has processes 1 to 2");
+        let thread = error(Filter { thread: Some("idle".into()), ..Filter::default() });
+        assert!(thread.starts_with("no thread \"idle\": "), "{thread}");
+    }
+}

@@ -156,3 +156,41 @@ fn is_runtime_function(name: &str) -> bool {
     ];
     STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::report::sketch::{Numbers, Sketch};
+
+    /// Name of the frame that is blamed for a stack.
+    #[track_caller]
+    fn check(stack: &str, expected: &str) {
+        let profile = Sketch::new("./app").row(stack, Numbers::default()).build();
+        let blamed = profile.blamed(&profile.stacks[0]).map(|frame| profile.frame_name(frame));
+        assert_eq!(blamed.as_deref().unwrap_or("nobody"), expected, "{stack}");
+    }
+
+    #[test]
+    fn the_first_frame_that_is_the_programs_own() {
+        check("malloc: parse main", "parse");
+        check("malloc: xmalloc parse main", "parse");
+        check("malloc: strdup!/lib/libc.so.6 parse main __libc_start_main!/lib/libc.so.6", "parse");
+        check(
+            "malloc: operator_new(unsigned)!/usr/lib/libstdc++.so.6.0.30 ~std::vector<int>::push_back build",
+            "build",
+        );
+        check(
+            "malloc: __rdl_alloc alloc::alloc::alloc <alloc::vec::Vec<T>>::push app::load core::ops::call_once",
+            "app::load",
+        );
+        check("malloc: std_library_of_mine main", "std_library_of_mine");
+        check("malloc: ?!/opt/libx.so main", "[libx.so+0x1000]");
+    }
+
+    #[test]
+    fn somebody_is_blamed_if_there_is_anybody() {
+        check("malloc: _IO_file_doallocate!/lib/libc.so.6 puts!/lib/libc.so.6", "_IO_file_doallocate");
+        check("malloc: [truncated] malloc", "malloc");
+        check("malloc: [truncated]", "[truncated]");
+        check("malloc:", "nobody");
+    }
+}

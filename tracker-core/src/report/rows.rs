@@ -237,3 +237,74 @@ fn group(selection: &Selection<'_>, kind: Kind, limits: &Limits, rows: &[&Row]) 
     entries.sort_by_key(|entry| std::cmp::Reverse(size(entry)));
     entries
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::profile::Profile;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    fn profile() -> Profile {
+        let leak = |blocks, bytes| Numbers {
+            allocated: (blocks + 1, bytes + 100),
+            leaked: (blocks, bytes),
+            seen: (blocks, blocks * 10),
+            ..Numbers::default()
+        };
+        Sketch::new("./app")
+            .row("malloc: small main", leak(9, 90))
+            .row("malloc: large main", leak(1, 1000))
+            .row("malloc: nothing main", leak(0, 0))
+            .row("malloc: empty main", leak(2, 0))
+            .row("malloc: known main", leak(3, 300))
+            .thread("worker")
+            .row("malloc: small main", leak(5, 50))
+            .build()
+    }
+
+    /// One line per entry, then what is hidden and suppressed.
+    #[track_caller]
+    fn check(kind: Kind, limits: Limits, expected: &str) {
+        let profile = profile();
+        let mut suppressions = Suppressions::none();
+        suppressions.add_file("leak:known").unwrap();
+        let report = Report::new(Selection::whole(&profile), kind, &limits, &suppressions);
+        let mut text = String::new();
+        for entry in &report.entries {
+            let stack = report.stack(entry).and_then(|stack| profile.blamed(stack)).unwrap();
+            let Entry { bytes, blocks, first_ns, last_ns, threads, .. } = entry;
+            let name = profile.frame_name(stack);
+            text += &format!("{name} {bytes}/{blocks} {first_ns}-{last_ns} x{threads}; ");
+        }
+        let apart = report.suppressed_sum();
+        text += &format!(
+            "hidden {}/{}, suppressed {}/{}",
+            report.hidden.bytes, report.hidden.blocks, apart.bytes, apart.blocks
+        );
+        assert_eq!(text, expected);
+        let sum = report.sum.bytes + apart.bytes;
+        let total = profile.rows.iter().map(|row| kind.bytes(&report.selection, row)).sum::<u64>();
+        assert_eq!(sum, total, "every view sums to the total");
+    }
+
+    #[test]
+    fn the_largest_come_first() {
+        let all = Limits::default();
+        check(
+            Kind::Leaks,
+            all,
+            "large 1000/1 1-10 x1; small 140/14 5-90 x2; empty 0/2 2-20 x1; hidden 0/0, suppressed 300/3",
+        );
+        let by_blocks = Limits { order: Order::Blocks, count: Some(2), ..all };
+        check(Kind::Leaks, by_blocks, "small 140/14 5-90 x2; empty 0/2 2-20 x1; hidden 1000/1, suppressed 300/3");
+        let large = Limits { min_bytes: 140, grouping: Grouping::Thread, ..all };
+        check(Kind::Leaks, large, "large 1000/1 1-10 x1; hidden 140/16, suppressed 300/3");
+    }
+
+    #[test]
+    fn only_leaks_are_suppressed() {
+        let two = Limits { count: Some(2), ..Limits::default() };
+        check(Kind::Allocations, two, "large 1100/2 1-10 x1; known 400/4 3-30 x1; hidden 540/20, suppressed 0/0");
+        check(Kind::Peak, two, "hidden 0/0, suppressed 0/0");
+    }
+}

@@ -170,3 +170,71 @@ fn builtin_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
     }
     once
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    const LIBC: &str = "!/lib/x86_64-linux-gnu/libc.so.6";
+    const LOADER: &str = "!/lib64/ld-linux-x86-64.so.2";
+    const CPP: &str = "!/lib/x86_64-linux-gnu/libstdc++.so.6";
+
+    /// Which rule, if any, suppresses a stack with so many leaked blocks.
+    fn rule(suppressions: &Suppressions, stack: &str, blocks: u64) -> Option<String> {
+        let stack = stack.replace("!libc", LIBC).replace("!ld", LOADER).replace("!c++", CPP);
+        let numbers = Numbers { leaked: (blocks, blocks), ..Numbers::default() };
+        let profile = Sketch::new("./app").row(&stack, numbers).build();
+        suppressions.apply(&profile).rule(&profile.rows[0]).map(str::to_owned)
+    }
+
+    #[track_caller]
+    fn builtin(stack: &str, blocks: u64, expected: Option<&str>) {
+        assert_eq!(rule(&Suppressions::builtin(), stack, blocks).as_deref(), expected, "{stack}");
+    }
+
+    #[test]
+    fn what_the_libraries_take_once() {
+        builtin("malloc: _IO_file_doallocate!libc printf!libc main", 1, Some("libc: stdio buffers"));
+        builtin("malloc: _IO_file_doallocate!libc fgets!libc main", 4, None);
+        builtin("malloc: strdup!libc setlocale!libc main", 9, Some("libc: locale"));
+        builtin("malloc: ?!ld _dl_map_object!ld dlopen!libc main", 7, Some("ld.so: loaded libraries"));
+        builtin("malloc: ?!c++ call_init!ld _dl_init!ld", 1, Some("libstdc++: start-up"));
+    }
+
+    #[test]
+    fn what_the_program_allocates_stays() {
+        builtin("malloc: strdup!libc main", 1, None);
+        builtin("malloc: getline!libc main", 1, None);
+        builtin("malloc: my_constructor call_init!ld _dl_init!ld", 1, None);
+        builtin("malloc: operator_new!c++ my_constructor call_init!ld", 1, None);
+        builtin("malloc: my_compare qsort!libc setlocale!libc main", 1, None);
+        builtin("calloc: _dl_allocate_tls!ld pthread_create!libc main", 1, None);
+        builtin("malloc:", 1, None);
+    }
+
+    #[test]
+    fn files_match_functions_files_and_modules() {
+        let mut listed = Suppressions::none();
+        listed.add_file("# known\n\n leak:^cache_*_new$\nleak:vendor/\nleak:libold.so\n").unwrap();
+        for (stack, expected) in [
+            ("malloc: cache_page_new main", Some("^cache_*_new$")),
+            ("malloc: my_cache_page_new main", None),
+            ("malloc: parse@vendor/json.c:3 main", Some("vendor/")),
+            ("malloc: ?!/opt/libold.so.1 main", Some("libold.so")),
+            ("malloc: _IO_file_doallocate!libc main", None),
+        ] {
+            assert_eq!(rule(&listed, stack, 1).as_deref(), expected, "{stack}");
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        for (text, message) in [
+            ("leak:a\nrace:b", "line 2: expected `leak:PATTERN`, found \"race:b\""),
+            ("leak:", "line 1: expected `leak:PATTERN`, found \"leak:\""),
+        ] {
+            assert_eq!(Suppressions::none().add_file(text).unwrap_err().to_string(), message);
+        }
+    }
+}

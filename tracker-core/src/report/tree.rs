@@ -172,3 +172,61 @@ impl Building {
         Tree { nodes, total }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    /// The tree as one indented line per node: name, own and total; `~` where lines differ.
+    #[track_caller]
+    fn check(rows: &[(&str, u64)], inverted: bool, expected: &[&str]) {
+        let sketch = rows.iter().fold(Sketch::new("./app"), |sketch, &(stack, allocations)| {
+            sketch.row(stack, Numbers { allocated: (allocations, 0), ..Numbers::default() })
+        });
+        let profile = sketch.build();
+        let tree = Tree::new(&Selection::whole(&profile), Metric::Allocations, inverted);
+        assert_eq!(tree.total, rows.iter().map(|(_, value)| value).sum::<u64>());
+        let line = |node: &Node| {
+            let frame = node.frame.and_then(|id| profile.frame(id));
+            let name = frame.map_or("nothing".into(), |frame| profile.frame_name(frame));
+            let indent = " ".repeat(node.depth as usize);
+            format!("{indent}{name}{} {} {}", if node.mixed { "~" } else { "" }, node.own, node.total)
+        };
+        assert_eq!(tree.nodes.iter().map(line).collect::<Vec<_>>(), expected);
+        for (at, node) in tree.nodes.iter().enumerate() {
+            let below: u64 = tree.children(Some(at as u32)).map(|child| tree.node(child).unwrap().total).sum();
+            assert_eq!(node.total, node.own + below);
+        }
+    }
+
+    const ROWS: [(&str, u64); 4] = [
+        ("malloc: read@a.c:1 parse@a.c:2 main@a.c:3", 5),
+        ("malloc: parse@a.c:7 main@a.c:3", 2),
+        ("calloc: draw@b.c:1 main@a.c:4", 9),
+        ("malloc:", 1),
+    ];
+
+    #[test]
+    fn callers_to_callees() {
+        let expected = ["main~ 0 16", " draw 9 9", " parse~ 2 7", "  read 5 5", "nothing 1 1"];
+        check(&ROWS, false, &expected);
+    }
+
+    #[test]
+    fn callees_to_callers() {
+        let expected =
+            ["draw 0 9", " main 9 9", "read 0 5", " parse 0 5", "  main 5 5", "parse 0 2", " main 2 2", "nothing 1 1"];
+        check(&ROWS, true, &expected);
+    }
+
+    #[test]
+    fn recursion_is_one_node() {
+        let rows =
+            [("malloc: walk@a.c:1 walk@a.c:5 walk@a.c:5 main", 3), ("malloc: walk@a.c:5 leaf walk@a.c:5 main", 4)];
+        check(&rows, false, &["main 0 7", " walk~ 3 7", "  leaf 0 4", "   walk 4 4"]);
+        let deep = format!("malloc: {}main", "f@a.c:1 g@a.c:2 ".repeat(30_000));
+        let profile = Sketch::new("./app").row(&deep, Numbers { allocated: (1, 1), ..Numbers::default() }).build();
+        assert_eq!(Tree::new(&Selection::whole(&profile), Metric::Allocations, false).nodes.len(), 60_001);
+    }
+}
