@@ -97,7 +97,12 @@ fn threads() {
     assert_eq!(capture.under("take", "peak"), 40_000 * 32);
     assert_eq!(capture.under("take", "leaked"), 40 * 32);
     assert_eq!(capture.under("worker", "leaked-blocks"), 40);
-    let mut own: Vec<u64> = capture.summary["threads"].as_array().expect("threads").iter().map(|thread| thread["tid"].as_u64().expect("tid")).collect();
+    let mut own: Vec<u64> = capture.summary["threads"]
+        .as_array()
+        .expect("threads")
+        .iter()
+        .map(|thread| thread["tid"].as_u64().expect("tid"))
+        .collect();
     own.dedup();
     assert_eq!(own.len(), 5, "{:#}", capture.summary["threads"]);
 }
@@ -155,7 +160,8 @@ fn children_are_followed() {
     for mode in ["spawn", "vfork", "system"] {
         let capture = check(mode, &[]);
         let rows = capture.summary["processes"].as_array().expect("rows");
-        let is_child = |row: &&Value| row["command"].as_array().is_some_and(|c| c.last() == Some(&Value::from("simple")));
+        let is_child =
+            |row: &&Value| row["command"].as_array().is_some_and(|c| c.last() == Some(&Value::from("simple")));
         let row = rows.iter().find(is_child).unwrap_or_else(|| panic!("{mode}: no row for the child in {rows:#?}"));
         assert_eq!(row["allocations"], 1000, "{mode}");
         assert_eq!(row["leaked_bytes"], 10_000, "{mode}");
@@ -183,7 +189,10 @@ fn five_hundred_frames() {
 fn signal_handlers() {
     let capture = check("signals", &[(0, "allocations", 100), (0, "leaked_bytes", 1600)]);
     let stacks = capture.stacks("allocations");
-    assert!(stacks.keys().all(|stack| stack.contains("main;signals;") && stack.ends_with("handler;take")), "{stacks:#?}");
+    assert!(
+        stacks.keys().all(|stack| stack.contains("main;signals;") && stack.ends_with("handler;take")),
+        "{stacks:#?}"
+    );
 }
 
 #[test]
@@ -203,7 +212,9 @@ fn places() {
         let row = leaks.iter().find(|row| row["bytes"] == bytes).unwrap_or_else(|| panic!("{bytes}: {leaks:#?}"));
         row["stack"].as_array().expect("frames").clone()
     };
-    let at = |frame: &Value| (frame["function"].as_str().map(str::to_owned), frame["line"].as_u64(), frame["inlined"] == true);
+    let at = |frame: &Value| {
+        (frame["function"].as_str().map(str::to_owned), frame["line"].as_u64(), frame["inlined"] == true)
+    };
     let expect = |name: &str, text: &str, inlined: bool| (Some(name.to_owned()), line(text), inlined);
     let through_inlined = leak(11);
     assert_eq!(at(&through_inlined[0]), expect("take", "line: take", false));

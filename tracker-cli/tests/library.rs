@@ -3,14 +3,26 @@
 mod common;
 
 use std::process::Command;
+use std::sync::OnceLock;
 
 use common::{MEMTRACK, run, scratch};
-use object::elf::{DF_1_INITFIRST, DF_1_NODELETE, DF_STATIC_TLS, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, FileHeader64};
-use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _};
-use object::{Endianness, Object as _, ObjectSymbol as _};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+// System V ABI, dynamic section, and its GNU extensions.
+const DT_NEEDED: u64 = 1;
+const DT_FLAGS: u64 = 30;
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DF_STATIC_TLS: u64 = 0x10;
+const DF_1_NODELETE: u64 = 0x8;
+const DF_1_INITFIRST: u64 = 0x20;
 
 /// The library's bytes, as `memtrack run` puts them into the cache.
-fn library() -> Vec<u8> {
+fn library() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(extract)
+}
+
+fn extract() -> Vec<u8> {
     let cache = scratch("library");
     let mut command = Command::new(MEMTRACK);
     command.args(["run", "-q", "-f", "-o"]).arg(cache.join("true.mtk")).args(["--", "true"]);
@@ -74,12 +86,13 @@ valloc
 
 #[test]
 fn symbols_are_those_that_were_agreed_on() {
-    let bytes = library();
-    let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an ELF file");
+    let file = object::File::parse(library()).expect("an ELF file");
     let list = |undefined: bool| {
         let symbols = file.dynamic_symbols().filter(|symbol| symbol.is_undefined() == undefined);
         let mut lines: Vec<String> = symbols
-            .map(|symbol| format!("{}{}", if undefined && symbol.is_weak() { "weak " } else { "" }, symbol.name().expect("text")))
+            .map(|symbol| {
+                format!("{}{}", if undefined && symbol.is_weak() { "weak " } else { "" }, symbol.name().expect("text"))
+            })
             .filter(|line| !line.is_empty())
             .collect();
         lines.sort();
@@ -91,18 +104,16 @@ fn symbols_are_those_that_were_agreed_on() {
 
 #[test]
 fn it_needs_no_library_and_no_version() {
-    let bytes = library();
-    let header = FileHeader64::<Endianness>::parse(&*bytes).expect("an ELF header");
-    let endian = header.endian().expect("little-endian");
-    let sections = header.sections(endian, &*bytes).expect("sections");
-    let (dynamic, _) = sections.dynamic(endian, &*bytes).expect("readable").expect("a dynamic section");
-    let values = |tag: u32| -> Vec<u64> {
-        dynamic.iter().filter(|entry| entry.tag32(endian) == Some(tag)).map(|entry| entry.d_val(endian)).collect()
-    };
-    assert_eq!(values(DT_NEEDED), [0u64; 0]);
-    let versions = sections.gnu_verneed(endian, &*bytes).expect("readable");
-    assert!(versions.is_none(), "a symbol version would keep it from loading on older systems");
-    let flags = u64::from(DF_1_INITFIRST) | u64::from(DF_1_NODELETE);
-    assert_eq!(values(DT_FLAGS_1).iter().fold(0, |all, value| all | value) & flags, flags);
-    assert_ne!(values(DT_FLAGS).iter().fold(0, |all, value| all | value) & u64::from(DF_STATIC_TLS), 0);
+    let file = object::File::parse(library()).expect("an ELF file");
+    let dynamic = file.section_by_name(".dynamic").expect("a dynamic section").data().expect("readable").to_vec();
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let entries: Vec<(u64, u64)> = dynamic.chunks_exact(16).map(|e| (word(&e[..8]), word(&e[8..]))).collect();
+    let flags = |wanted: u64| entries.iter().filter(|(tag, _)| *tag == wanted).fold(0, |all, (_, flags)| all | flags);
+    assert!(!entries.iter().any(|(tag, _)| *tag == DT_NEEDED), "{entries:x?}");
+    assert!(
+        file.section_by_name(".gnu.version_r").is_none(),
+        "a symbol version keeps it from loading on older systems"
+    );
+    assert_eq!(flags(DT_FLAGS_1) & (DF_1_INITFIRST | DF_1_NODELETE), DF_1_INITFIRST | DF_1_NODELETE);
+    assert_eq!(flags(DT_FLAGS) & DF_STATIC_TLS, DF_STATIC_TLS);
 }

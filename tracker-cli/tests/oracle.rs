@@ -16,7 +16,17 @@ fn library() -> &'static Path {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracle");
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../tracker-preload/Cargo.toml");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["rustc", "--release", "--lib", "--crate-type", "cdylib", "--features", "oracle", "--manifest-path", manifest]);
+        cargo.args([
+            "rustc",
+            "--release",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+            "--features",
+            "oracle",
+            "--manifest-path",
+            manifest,
+        ]);
         cargo.arg("--target-dir").arg(&target).env("CARGO_BUILD_BUILD_DIR", &target);
         for variable in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
             cargo.env_remove(variable);
@@ -46,7 +56,9 @@ fn check(name: &str, least: u64, program: &[&str]) {
 #[test]
 fn known_programs() {
     let known = victims().join("known");
-    for mode in ["entry_points", "realloc", "threads", "fork", "deep", "signals", "coroutines", "churn", "exec", "atexit"] {
+    for mode in
+        ["entry_points", "realloc", "threads", "fork", "deep", "signals", "coroutines", "churn", "exec", "atexit"]
+    {
         check(mode, 9, &[known.to_str().expect("plain path"), mode]);
     }
 }
@@ -64,6 +76,20 @@ fn real_programs() {
     check("python", 3000, &["python3", "-c", "import json; print(len(json.dumps([list(range(99))] * 99)))"]);
     check("perl", 1000, &["perl", "-e", "my %h = map { $_ => [1..9] } 1..999; print scalar keys %h"]);
     check("git", 30, &["git", "--version"]);
-    check("gcc", 3000, &["gcc", "-O1", "-xc", "-c", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/victims/plug.c"), "-DPLUG=a", "-DSIZE=1", "-o", "plug.o"]);
+    check(
+        "gcc",
+        3000,
+        &[
+            "gcc",
+            "-O1",
+            "-xc",
+            "-c",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/victims/plug.c"),
+            "-DPLUG=a",
+            "-DSIZE=1",
+            "-o",
+            "plug.o",
+        ],
+    );
     check("sh", 100, &["sh", "-c", "for i in 1 2 3; do echo $i | cat; done"]);
 }

@@ -50,9 +50,9 @@ pub(crate) const STYLE: &str = include_str!("../assets/css/page.css");
 
 /// A short name for a content (64-bit FNV-1a): addresses change exactly when files do.
 pub(crate) fn content_hash(content: &str) -> String {
-    let hash = content.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = content
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -81,9 +81,7 @@ mod tests {
                 if path.is_dir() {
                     folders.push(path);
                 } else if path.extension().is_some_and(|ending| ending == "js") {
-                    found.insert(
-                        path.strip_prefix(&root).unwrap().with_extension("").display().to_string(),
-                    );
+                    found.insert(path.strip_prefix(&root).unwrap().with_extension("").display().to_string());
                 }
             }
         }
@@ -95,13 +93,8 @@ mod tests {
         let names: BTreeSet<&str> = MODULES.iter().map(|module| module.name).collect();
         for module in MODULES {
             for line in module.source.lines().filter(|line| line.starts_with("import ")) {
-                let name =
-                    line.split(" from '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
-                assert!(
-                    name.strip_prefix('#').is_some_and(|name| names.contains(name)),
-                    "{}: {line}",
-                    module.name
-                );
+                let name = line.split(" from '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+                assert!(name.strip_prefix('#').is_some_and(|name| names.contains(name)), "{}: {line}", module.name);
             }
         }
     }
@@ -120,7 +113,7 @@ mod tests {
             "DOMParser",
             "srcdoc",
             "eval(",
-            "Function(",
+            "new Function",
             "javascript:",
             "https://",
             "http:",

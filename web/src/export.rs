@@ -35,18 +35,10 @@ const COMPRESSION_LEVEL: u8 = 6;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn export_html(
-    profile: &Profile,
-    options: &ExportOptions,
-    out: &mut impl io::Write,
-) -> io::Result<()> {
+pub fn export_html(profile: &Profile, options: &ExportOptions, out: &mut impl io::Write) -> io::Result<()> {
     let json = script_safe::to_vec(&columns::columns(profile, &options.name))?;
     let compressed = miniz_oxide::deflate::compress_to_vec_zlib(&json, COMPRESSION_LEVEL);
-    let embedded = Embedded {
-        encoding: "deflate+base64",
-        length: json.len(),
-        data: STANDARD.encode(compressed),
-    };
+    let embedded = Embedded { encoding: "deflate+base64", length: json.len(), data: STANDARD.encode(compressed) };
     let data = String::from_utf8(script_safe::to_vec(&embedded)?).map_err(io::Error::other)?;
 
     // Nothing in the page's markup comes from the capture, so the nonce need not be secret: it only keeps scripts

@@ -45,8 +45,7 @@ pub fn classify(kind: FrameKind, function: Option<&str>, module: Option<&str>) -
     if c_library || is_start_up(function) {
         return (Kind::Runtime, true);
     }
-    let library =
-        is_standard(function) || module.is_some_and(|path| is_standard_library(base_name(path)));
+    let library = is_standard(function) || module.is_some_and(|path| is_standard_library(base_name(path)));
     (if kind == FrameKind::Inlined { Kind::Inlined } else { Kind::Native }, library)
 }
 
@@ -87,29 +86,21 @@ fn is_allocator(function: &str) -> bool {
 }
 
 fn is_start_up(function: &str) -> bool {
-    const EXACT: [&str; 6] = [
-        "_start",
-        "start_thread",
-        "clone",
-        "clone3",
-        "__libc_start_main",
-        "__libc_start_call_main",
-    ];
+    const EXACT: [&str; 6] =
+        ["_start", "start_thread", "clone", "clone3", "__libc_start_main", "__libc_start_call_main"];
     const PREFIX: [&str; 3] = ["std::rt::", "std::sys::", "std::panicking::"];
     EXACT.contains(&function) || PREFIX.iter().any(|prefix| function.starts_with(prefix))
 }
 
 /// C++ and Rust standard libraries, by the path the name starts with (`<Vec<T> as Trait>::f` is Vec's).
 fn is_standard(function: &str) -> bool {
-    const PATHS: [&str; 6] =
-        ["std::", "core::", "alloc::", "hashbrown::", "__gnu_cxx::", "__cxxabiv1::"];
+    const PATHS: [&str; 6] = ["std::", "core::", "alloc::", "hashbrown::", "__gnu_cxx::", "__cxxabiv1::"];
     let path = function.trim_start_matches(['<', '&', '(', '[']);
     PATHS.iter().any(|prefix| path.starts_with(prefix))
 }
 
 fn is_c_library(file: &str) -> bool {
-    const STEMS: [&str; 7] =
-        ["libc", "ld-linux", "ld-musl", "libpthread", "libdl", "librt", "linux-vdso"];
+    const STEMS: [&str; 7] = ["libc", "ld-linux", "ld-musl", "libpthread", "libdl", "librt", "linux-vdso"];
     stem_matches(file, &STEMS) || file == "[vdso]"
 }
 
@@ -119,9 +110,7 @@ fn is_standard_library(file: &str) -> bool {
 
 /// Whether `file` is `STEM` followed by a version or an ending, not by more of a name.
 fn stem_matches(file: &str, stems: &[&str]) -> bool {
-    stems.iter().any(|stem| {
-        file.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
-    })
+    stems.iter().any(|stem| file.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-'])))
 }
 
 #[cfg(test)]
@@ -134,12 +123,7 @@ mod tests {
             ("parse", "/usr/bin/app", Kind::Native, false),
             ("operator new(unsigned long)", "/lib/libstdc++.so.6", Kind::Allocator, true),
             ("std::vector<int>::push_back(int const&)", "/usr/bin/app", Kind::Native, true),
-            (
-                "<alloc::vec::Vec<u8> as core::clone::Clone>::clone",
-                "/usr/bin/app",
-                Kind::Native,
-                true,
-            ),
+            ("<alloc::vec::Vec<u8> as core::clone::Clone>::clone", "/usr/bin/app", Kind::Native, true),
             ("<app::Thing as core::fmt::Display>::fmt", "/usr/bin/app", Kind::Native, false),
             ("alloc::alloc::Global::alloc_impl", "/usr/bin/app", Kind::Allocator, true),
             ("main", "/usr/bin/app", Kind::Native, false),
@@ -151,17 +135,10 @@ mod tests {
             ("standard::thing", "/usr/bin/app", Kind::Native, false),
         ];
         for (function, module, kind, library) in cases {
-            assert_eq!(
-                classify(FrameKind::Native, Some(function), Some(module)),
-                (kind, library),
-                "{function}"
-            );
+            assert_eq!(classify(FrameKind::Native, Some(function), Some(module)), (kind, library), "{function}");
         }
         assert_eq!(classify(FrameKind::Inlined, Some("f"), None), (Kind::Inlined, false));
-        assert_eq!(
-            classify(FrameKind::Native, None, Some("/lib/libc.so.6")),
-            (Kind::Unknown, false)
-        );
+        assert_eq!(classify(FrameKind::Native, None, Some("/lib/libc.so.6")), (Kind::Unknown, false));
         assert_eq!(classify(FrameKind::Python, Some("std::f"), None), (Kind::Python, false));
     }
 

@@ -32,14 +32,9 @@ pub(crate) enum Style<'a> {
 
 /// The import map that gives each module the address `address` says.
 pub(crate) fn import_map(modules: &[Module], address: impl Fn(&Module) -> String) -> String {
-    let imports: Map<String, Value> = modules
-        .iter()
-        .map(|module| (format!("#{}", module.name), Value::String(address(module))))
-        .collect();
+    let imports: Map<String, Value> =
+        modules.iter().map(|module| (format!("#{}", module.name), Value::String(address(module)))).collect();
     let map = Value::Object(Map::from_iter([("imports".to_owned(), Value::Object(imports))]));
     // A map of strings always serializes.
-    crate::script_safe::to_vec(&map)
-        .ok()
-        .and_then(|json| String::from_utf8(json).ok())
-        .unwrap_or_default()
+    crate::script_safe::to_vec(&map).ok().and_then(|json| String::from_utf8(json).ok()).unwrap_or_default()
 }

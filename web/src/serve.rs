@@ -127,18 +127,12 @@ impl Server {
         }
         let feed = Feed::new(source, options.name.clone()).map_err(io::Error::other)?;
         let wanted = SocketAddr::new(options.address, options.port);
-        let listener = std::net::TcpListener::bind(wanted).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}"))
-        })?;
+        let listener = std::net::TcpListener::bind(wanted)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}")))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let guard = Guard::new(address.port())?;
-        Ok(Self {
-            listener,
-            address,
-            site: Arc::new(Site { guard, feed, pages: Pages::new() }),
-            options,
-        })
+        Ok(Self { listener, address, site: Arc::new(Site { guard, feed, pages: Pages::new() }), options })
     }
 
     /// The address to open, with the token.
@@ -156,8 +150,7 @@ impl Server {
         let result = runtime.block_on(async move {
             let Self { listener, address: _, site, options } = self;
             let listener = LimitedListener::new(tokio::net::TcpListener::from_std(listener)?);
-            let service =
-                router(Arc::clone(&site)).into_make_service_with_connect_info::<Progress>();
+            let service = router(Arc::clone(&site)).into_make_service_with_connect_info::<Progress>();
             tokio::select! {
                 result = axum::serve(listener, service) => result,
                 result = tokio::signal::ctrl_c() => result,
@@ -197,10 +190,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/profile", get(profile))
         .route(&site.pages.style, get(|| async { typed("text/css; charset=utf-8", STYLE) }));
     for (address, source) in site.pages.modules.clone() {
-        router = router.route(
-            &address,
-            get(move || async move { typed("text/javascript; charset=utf-8", source) }),
-        );
+        router = router.route(&address, get(move || async move { typed("text/javascript; charset=utf-8", source) }));
     }
     router
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page here.\n") })
@@ -252,8 +242,7 @@ async fn page(State(site): State<Arc<Site>>) -> Response {
 async fn session(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     match site.guard.open_session(&headers).await {
         Some(session) => {
-            ([(header::CONTENT_TYPE, "application/json")], format!("{{\"session\":\"{session}\"}}"))
-                .into_response()
+            ([(header::CONTENT_TYPE, "application/json")], format!("{{\"session\":\"{session}\"}}")).into_response()
         }
         None => guard::Refusal::TOKEN.into_response(),
     }
@@ -261,25 +250,16 @@ async fn session(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response 
 
 /// The columns; `If-None-Match` spares those the page has.
 async fn profile(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("")
-        .to_owned();
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
     let asked = Arc::clone(&site);
     // Reading a capture takes as long as it takes: not on the thread that answers.
     let reply = tokio::task::spawn_blocking(move || asked.feed.reply(&known)).await;
     match reply {
-        Ok(Ok(Reply::Unchanged(tag))) => {
-            (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()
-        }
+        Ok(Ok(Reply::Unchanged(tag))) => (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response(),
         Ok(Ok(Reply::Columns(tag, body))) => {
-            ([(header::ETAG, tag), (header::CONTENT_TYPE, "application/json".to_owned())], body)
-                .into_response()
+            ([(header::ETAG, tag), (header::CONTENT_TYPE, "application/json".to_owned())], body).into_response()
         }
         Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
-        Err(_) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "Reading the capture failed.\n").into_response()
-        }
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Reading the capture failed.\n").into_response(),
     }
 }

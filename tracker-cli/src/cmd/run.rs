@@ -161,9 +161,9 @@ fn tell(capture: &Path, ended: &Ended) {
     match &ended.recording {
         Recording::Done(counts) if counts.stopped.is_empty() => {}
         Recording::Done(counts) => note(&format!("the capture ends early: {}", counts.stopped)),
-        Recording::Running(images) => note(&format!(
-            "the program has ended; {images} other processes of it are still recorded into {path}"
-        )),
+        Recording::Running(images) => {
+            note(&format!("the program has ended; {images} other processes of it are still recorded into {path}"))
+        }
         Recording::Lost => {
             note(&format!("the collector has died; {path} holds what it had written until then"));
         }

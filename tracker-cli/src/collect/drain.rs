@@ -15,7 +15,7 @@ use tracker_core::format::{Deltas, ImageKind, Record};
 use super::images::Images;
 use super::observer::{News, Reporter};
 use super::queue::{Item, Queue};
-use super::walk::walk;
+use super::walk::Walker;
 use crate::sys::futex;
 use crate::sys::lanes::Lanes;
 
@@ -74,6 +74,7 @@ pub(super) struct Drain {
     /// Owners reported lately; the observer knows them all, this only spares it repetitions.
     reported: HashSet<u64>,
     copy: Vec<u8>,
+    walker: Walker,
     taken: Taken,
     warned: bool,
 }
@@ -88,6 +89,7 @@ impl Drain {
             known: Vec::new(),
             reported: HashSet::new(),
             copy: Vec::new(),
+            walker: Walker::new(),
             taken: Taken::default(),
             warned: false,
         }
@@ -175,13 +177,13 @@ impl Drain {
         let before = progress;
         let bytes = lanes.copy(index, progress.offset, end, &mut self.copy);
         let reporter = &self.reporter;
-        let walked = walk(bytes, &mut progress.deltas, |record, time| reporter.record(image, record, time));
+        let walked = self.walker.walk(bytes, &mut progress.deltas, |record, time| reporter.record(image, record, time));
         let records = bytes.get(..walked.len).unwrap_or_default().to_vec();
         progress.offset += walked.len;
         progress.damaged = walked.damaged;
         *slot = Some(progress);
         self.taken.allocations += walked.allocations;
-        self.taken.frees += walked.frees;
+        self.taken.frees += walked.frees();
 
         if walked.damaged && !self.warned {
             self.warned = true;

@@ -10,8 +10,12 @@ use crate::sys;
 /// Room kept on the disk for the blocks that say why a capture ends early.
 const LAST_WORDS: u64 = 4096;
 
-/// Reserved in one go beyond what is needed: one system call per so many bytes.
+/// Most that is reserved in one go beyond what is needed: one system call per so many bytes. A small capture reserves
+/// as much again as it has.
 const STEP: u64 = 1 << 20;
+
+/// Reserved room of this size is not worth giving back.
+const SPARE: u64 = 4 * LAST_WORDS;
 
 /// A file that takes a write wholly or not at all.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl CaptureFile {
             return Ok(());
         }
         // Near the end of the disk there may be room for the block but not for the whole step.
-        for end in [needed + STEP, needed] {
+        for end in [needed + self.position.min(STEP), needed] {
             match sys::file::reserve(&self.file, self.reserved, end) {
                 Ok(()) => {
                     self.reserved = end;
@@ -63,10 +67,12 @@ impl CaptureFile {
         self.last_words = true;
     }
 
-    /// Gives back reserved room that was not used, and whatever a failed write left behind.
+    /// Gives back reserved room that was not used, and what a failed write left behind.
     pub(super) fn finish(&self) {
-        // The capture is as good with the room still reserved.
-        let _ = self.file.set_len(self.position);
+        if self.last_words || self.reserved > self.position + SPARE {
+            // The capture is as good with the room still reserved.
+            let _ = self.file.set_len(self.position);
+        }
     }
 }
 

@@ -42,7 +42,6 @@ use self::images::Images;
 use self::link::{Counts, Reply};
 use self::observer::Observer;
 use self::queue::{Item, Outcome, Queue};
-use crate::elf;
 use crate::sys::lanes::{Lanes, LanesFile};
 use crate::sys::limits::Resource;
 use crate::sys::{futex, host};
@@ -131,7 +130,8 @@ fn collect(session: Session) -> io::Result<()> {
     let lanes = lanes_file.map()?;
     let (images, ending) = (Arc::<Images>::default(), Arc::<Ending>::default());
     let waker = Arc::new(Waker::new(lanes_file.map()?));
-    let (reporter, observer) = Observer::new(root, clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
+    let (reporter, observer) =
+        Observer::new((root, program), clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
     let observer = spawn("observer", move || observer.work())?;
     let door = Door {
         listener,
@@ -143,12 +143,6 @@ fn collect(session: Session) -> io::Result<()> {
         waker: Arc::clone(&waker),
     };
     spawn("door", move || door.work())?;
-    // In the background: it may be a large file, and the program is running already.
-    let inspector = spawn("inspector", {
-        let queue = queue.clone();
-        move || elf::linked_in(&program).into_iter().for_each(|text| queue.meta(Meta::Warning { text }))
-    })?;
-
     let mut collector = Collector {
         drain: Drain::new(queue.clone(), reporter.clone(), Arc::clone(&images)),
         lanes_file,
@@ -163,7 +157,7 @@ fn collect(session: Session) -> io::Result<()> {
         (control.talk.0.lost.load(Ordering::Relaxed), control.talk.0.unwind_differences.load(Ordering::Relaxed));
     reporter.finish();
     // A panic there has cost its part of the capture; the end is written all the same.
-    let _ = (observer.join(), inspector.join());
+    let _ = observer.join();
     let outcome =
         end(&queue, writer, Meta::End { time: clock.now(), lost_events: lost, unwind_differences: differences });
     let taken = collector.drain.taken();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::images::Images;
 use super::modules::Modules;
 use super::proc;
 use super::queue::Queue;
+use crate::elf;
 use crate::sys::fd::{Event, poll_many};
 use crate::sys::lanes::LanesFile;
 use crate::sys::process;
@@ -102,8 +104,9 @@ pub(super) struct Observer {
     register: Arc<Images>,
     lanes: Arc<LanesFile>,
     lanes_inode: u64,
-    /// The process that the parent started, as the parent knows it.
+    /// The process that the parent started, as the parent knows it, and the file it runs.
     root: u32,
+    program: PathBuf,
     images: HashMap<u32, Image>,
     missing: Vec<Missing>,
     next_search: Instant,
@@ -112,7 +115,7 @@ pub(super) struct Observer {
 
 impl Observer {
     pub(super) fn new(
-        root: u32,
+        (root, program): (u32, PathBuf),
         clock: Clock,
         queue: Queue,
         register: Arc<Images>,
@@ -131,6 +134,7 @@ impl Observer {
             lanes,
             lanes_inode,
             root,
+            program,
             images: HashMap::new(),
             missing: Vec::new(),
             next_search: Instant::now(),
@@ -141,6 +145,8 @@ impl Observer {
 
     /// Works until [`Reporter::finish`].
     pub(super) fn work(mut self) {
+        // Here and not before the start: it may be a large file, and now the program runs already.
+        elf::linked_in(&self.program).into_iter().for_each(|text| self.queue.meta(Meta::Warning { text }));
         loop {
             let search = (!self.missing.is_empty()).then_some(self.next_search);
             let next = self.images.values().map(|image| image.next).chain(search).min();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracker_core::capture::block::{Codec, FileHeader};
 use tracker_core::capture::meta::Meta;
@@ -19,6 +19,9 @@ const CAPACITY: usize = 512;
 
 /// With more than this many waiting the disk takes more bytes sooner than zstd takes fewer.
 const BEHIND: usize = CAPACITY / 4;
+
+/// A disk that takes nothing for this long is not slow but stuck.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// One thing to write down.
 #[derive(Debug)]
@@ -52,16 +55,23 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Appends an item. While there is no room, calls `waiting` about a thousand times a second.
+    /// Appends an item. While there is no room, calls `waiting` about a thousand times a second, as long as the writer
+    /// gets on.
     pub(super) fn push(&self, mut item: Item, mut waiting: impl FnMut()) {
-        self.depth.fetch_add(1, Ordering::Relaxed);
+        let mut last = (self.depth.fetch_add(1, Ordering::Relaxed), Instant::now());
         loop {
             match self.sender.try_send(item) {
                 // Without a writer there is nothing left to do but keep the program going.
                 Ok(()) | Err(TrySendError::Disconnected(_)) => return,
                 Err(TrySendError::Full(back)) => {
                     item = back;
-                    waiting();
+                    let depth = self.depth.load(Ordering::Relaxed);
+                    if depth != last.0 {
+                        last = (depth, Instant::now());
+                    }
+                    if last.1.elapsed() < STUCK {
+                        waiting();
+                    }
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }

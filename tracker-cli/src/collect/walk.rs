@@ -2,7 +2,7 @@
 //! times, images and modules. Pure; the bytes come from the recorded program and may be anything.
 
 use tracker_core::format::record::{self, tag};
-use tracker_core::format::{Deltas, Record};
+use tracker_core::format::{DecodeError, Deltas, MAX_EVENT_LEN, Record};
 
 /// What a walk met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,35 +12,79 @@ pub(super) struct Walked {
     /// Their number.
     pub(super) records: u32,
     pub(super) allocations: u64,
-    pub(super) frees: u64,
+    /// Records that are neither allocations nor frees.
+    others: u64,
     /// Behind `len` there is something that is no record.
     pub(super) damaged: bool,
 }
 
-/// Walks from the front of `bytes` to the first byte that nothing was committed to. Steps epoch and time of `deltas`
-/// and shows `visit` the images and modules; the other delta-coded fields are left alone, they are the readers'.
-pub(super) fn walk(bytes: &[u8], deltas: &mut Deltas, mut visit: impl FnMut(&Record<'_>, u64)) -> Walked {
-    let mut walked = Walked::default();
-    loop {
-        let rest = bytes.get(walked.len..).unwrap_or_default();
-        let (Some(&first), len) = (rest.first(), record::record_len(rest)) else { return walked };
-        let len = match len {
-            Ok(0) => return walked,
-            Ok(len) => len,
-            Err(_) => return Walked { damaged: true, ..walked },
-        };
-        match first {
-            0x80.. | tag::ALLOC => walked.allocations += 1,
-            0x40.. | tag::FREE => walked.frees += 1,
-            // The hot tags below 0x40 are epochs and clocks. Definitions are long and none of our business.
-            0x10..0x18 | tag::IMAGE | tag::MODULE => match record::decode(deltas, rest) {
-                Ok(Some((record, _))) => visit(&record, deltas.time),
-                _ => return Walked { damaged: true, ..walked },
-            },
-            _ => {}
+impl Walked {
+    pub(super) fn frees(&self) -> u64 {
+        u64::from(self.records) - self.allocations - self.others
+    }
+}
+
+/// Steps from record to record.
+#[derive(Debug, Clone)]
+pub(super) struct Walker {
+    /// Length of the allocations and frees that a tag alone tells everything about; 0 for all other tags.
+    hot: [u8; 256],
+}
+
+impl Walker {
+    pub(super) fn new() -> Self {
+        let mut hot = [0; 256];
+        // Behind a tag, zeros are as good as any payload: these lengths depend on the tag only.
+        let mut bytes = [0; MAX_EVENT_LEN];
+        for tag in 0x40..=u8::MAX {
+            bytes[0] = tag;
+            let len = record::record_len(&bytes).ok().and_then(|len| u8::try_from(len).ok());
+            hot[usize::from(tag)] = len.unwrap_or(0);
         }
-        walked.len += len;
-        walked.records += 1;
+        Self { hot }
+    }
+
+    /// Walks from the front of `bytes` to the first byte that nothing was committed to. Steps epoch and time of
+    /// `deltas` and shows `visit` the images and modules; the other delta-coded fields are left alone, they are the
+    /// readers'.
+    pub(super) fn walk(&self, bytes: &[u8], deltas: &mut Deltas, mut visit: impl FnMut(&Record<'_>, u64)) -> Walked {
+        let mut walked = Walked::default();
+        while let Some(&first) = bytes.get(walked.len) {
+            let hot = usize::from(self.hot[usize::from(first)]);
+            if hot != 0 && walked.len + hot <= bytes.len() {
+                walked.len += hot;
+                walked.records += 1;
+                walked.allocations += u64::from(first >> 7);
+                continue;
+            }
+            match cold(bytes.get(walked.len..).unwrap_or_default(), deltas, &mut visit) {
+                Ok(0) => break,
+                Ok(len) => walked.len += len,
+                Err(_) => {
+                    walked.damaged = true;
+                    break;
+                }
+            }
+            walked.records += 1;
+            walked.allocations += u64::from(first == tag::ALLOC);
+            walked.others += u64::from(first != tag::ALLOC && first != tag::FREE);
+        }
+        walked
+    }
+}
+
+/// One record that is neither a short allocation nor a short free; answers its length.
+fn cold(bytes: &[u8], deltas: &mut Deltas, visit: &mut impl FnMut(&Record<'_>, u64)) -> Result<usize, DecodeError> {
+    match bytes.first() {
+        // The tags from 0x10 are epochs and clocks. Definitions are long and none of our business.
+        Some(0x10..0x18) | Some(&tag::IMAGE) | Some(&tag::MODULE) => match record::decode(deltas, bytes)? {
+            Some((record, len)) => {
+                visit(&record, deltas.time);
+                Ok(len)
+            }
+            None => Ok(0),
+        },
+        _ => record::record_len(bytes),
     }
 }
 
@@ -48,6 +92,10 @@ pub(super) fn walk(bytes: &[u8], deltas: &mut Deltas, mut visit: impl FnMut(&Rec
 mod tests {
     use super::*;
     use tracker_core::format::ImageKind;
+
+    fn walk(bytes: &[u8], deltas: &mut Deltas, visit: impl FnMut(&Record<'_>, u64)) -> Walked {
+        Walker::new().walk(bytes, deltas, visit)
+    }
 
     fn bytes() -> Vec<u8> {
         let mut deltas = Deltas::default();
@@ -77,7 +125,8 @@ mod tests {
                 pids.push((*pid, time));
             }
         });
-        assert_eq!(walked, Walked { len: bytes.len(), records: 5, allocations: 1, frees: 1, damaged: false });
+        assert_eq!(walked, Walked { len: bytes.len(), records: 5, allocations: 1, others: 3, damaged: false });
+        assert_eq!(walked.frees(), 1);
         assert_eq!((deltas.epoch, deltas.time), (9, 5_000_000));
         assert_eq!(pids, [(42, 5_000_000)]);
     }

@@ -22,6 +22,9 @@ const DT_SYMTAB: u64 = 6;
 const DT_SONAME: u64 = 14;
 const DT_GNU_HASH: u64 = 0x6fff_fef5;
 
+/// Section of symbols that are only used. Linkers put a few of those into the hash table, too.
+const UNDEFINED: u16 = 0;
+
 /// The machine this memtrack and its library were built for.
 #[cfg(target_arch = "x86_64")]
 const OUR_MACHINE: u16 = 62;
@@ -159,8 +162,9 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
             let chain = self.word(chains_at.checked_add(u64::from(index.checked_sub(first)?) * 4)?)?;
             if chain | 1 == hash | 1 {
                 let symbol = self.at(symbols.checked_add(u64::from(index) * 24)?, 24)?;
-                let offset = Reader::new(&symbol).u32()?;
-                if self.string(u64::from(offset))? == name.as_bytes() {
+                let mut r = Reader::new(&symbol);
+                let (offset, _kind, section) = (r.u32()?, r.u16()?, r.u16()?);
+                if section != UNDEFINED && self.string(u64::from(offset))? == name.as_bytes() {
                     return Some(());
                 }
             }

@@ -2,6 +2,7 @@
 //! never the whole file: this is on the way of every start.
 
 mod allocator;
+pub(crate) mod facts;
 mod image;
 
 pub(crate) use self::allocator::linked_in;

@@ -71,7 +71,12 @@ impl Plan {
     pub(crate) fn new(request: Request) -> Result<Self, Error> {
         let file = program::find(&request.program)?;
         let target = elf::inspect(&file);
-        Ok(Self { request, file, target })
+        // What the kernel needs beside the file: it would only say that the file does not exist.
+        let also = target.script.then_some(&target.file).into_iter().chain(&target.loader);
+        match also.into_iter().find(|path| fs::metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)) {
+            Some(missing) => Err(program::missing_interpreter(&request.program, missing)),
+            None => Ok(Self { request, file, target }),
+        }
     }
 
     /// Starts program and collector.

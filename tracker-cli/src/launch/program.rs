@@ -51,11 +51,6 @@ fn check(path: &Path) -> io::Result<()> {
 pub(crate) fn failure(program: &OsStr, file: &Path, error: &io::Error) -> Error {
     let name = program.display();
     match error.kind() {
-        io::ErrorKind::NotFound if file.exists() => {
-            let message =
-                format!("{name}: its interpreter or dynamic loader does not exist (see: file {})", file.display());
-            Error::with_code(NOT_FOUND, message)
-        }
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             Error::with_code(NOT_FOUND, format!("{name}: no such file"))
         }
@@ -65,6 +60,12 @@ pub(crate) fn failure(program: &OsStr, file: &Path, error: &io::Error) -> Error 
         io::ErrorKind::IsADirectory => Error::with_code(NOT_EXECUTABLE, format!("{name}: is a folder")),
         _ => Error::with_code(NOT_EXECUTABLE, format!("{name}: cannot be started: {error}")),
     }
+}
+
+/// `program` needs a file that is not there.
+pub(crate) fn missing_interpreter(program: &OsStr, interpreter: &Path) -> Error {
+    let (name, interpreter) = (program.display(), interpreter.display());
+    Error::with_code(NOT_FOUND, format!("{name}: its interpreter {interpreter} does not exist"))
 }
 
 /// Our environment with the library and the session in it. Everything else stays as it is and where it is.

@@ -42,14 +42,16 @@ impl Resource {
         check(unsafe { libc::setrlimit(self.number(), &limit.0) }).map(drop)
     }
 
-    /// Raises the soft limit as far as allowed; answers what it was, when it changed.
+    /// Raises the limit as far as allowed; answers what it was, when it changed.
     pub(crate) fn raise(self) -> Option<Limit> {
         let old = self.get().ok()?;
-        if old.0.rlim_cur == old.0.rlim_max {
+        if old.0.rlim_cur == libc::RLIM_INFINITY {
             return None;
         }
-        self.set(Limit(libc::rlimit { rlim_cur: old.0.rlim_max, ..old.0 })).ok()?;
-        Some(old)
+        // Root may go beyond the hard limit.
+        let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        let most = libc::rlimit { rlim_cur: old.0.rlim_max, ..old.0 };
+        [all, most].into_iter().find_map(|limit| self.set(Limit(limit)).ok()).map(|()| old)
     }
 
     /// Sets the soft limit to zero.

@@ -43,12 +43,13 @@ fn fork() -> io::Result<u32> {
     check(unsafe { libc::fork() }).map(|pid| pid as u32)
 }
 
-/// A program that was forked and waits to be let go.
+/// A program that was forked and waits to be let go. Dropped, it ends without having run.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) pid: u32,
-    go: io::PipeWriter,
+    go: Option<io::PipeWriter>,
     failure: io::PipeReader,
+    runs: bool,
 }
 
 /// Forks a child that waits for [`Pending::release`] and then becomes the program.
@@ -57,7 +58,7 @@ pub(crate) fn prepare(exec: &Exec, inherited: &Inherited) -> io::Result<Pending>
     let (failure, failure_write) = io::pipe()?;
     let pid = fork()?;
     if pid != 0 {
-        return Ok(Pending { pid, go, failure });
+        return Ok(Pending { pid, go: Some(go), failure, runs: false });
     }
     drop((go, failure));
     let mut byte = [0];
@@ -74,15 +75,28 @@ pub(crate) fn prepare(exec: &Exec, inherited: &Inherited) -> io::Result<Pending>
 
 impl Pending {
     /// Lets the child go; answers when the program runs, or with the reason why it does not.
-    pub(crate) fn release(mut self) -> io::Result<u32> {
-        io::Write::write_all(&mut self.go, &[1])?;
-        drop(self.go);
+    pub(crate) fn release(mut self) -> io::Result<()> {
+        if let Some(mut go) = self.go.take() {
+            io::Write::write_all(&mut go, &[1])?;
+        }
         let mut code = [0; 4];
         // The other end is closed by a successful exec.
         match self.failure.read_exact(&mut code) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(self.pid),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.runs = true;
+                Ok(())
+            }
             Err(error) => Err(error),
             Ok(()) => Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code))),
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.go = None;
+        if !self.runs {
+            reap(self.pid);
         }
     }
 }

@@ -1,4 +1,5 @@
 //! What the end-to-end tests share: victims built once, recordings, and the numbers of a capture.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,17 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 /// The program under test.
-pub const MEMTRACK: &str = env!("CARGO_BIN_EXE_memtrack");
+pub(crate) const MEMTRACK: &str = env!("CARGO_BIN_EXE_memtrack");
 
 /// A folder of this test run, removed by nobody: it lies in cargo's own target folder.
-pub fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("target folder is writable");
     folder
 }
 
 /// Compiles a victim of this folder. Needs gcc, as the README says.
-pub fn compile(compiler: &str, source: &str, flags: &[&str], output: &Path) {
+pub(crate) fn compile(compiler: &str, source: &str, flags: &[&str], output: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/victims").join(source);
     let result = Command::new(compiler).args(["-g", "-w", "-o"]).arg(output).arg(&source).args(flags).output();
     let result = result.unwrap_or_else(|error| panic!("{compiler} is needed (apt-get install gcc g++): {error}"));
@@ -26,7 +27,7 @@ pub fn compile(compiler: &str, source: &str, flags: &[&str], output: &Path) {
 }
 
 /// The folder with the victims that most tests use: `known`, `libplug_a.so`, `libplug_b.so`.
-pub fn victims() -> &'static Path {
+pub(crate) fn victims() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let folder = scratch("victims");
@@ -41,14 +42,14 @@ pub fn victims() -> &'static Path {
 
 /// How a command ended and what it printed, for comparison.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ended {
-    pub status: String,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs a command without input.
-pub fn run(command: &mut Command) -> Ended {
+pub(crate) fn run(command: &mut Command) -> Ended {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let Output { status, stdout, stderr } = output;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -56,13 +57,13 @@ pub fn run(command: &mut Command) -> Ended {
 }
 
 /// A finished recording.
-pub struct Capture {
-    pub path: PathBuf,
-    pub summary: Value,
+pub(crate) struct Capture {
+    pub(crate) path: PathBuf,
+    pub(crate) summary: Value,
 }
 
 /// Records `program` quietly after running it plain: both must end and print alike.
-pub fn record(name: &str, program: &[&str]) -> Capture {
+pub(crate) fn record(name: &str, program: &[&str]) -> Capture {
     let folder = scratch(name);
     let path = folder.join("capture.mtk");
     let _ = std::fs::remove_file(&path);
@@ -75,14 +76,14 @@ pub fn record(name: &str, program: &[&str]) -> Capture {
 }
 
 /// Reads the summary of a capture.
-pub fn open(path: PathBuf) -> Capture {
+pub(crate) fn open(path: PathBuf) -> Capture {
     let text = read(&["summary", "--json", path.to_str().expect("plain path")]);
     let summary = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     Capture { path, summary }
 }
 
 /// What a reading command prints.
-pub fn read(arguments: &[&str]) -> String {
+pub(crate) fn read(arguments: &[&str]) -> String {
     let ended = run(Command::new(MEMTRACK).args(arguments));
     assert_eq!(ended.status, "exit status: 0", "{arguments:?}: {}", ended.stderr);
     ended.stdout
@@ -90,7 +91,7 @@ pub fn read(arguments: &[&str]) -> String {
 
 impl Capture {
     /// A number of the summary, of the whole capture or of one process row.
-    pub fn number(&self, process: Option<usize>, key: &str) -> u64 {
+    pub(crate) fn number(&self, process: Option<usize>, key: &str) -> u64 {
         let scope = match process {
             None => &self.summary,
             Some(index) => &self.summary["processes"][index - 1],
@@ -99,7 +100,7 @@ impl Capture {
     }
 
     /// Collapsed stacks of a metric.
-    pub fn stacks(&self, metric: &str) -> BTreeMap<String, u64> {
+    pub(crate) fn stacks(&self, metric: &str) -> BTreeMap<String, u64> {
         let path = self.path.to_str().expect("plain path");
         let text = read(&["export", "--format", "collapsed", "--metric", metric, path]);
         let mut stacks = BTreeMap::new();
@@ -111,13 +112,13 @@ impl Capture {
     }
 
     /// Sum of a metric over the stacks in which `function` appears.
-    pub fn under(&self, function: &str, metric: &str) -> u64 {
+    pub(crate) fn under(&self, function: &str, metric: &str) -> u64 {
         let has = |stack: &str| stack.split(';').any(|frame| frame == function);
         self.stacks(metric).iter().filter(|(stack, _)| has(stack)).map(|(_, value)| value).sum()
     }
 
     /// Rows of `report --leaks --json`.
-    pub fn leaks(&self) -> Vec<Value> {
+    pub(crate) fn leaks(&self) -> Vec<Value> {
         let text = read(&["report", "--leaks", "--json", self.path.to_str().expect("plain path")]);
         let report: Value = serde_json::from_str(&text).expect("JSON");
         report["leaks"].as_array().expect("rows").clone()

@@ -176,8 +176,7 @@ impl BlockHeader {
             payload_crc: u32_at(bytes, 72),
         };
         // A raw block may not be larger than what it decodes to either; zstd's worst case adds less than 1 KiB here.
-        let sane = header.raw_len <= MAX_RAW_LEN
-            && header.stored_len <= header.raw_len.saturating_add(32 << 10);
+        let sane = header.raw_len <= MAX_RAW_LEN && header.stored_len <= header.raw_len.saturating_add(32 << 10);
         sane.then_some(header)
     }
 }

@@ -92,10 +92,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn append(&mut self, mut header: BlockHeader, payload: &[u8], codec: Codec) -> io::Result<()> {
-        header.raw_len = u32::try_from(payload.len())
-            .ok()
-            .filter(|len| *len <= MAX_RAW_LEN)
-            .ok_or_else(too_long)?;
+        header.raw_len = u32::try_from(payload.len()).ok().filter(|len| *len <= MAX_RAW_LEN).ok_or_else(too_long)?;
         self.block.clear();
         self.block.resize(BLOCK_HEADER_LEN, 0);
         header.codec = self.store(payload, codec)? as u8;
@@ -132,10 +129,7 @@ fn other(kind: BlockKind) -> BlockHeader {
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "a block's payload is longer than the format allows",
-    )
+    io::Error::new(io::ErrorKind::InvalidInput, "a block's payload is longer than the format allows")
 }
 
 #[cfg(test)]
@@ -170,15 +164,7 @@ mod tests {
 
     #[test]
     fn blocks_come_back_as_they_were() {
-        let events = Events {
-            stream: 3,
-            image: 1,
-            tid: 77,
-            sequence: 2,
-            offset: 16,
-            count: 5,
-            ..Events::default()
-        };
+        let events = Events { stream: 3, image: 1, tid: 77, sequence: 2, offset: 16, count: 5, ..Events::default() };
         let long = vec![0x42; 5000];
         let mut writer = Writer::new(Vec::new(), &header()).unwrap();
         writer.events(&events, &long, Codec::Zstd).unwrap();
@@ -191,18 +177,14 @@ mod tests {
         let found = blocks(&writer.out);
         let shape: Vec<_> = found.iter().map(|(h, p)| (h.kind, h.codec, p.len())).collect();
         assert_eq!(shape, [(1, 1, 5000), (1, 0, 5000), (1, 0, 5), (2, 1, 212), (3, 0, 15)]);
-        assert_eq!(
-            (found[0].0.stream, found[0].0.tid, found[0].0.offset, found[0].0.count),
-            (3, 77, 16, 5)
-        );
+        assert_eq!((found[0].0.stream, found[0].0.tid, found[0].0.offset, found[0].0.count), (3, 77, 16, 5));
         assert_eq!(Meta::decode(&found[3].1), Some(Meta::Warning { text: "w".repeat(200) }));
         assert_eq!(found[4].1, [&[4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0], &b"elf"[..]].concat());
     }
 
     #[test]
     fn what_does_not_compress_is_stored_raw() {
-        let noise: Vec<u8> =
-            (0..1000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> = (0..1000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let mut writer = Writer::new(Vec::new(), &header()).unwrap();
         writer.events(&Events::default(), &noise, Codec::Zstd).unwrap();
         let found = blocks(&writer.out);
@@ -213,9 +195,7 @@ mod tests {
     #[test]
     fn too_long_a_payload_is_refused_whole() {
         let mut writer = Writer::new(Vec::new(), &header()).unwrap();
-        let error = writer
-            .events(&Events::default(), &vec![0; MAX_RAW_LEN as usize + 1], Codec::Raw)
-            .unwrap_err();
+        let error = writer.events(&Events::default(), &vec![0; MAX_RAW_LEN as usize + 1], Codec::Raw).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert_eq!(writer.out.len(), FILE_HEADER_LEN);
     }

@@ -48,10 +48,7 @@ impl Doubts {
         if self.doubles.is_empty() {
             return None;
         }
-        let last = self
-            .doubles
-            .iter()
-            .rposition(|double| double.image == image && double.address == address)?;
+        let last = self.doubles.iter().rposition(|double| double.image == image && double.address == address)?;
         Some(self.doubles.remove(last).block)
     }
 
@@ -65,11 +62,7 @@ impl Doubts {
     /// `stream` frees `address`, where nothing is live. If another stream took that block in this epoch, then the two
     /// frees were guessed in the wrong order, and it is the other one that is still open.
     pub(super) fn owe(&mut self, image: u32, address: u64, stream: u32) {
-        let other = self
-            .freed
-            .iter()
-            .rev()
-            .find(|freed| (freed.0, freed.1) == (image, address) && freed.2 != stream);
+        let other = self.freed.iter().rev().find(|freed| (freed.0, freed.1) == (image, address) && freed.2 != stream);
         let owner = other.map_or(stream, |freed| freed.2);
         self.debts.push(Debt { image, address, owner });
     }
@@ -80,9 +73,8 @@ impl Doubts {
         if self.debts.is_empty() {
             return false;
         }
-        let found = self.debts.iter().position(|debt| {
-            debt.image == image && debt.address == address && debt.owner != stream
-        });
+        let found =
+            self.debts.iter().position(|debt| debt.image == image && debt.address == address && debt.owner != stream);
         found.map(|at| self.debts.swap_remove(at)).is_some()
     }
 

@@ -129,11 +129,7 @@ pub(super) struct Merge<'s, S> {
 impl<'s, S: Source> Merge<'s, S> {
     /// Prepares to merge `streams`; lane numbers are their positions.
     pub(super) fn new(source: &'s S, streams: Vec<Stream>) -> io::Result<Self> {
-        let total = streams
-            .iter()
-            .flat_map(|stream| &stream.blocks)
-            .map(|block| u64::from(block.stored_len))
-            .sum();
+        let total = streams.iter().flat_map(|stream| &stream.blocks).map(|block| u64::from(block.stored_len)).sum();
         let lanes: Vec<_> = streams
             .into_iter()
             .map(|stream| Lane {
@@ -144,19 +140,8 @@ impl<'s, S: Source> Merge<'s, S> {
                 may_start: false,
             })
             .collect();
-        let queue = (0u32..)
-            .zip(&lanes)
-            .filter_map(|(id, lane)| Some(Reverse((lane.next_epoch()?, id))))
-            .collect();
-        Ok(Self {
-            source,
-            loader: Loader::new()?,
-            lanes,
-            queue,
-            missing: Missing::default(),
-            done: 0,
-            total,
-        })
+        let queue = (0u32..).zip(&lanes).filter_map(|(id, lane)| Some(Reverse((lane.next_epoch()?, id)))).collect();
+        Ok(Self { source, loader: Loader::new()?, lanes, queue, missing: Missing::default(), done: 0, total })
     }
 
     /// Applies everything to `state`.
@@ -171,8 +156,7 @@ impl<'s, S: Source> Merge<'s, S> {
             }
             shared.clear();
             shared.push(lane);
-            while let Some(&Reverse((_, lane))) = self.queue.peek().filter(|next| next.0.0 == epoch)
-            {
+            while let Some(&Reverse((_, lane))) = self.queue.peek().filter(|next| next.0.0 == epoch) {
                 self.queue.pop();
                 shared.push(lane);
             }
@@ -182,13 +166,7 @@ impl<'s, S: Source> Merge<'s, S> {
     }
 
     /// Applies the events of one epoch that several streams share.
-    fn share(
-        &mut self,
-        epoch: u64,
-        lanes: &[u32],
-        state: &mut State,
-        progress: Progress<'_>,
-    ) -> io::Result<()> {
+    fn share(&mut self, epoch: u64, lanes: &[u32], state: &mut State, progress: Progress<'_>) -> io::Result<()> {
         let (mut at_free, mut stuck) = (VecDeque::new(), Vec::new());
         let mut look_ahead = LOOK_AHEAD;
         let mut next: Vec<(u32, u32)> = lanes.iter().map(|lane| (*lane, 0)).collect();
@@ -224,9 +202,7 @@ impl<'s, S: Source> Merge<'s, S> {
             }
         }
         state.settle();
-        let acted = |lane: &&u32| {
-            self.lanes.get(**lane as usize).is_some_and(|lane| lane.acted == Some(epoch))
-        };
+        let acted = |lane: &&u32| self.lanes.get(**lane as usize).is_some_and(|lane| lane.acted == Some(epoch));
         state.overlap(lanes.iter().filter(acted).copied());
         Ok(())
     }
@@ -240,13 +216,7 @@ impl<'s, S: Source> Merge<'s, S> {
     }
 
     /// Applies one stream's records as far as `turn` allows.
-    fn advance(
-        &mut self,
-        lane_id: u32,
-        turn: Turn,
-        state: &mut State,
-        progress: Progress<'_>,
-    ) -> io::Result<Stop> {
+    fn advance(&mut self, lane_id: u32, turn: Turn, state: &mut State, progress: Progress<'_>) -> io::Result<Stop> {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return Ok(Stop::End) };
         let mut frees = turn.frees;
         if let Some(waiting) = lane.waiting {
@@ -306,9 +276,7 @@ impl<'s, S: Source> Merge<'s, S> {
                         continue;
                     }
                     record => {
-                        let ended = state
-                            .replaced_by(&record)
-                            .filter(|_| turn.certainty != Certainty::Alone);
+                        let ended = state.replaced_by(&record).filter(|_| turn.certainty != Certainty::Alone);
                         match ended.filter(|_| !lane.may_start) {
                             Some(ended) => {
                                 lane.cursor.unread();
@@ -330,8 +298,7 @@ impl<'s, S: Source> Merge<'s, S> {
                 Some(_) => {}
                 None => return Ok(Stop::End),
             }
-            let Some((entered, block)) =
-                lane.cursor.next_block(self.source, &mut self.loader, &mut self.missing)?
+            let Some((entered, block)) = lane.cursor.next_block(self.source, &mut self.loader, &mut self.missing)?
             else {
                 return Ok(Stop::End);
             };
@@ -354,8 +321,7 @@ impl<'s, S: Source> Merge<'s, S> {
         let fits = match lane.waiting {
             // Streams that are stuck are not asked: they may wait for what this image does.
             Some(Waiting::Exec { ended }) => {
-                lane.may_start =
-                    !others.iter().any(|other| state.lane_image(*other) == Some(ended));
+                lane.may_start = !others.iter().any(|other| state.lane_image(*other) == Some(ended));
                 lane.may_start
             }
             Some(waiting) => waiting.apply(lane_id, state, Certainty::Shared),
@@ -377,28 +343,19 @@ impl<'s, S: Source> Merge<'s, S> {
     }
 
     /// Which of the waiting streams has to go on, now that all wait.
-    fn choose(
-        &self,
-        epoch: u64,
-        stuck: &[u32],
-        look_ahead: &mut usize,
-        state: &State,
-    ) -> Option<u32> {
+    fn choose(&self, epoch: u64, stuck: &[u32], look_ahead: &mut usize, state: &State) -> Option<u32> {
         let waiting = |lane: u32| self.lanes.get(lane as usize).and_then(|lane| lane.waiting);
         // A free of what nobody is going to allocate waits in vain.
         for &lane in stuck {
             if let Some(Waiting::Free { address } | Waiting::Intent { address }) = waiting(lane) {
                 let image = state.lane_image(lane);
-                let mut others = stuck
-                    .iter()
-                    .filter(|other| **other != lane && state.lane_image(**other) == image);
+                let mut others = stuck.iter().filter(|other| **other != lane && state.lane_image(**other) == image);
                 if !others.any(|other| self.will_allocate(*other, address, epoch, look_ahead)) {
                     return Some(lane);
                 }
             }
         }
-        let alloc =
-            stuck.iter().find(|lane| matches!(waiting(**lane), Some(Waiting::Alloc { .. })));
+        let alloc = stuck.iter().find(|lane| matches!(waiting(**lane), Some(Waiting::Alloc { .. })));
         alloc.or(stuck.first()).copied()
     }
 

@@ -59,10 +59,7 @@ impl fmt::Display for OpenError {
         let path = self.path.display();
         match &self.problem {
             Problem::Unavailable(error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "{path}: there is no such file; `memtrack run -o FILE PROGRAM` records one"
-                )
+                write!(f, "{path}: there is no such file; `memtrack run -o FILE PROGRAM` records one")
             }
             Problem::Unavailable(error) => write!(f, "{path} cannot be opened: {error}"),
             Problem::NotAFile => {
@@ -93,11 +90,7 @@ impl std::error::Error for OpenError {
 }
 
 /// Opens, replays and names the capture at `path`. `progress` gets bytes done and bytes to do.
-pub fn open(
-    path: &Path,
-    options: &OpenOptions,
-    progress: Progress<'_>,
-) -> Result<Profile, OpenError> {
+pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Result<Profile, OpenError> {
     let fail = |problem| OpenError { path: path.to_owned(), problem };
     let metadata = path.metadata().map_err(|error| fail(Problem::Unavailable(error)))?;
     // Before opening: a pipe would wait for its writer.

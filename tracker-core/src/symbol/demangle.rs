@@ -2,15 +2,41 @@
 
 use std::fmt::{self, Write};
 
-use super::limits::{MAX_MANGLED, MAX_NAME, cut_name};
+use rustc_hash::FxHashMap;
+
+use super::limits::{MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, cut_name};
 
 /// Whether `name` looks like a C++ or Rust linkage name.
 pub(super) fn is_mangled(name: &str) -> bool {
     name.starts_with("_Z") || name.starts_with("_R")
 }
 
+/// Demangles each name once: the same few functions are found at most addresses, and a long C++ name takes 20 µs.
+#[derive(Debug, Default)]
+pub(super) struct Demangler {
+    kept: FxHashMap<String, String>,
+}
+
+impl Demangler {
+    /// `name` as [`demangle`] gives it.
+    pub(super) fn demangle(&mut self, name: String) -> String {
+        if !is_mangled(&name) {
+            return demangle(&name);
+        }
+        if let Some(readable) = self.kept.get(&name) {
+            return readable.clone();
+        }
+        let readable = demangle(&name);
+        if self.kept.len() >= MAX_KEPT_NAMES {
+            self.kept.clear();
+        }
+        self.kept.insert(name, readable.clone());
+        readable
+    }
+}
+
 /// `name` as the source says it, without Rust's hashes; cut to [`MAX_NAME`].
-pub(super) fn demangle(name: &str) -> String {
+fn demangle(name: &str) -> String {
     let readable = if name.len() > MAX_MANGLED {
         None
     } else if name.starts_with("_R") || is_legacy_rust(name) {
@@ -27,12 +53,9 @@ pub(super) fn demangle(name: &str) -> String {
 fn is_legacy_rust(name: &str) -> bool {
     let is_hash = |tail: &str| {
         let hash = tail.get(..17).unwrap_or_default();
-        hash.ends_with('E')
-            && hash.len() == 17
-            && hash.bytes().take(16).all(|byte| byte.is_ascii_hexdigit())
+        hash.ends_with('E') && hash.len() == 17 && hash.bytes().take(16).all(|byte| byte.is_ascii_hexdigit())
     };
-    name.starts_with("_ZN")
-        && name.match_indices("17h").any(|(at, _)| name.get(at + 3..).is_some_and(is_hash))
+    name.starts_with("_ZN") && name.match_indices("17h").any(|(at, _)| name.get(at + 3..).is_some_and(is_hash))
 }
 
 fn rust(name: &str) -> Option<String> {
@@ -85,10 +108,7 @@ mod tests {
     fn rust_names_lose_their_hash() {
         check(&[
             ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
-            (
-                "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.77",
-                "core::fmt::Write::write_fmt",
-            ),
+            ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.77", "core::fmt::Write::write_fmt"),
             ("_RNvCskwGfYPst2Cb_3foo16example_function", "foo::example_function"),
             ("_RNCNvC4main3run0", "main::run::{closure#0}"),
         ]);
@@ -99,10 +119,7 @@ mod tests {
         check(&[
             ("_Znwm", "operator new(unsigned long)"),
             ("_ZN3Foo3barEv", "Foo::bar()"),
-            (
-                "_ZNSt6vectorIiSaIiEE9push_backERKi",
-                "std::vector<int, std::allocator<int> >::push_back(int const&)",
-            ),
+            ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
             ("_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const"),
             ("_ZL6helperi.constprop.0", "helper(int) [clone .constprop.0]"),
         ]);
@@ -110,18 +127,9 @@ mod tests {
 
     #[test]
     fn other_names_stay() {
-        for name in [
-            "main",
-            "",
-            "_start",
-            "<script>alert(1)</script>",
-            "a\"b'c",
-            "_Zap",
-            "_Rest",
-            "_ZN",
-            "foo.part.0",
-            "ünï",
-        ] {
+        for name in
+            ["main", "", "_start", "<script>alert(1)</script>", "a\"b'c", "_Zap", "_Rest", "_ZN", "foo.part.0", "ünï"]
+        {
             check(&[(name, name)]);
         }
     }

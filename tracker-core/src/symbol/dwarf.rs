@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::{Context, LookupContinuation as _, LookupResult};
-use gimli::SectionId;
+use gimli::{AbbreviationsCacheStrategy, Dwarf, DwarfFileType, SectionId};
 
-use super::demangle::{demangle, is_mangled};
+use super::demangle::is_mangled;
 use super::elf::Elf;
 use super::limits::{LOOKUP_FUEL, MAX_FRAMES, MAX_PASSES, MAX_SECTION_BYTES, OPEN_FUEL, cut_name};
 use super::reader::{Meter, SectionReader};
@@ -34,10 +34,12 @@ impl DebugData {
         let sections = Sections::default();
         sections.meter.grant(OPEN_FUEL);
         sections.meter.start();
-        let mut dwarf = gimli::Dwarf::load(|id| sections.read(elf, id.name()))?;
+        let mut dwarf = sections.load(elf, DwarfFileType::Main)?;
         if let Some(alt) = alt {
-            dwarf.set_sup(gimli::Dwarf::load(|id| sections.read(alt, id.name()))?);
+            dwarf.set_sup(sections.load(alt, DwarfFileType::Main)?);
         }
+        // Linkers of whole programs let all units share one table of abbreviations: parse it once.
+        dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let context = Context::from_dwarf(dwarf).map_err(io::Error::other)?;
         Ok(Self { context, split: SplitFiles::new(module, &sections), sections })
     }
@@ -47,8 +49,8 @@ impl DebugData {
         self.sections.meter.is_empty()
     }
 
-    /// The frames at `address`, innermost first; empty when nothing is known. A function the data does not name by
-    /// its linkage name is named by `linked`.
+    /// The frames at `address`, innermost first, with mangled names; empty when nothing is known. `linked` is the
+    /// symbol table's name for the function there.
     pub(super) fn frames(
         &self,
         address: u64,
@@ -59,18 +61,11 @@ impl DebugData {
         for frame in inlined {
             frame.inlined = true;
         }
-        // Compilers leave the linkage name out here and there; then the symbol table knows more (scope, parameters).
-        if !function.function.as_deref().is_some_and(is_mangled)
-            && let Some(name) =
-                linked().filter(|name| function.function.is_none() || is_mangled(name))
-        {
+        if let Some(name) = linked().filter(|name| is_better(name, function.function.as_deref())) {
             function.function = Some(name);
         }
         if frames.len() > MAX_FRAMES {
             frames.drain(MAX_FRAMES - 1..frames.len() - 1);
-        }
-        for name in frames.iter_mut().filter_map(|frame| frame.function.as_mut()) {
-            *name = demangle(name);
         }
         frames
     }
@@ -100,8 +95,9 @@ impl DebugData {
                 .and_then(|location| location.file)
                 .map(|file| cut_name(file.to_owned()));
             let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
+            let name = name.map(|name| without_quotes(&name).to_owned());
             found.push(SymbolFrame {
-                function: name.map(|name| name.into_owned()).filter(|name| !name.is_empty()),
+                function: name.filter(|name| !name.is_empty()),
                 file: file.filter(|file| !file.is_empty()),
                 line: location.and_then(|location| location.line),
                 inlined: false,
@@ -109,6 +105,23 @@ impl DebugData {
         }
         Ok(found)
     }
+}
+
+/// Whether the symbol table's name serves better than the debug data's. Compilers leave linkage names out here and
+/// there: then the linked one adds scope and parameters. And they name a function after an internal alias: then the
+/// linked one has fewer underscores (`malloc` for `__GI___libc_malloc`).
+fn is_better(linked: &str, name: Option<&str>) -> bool {
+    let Some(name) = name else { return true };
+    !is_mangled(name) && (is_mangled(linked) || underscores(linked) < underscores(name))
+}
+
+/// gcc writes down an `asm` label as the assembler wants it: odd names in quotes.
+fn without_quotes(name: &str) -> &str {
+    name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name)
+}
+
+fn underscores(name: &str) -> usize {
+    name.bytes().take_while(|byte| *byte == b'_').count()
 }
 
 /// Reads debug sections of one module's files, all on one account.
@@ -119,10 +132,18 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    /// The section called `name`, decompressed; empty for those that no lookup needs.
+    /// All that lookups need of a file, main or split.
+    pub(super) fn load(&self, elf: &Elf, kind: DwarfFileType) -> io::Result<Dwarf<SectionReader>> {
+        Dwarf::load(|id| {
+            let name = if kind == DwarfFileType::Dwo { id.dwo_name() } else { Some(id.name()) };
+            let needed = name.filter(|_| NEEDED.contains(&id));
+            needed.map_or_else(|| Ok(self.empty()), |name| self.read(elf, name))
+        })
+    }
+
+    /// The section called `name`, decompressed; empty when there is none.
     pub(super) fn read(&self, elf: &Elf, name: &str) -> io::Result<SectionReader> {
-        let is_needed = NEEDED.iter().any(|id| id.name() == name || id.dwo_name() == Some(name));
-        let bytes = if is_needed { elf.debug_section(name)? } else { Vec::new() };
+        let bytes = elf.debug_section(name)?;
         let total = self.total.get().saturating_add(bytes.len() as u64);
         if total > MAX_SECTION_BYTES {
             return Err(io::Error::other("it holds more debug data than memtrack reads"));
@@ -138,11 +159,10 @@ impl Sections {
     }
 }
 
-const NEEDED: [SectionId; 12] = [
+const NEEDED: [SectionId; 10] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
     SectionId::DebugAranges,
-    SectionId::DebugCuIndex,
     SectionId::DebugInfo,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
@@ -150,5 +170,4 @@ const NEEDED: [SectionId; 12] = [
     SectionId::DebugRngLists,
     SectionId::DebugStr,
     SectionId::DebugStrOffsets,
-    SectionId::DebugTuIndex,
 ];

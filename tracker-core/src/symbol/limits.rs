@@ -14,13 +14,15 @@ pub(super) const MAX_SYMBOLS: usize = 1 << 24;
 pub(super) const MAX_NAME: usize = 4 << 10;
 /// Longest mangled name that is demangled; a longer one is shown as it is.
 pub(super) const MAX_MANGLED: usize = 16 << 10;
+/// Names that one module keeps demangled.
+pub(super) const MAX_KEPT_NAMES: usize = 1 << 16;
 /// Frames at one address; more are cut out between the innermost ones and the function itself.
 pub(super) const MAX_FRAMES: usize = 256;
 /// Bytes of stack that the DWARF parser may use. It recurses once per level of inlining, so this bounds the depth.
 pub(super) const MAX_PARSER_STACK: usize = 512 << 10;
 /// How often the parser may read each byte of the debug data before it has to stop: units may share tables, so
-/// quadratic work is possible. Real files need at most three.
-pub(super) const MAX_PASSES: u64 = 8;
+/// quadratic work is possible. Real files need less than two.
+pub(super) const MAX_PASSES: u64 = 4;
 /// Bytes the parser may read on top of that, at first and for each address.
 pub(super) const OPEN_FUEL: u64 = 1 << 20;
 pub(super) const LOOKUP_FUEL: u64 = 64 << 10;

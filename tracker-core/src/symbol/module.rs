@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::debug_files::{self, DebugFile, hex};
-use super::demangle::demangle;
+use super::demangle::Demangler;
 use super::dwarf::DebugData;
 use super::elf::Elf;
 use super::source::Source;
@@ -15,6 +15,7 @@ use super::symtab::SymbolTable;
 pub(super) struct Module {
     symbols: SymbolTable,
     debug: Option<DebugData>,
+    demangler: Demangler,
     pub(super) facts: Facts,
 }
 
@@ -60,26 +61,33 @@ impl Module {
         let note = note(&path, &main, &symbols, &debug);
         let debug_file = holder.map(|(holder, _)| holder.to_owned());
         let facts = Facts { build_id, functions: symbols.len(), debug_file, note };
-        Self { debug: debug.and_then(Result::ok), symbols, facts }
+        Self { debug: debug.and_then(Result::ok), symbols, demangler: Demangler::default(), facts }
     }
 
     /// The frames at `address`, innermost first; empty when nothing is known.
     pub(super) fn frames(&mut self, address: u64) -> Vec<SymbolFrame> {
+        let mut frames = self.find(address);
+        for name in frames.iter_mut().filter_map(|frame| frame.function.as_mut()) {
+            *name = self.demangler.demangle(std::mem::take(name));
+        }
+        frames
+    }
+
+    /// As [`Self::frames`], with mangled names.
+    fn find(&mut self, address: u64) -> Vec<SymbolFrame> {
+        let linked = || self.symbols.lookup(address);
         if let Some(debug) = &self.debug {
-            let frames = debug.frames(address, || self.symbols.lookup(address));
+            let frames = debug.frames(address, linked);
             if debug.is_exhausted() {
-                let text = "its debug data takes more work than honest debug data does: some names or lines are missing";
+                let text = "its debug data takes more work than honest debug data does: names or lines are missing";
                 self.facts.note.get_or_insert_with(|| text.to_owned());
             }
             if !frames.is_empty() {
                 return frames;
             }
         }
-        let named = |name: String| SymbolFrame {
-            function: Some(demangle(&name)),
-            ..SymbolFrame::default()
-        };
-        self.symbols.lookup(address).map(named).into_iter().collect()
+        let named = |name| SymbolFrame { function: Some(name), ..SymbolFrame::default() };
+        linked().map(named).into_iter().collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use addr2line::SplitDwarfLoad;
-use gimli::Reader as _;
+use gimli::{Dwarf, DwarfFileType, DwarfPackage, Reader as _, SectionId};
 
 use super::debug_files::{self, DebugFile};
 use super::dwarf::Sections;
@@ -16,7 +16,7 @@ use super::reader::SectionReader;
 pub(super) struct SplitFiles {
     /// The module's folder.
     dir: PathBuf,
-    package: Option<gimli::DwarfPackage<SectionReader>>,
+    package: Option<DwarfPackage<SectionReader>>,
 }
 
 impl SplitFiles {
@@ -26,11 +26,12 @@ impl SplitFiles {
         package_path.push(".dwp");
         let package =
             debug_files::open(package_path.into()).and_then(|DebugFile { elf, .. }| {
-                let load = |id: gimli::SectionId| {
+                // All sections: the package's index points into each.
+                let load = |id: SectionId| {
                     let section = sections.read(&elf, id.dwo_name().unwrap_or_default());
                     section.map_err(|_| gimli::Error::Io)
                 };
-                gimli::DwarfPackage::load(load, sections.empty()).ok()
+                DwarfPackage::load(load, sections.empty()).ok()
             });
         Self { dir: module.parent().map(Path::to_owned).unwrap_or_default(), package }
     }
@@ -41,7 +42,7 @@ impl SplitFiles {
         &self,
         wanted: &SplitDwarfLoad<SectionReader>,
         sections: &Sections,
-    ) -> Option<Arc<gimli::Dwarf<SectionReader>>> {
+    ) -> Option<Arc<Dwarf<SectionReader>>> {
         if let Some(package) = &self.package
             && let Ok(Some(dwarf)) = package.find_cu(wanted.dwo_id, &wanted.parent)
         {
@@ -52,9 +53,7 @@ impl SplitFiles {
         let beside = self.dir.join(name.file_name()?);
         [compiled, beside].into_iter().find_map(|path| {
             let DebugFile { elf, .. } = debug_files::open(path)?;
-            let load =
-                |id: gimli::SectionId| sections.read(&elf, id.dwo_name().unwrap_or_default());
-            let mut dwarf = gimli::Dwarf::load(load).ok()?;
+            let mut dwarf = sections.load(&elf, DwarfFileType::Dwo).ok()?;
             let unit = dwarf.unit(dwarf.units().next().ok()??).ok()?;
             if unit.dwo_id != Some(wanted.dwo_id) {
                 return None;

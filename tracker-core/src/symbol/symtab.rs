@@ -83,10 +83,7 @@ impl SymbolTable {
         let table = self.strings.len() as u32;
         self.strings.push(elf.read(strings)?);
         let room = MAX_SYMBOLS.saturating_sub(self.symbols.len());
-        let symbols = bytes
-            .chunks_exact(SYMBOL_LEN)
-            .take(room)
-            .filter_map(|entry| parse_symbol(entry, table, elf));
+        let symbols = bytes.chunks_exact(SYMBOL_LEN).take(room).filter_map(|entry| parse_symbol(entry, table, elf));
         self.symbols.extend(symbols);
         Ok(())
     }
@@ -114,8 +111,7 @@ impl SymbolTable {
     fn rank(&self, symbol: &Symbol) -> impl Ord + use<'_> {
         let name = self.name(symbol.name);
         let is_mangled = name.starts_with(b"_Z") || name.starts_with(b"_R");
-        let underscores =
-            name.iter().take_while(|byte| **byte == b'_').count() - usize::from(is_mangled);
+        let underscores = name.iter().take_while(|byte| **byte == b'_').count() - usize::from(is_mangled);
         (!symbol.is_function, symbol.is_local, underscores, name.len(), name)
     }
 
@@ -164,17 +160,9 @@ fn parse_symbol(entry: &[u8], table: u32, elf: &Elf) -> Option<Symbol> {
         return None;
     }
     let section = elf.sections.get(usize::from(index)).filter(|_| index != SHN_XINDEX);
-    let is_code = is_function
-        || (info & 15 == STT_NOTYPE && section.is_some_and(|section| section.is_executable()));
+    let is_code = is_function || (info & 15 == STT_NOTYPE && section.is_some_and(|section| section.is_executable()));
     let limit = section.map_or(u64::MAX, |section| section.address.saturating_add(section.size));
-    let symbol = Symbol {
-        start,
-        size,
-        limit,
-        name: NameAt { table, offset },
-        is_function,
-        is_local: info >> 4 == 0,
-    };
+    let symbol = Symbol { start, size, limit, name: NameAt { table, offset }, is_function, is_local: info >> 4 == 0 };
     (is_code && start < limit).then_some(symbol)
 }
 

@@ -2,6 +2,8 @@
 
 /** @import { Wire, WireSparse, Data, Pair } from '#wire' */
 
+import { visible } from '#names';
+
 /** The kinds of a function, as the data numbers them. */
 export const Kind = Object.freeze({
   native: 0, inlined: 1, python: 2, runtime: 3, allocator: 4, unknown: 5, jit: 6, process: 7,
@@ -48,6 +50,18 @@ function tree(nodes, frameFunction) {
   return { count, parent, end, frame, function: func, process };
 }
 
+/**
+ * The same value with every text in it made visible.
+ * @template T
+ * @param {T} value @returns {T}
+ */
+function readable(value) {
+  if (typeof value === 'string') return /** @type {T} */ (visible(value));
+  if (Array.isArray(value)) return /** @type {T} */ (value.map(readable));
+  if (value === null || typeof value !== 'object') return value;
+  return /** @type {T} */ (Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, readable(inner)])));
+}
+
 /** @param {Wire} wire @returns {Data} */
 export function decode(wire) {
   if (typeof wire?.schema !== 'string' || !wire.schema.startsWith('memtrack.page/1')) {
@@ -61,10 +75,10 @@ export function decode(wire) {
   const { rows, timeline } = wire;
   const peak = pair(rows.peak);
   return {
-    summary: wire.summary,
-    processes: wire.processes,
-    threads: wire.threads,
-    strings: wire.strings,
+    summary: readable(wire.summary),
+    processes: readable(wire.processes),
+    threads: { ...wire.threads, name: wire.threads.name.map(visible) },
+    strings: wire.strings.map(visible),
     functions: {
       name: Uint32Array.from(wire.functions.name),
       module: Uint32Array.from(wire.functions.module),

@@ -46,6 +46,8 @@ import { peakByProcess } from '#words';
 
 /** How often a capture that is being recorded is asked for news, in milliseconds. */
 const REFRESH = 1000;
+/** A frame with this share of its caller is the main part of it. */
+const MAIN_PART = 0.6;
 /** Keystrokes within this time are one search, in milliseconds. */
 const TYPING = 80;
 
@@ -168,9 +170,9 @@ function reset() {
 /** Without a choice of the reader's, the largest answer is selected. */
 function selectLargest() {
   const { rows, state } = model();
-  if (state.select.length || state.inverted) return;
+  if (state.select.length) return;
   const [worst] = [...rows].sort((a, b) => b.self - a.self);
-  if (worst?.self) store.set({ select: model().pathTo(worst.node) });
+  if (worst?.self) store.set({ select: state.inverted ? [worst.func] : model().pathTo(worst.node) });
 }
 
 /** @param {import('#metrics').Metric} metric */
@@ -262,15 +264,20 @@ function restore() {
   });
 }
 
-/** On a small screen the whole is too wide to read: start where half of what is selected is visible. */
+/** On a small screen the whole is too wide to read: start where most of it first divides. */
 function startNarrow() {
-  const now = model();
-  const { select, zoom: path, inverted } = now.state;
-  if (innerWidth >= 720 || path.length || !select.length) return;
-  const way = descend(expander(data, now.measure, inverted), now.measure, select);
-  const own = way[way.length - 1];
-  const at = way.findIndex((box) => box.total <= 2 * own.total);
-  if (at > 0) store.set({ zoom: select.slice(0, at) });
+  const { measure: m, state } = model();
+  if (innerWidth >= 720 || state.zoom.length || state.inverted) return;
+  const expand = expander(data, m, false);
+  const path = [];
+  let [box] = descend(expand, m, []);
+  for (;;) {
+    const [widest] = expand(box);
+    if (!widest || widest.total < MAIN_PART * box.total) break;
+    box = widest;
+    path.push(box.func);
+  }
+  store.set({ zoom: path });
 }
 
 function startControls() {

@@ -7,6 +7,7 @@
  * @property {string} id
  * @property {'bytes' | 'blocks'} value which of the pair is the metric
  * @property {string} of what follows a number: "38.7 MiB leaked"
+ * @property {string} share what follows a share: "29.0 % of the peak"
  * @property {string} beside what the other number is called
  * @property {(data: Data, filter: Filter) => Pair} pair
  */
@@ -19,14 +20,26 @@
 /** In the order of the keys 1 to 5. @type {readonly Metric[]} */
 export const METRICS = Object.freeze([
   {
-    id: 'peak', value: 'bytes', of: 'live at the peak', beside: 'Blocks',
+    id: 'peak', value: 'bytes', of: 'live at the peak', share: 'of the peak', beside: 'Blocks',
     // A process on its own is seen at its own peak.
     pair: (data, filter) => (filter.process < 0 ? data.rows.peak : data.rows.processPeak),
   },
-  { id: 'leaked', value: 'bytes', of: 'leaked', beside: 'Blocks', pair: (data) => data.rows.leaked },
-  { id: 'allocated', value: 'bytes', of: 'allocated', beside: 'Allocations', pair: (data) => data.rows.allocated },
-  { id: 'allocations', value: 'blocks', of: 'allocations', beside: 'Bytes', pair: (data) => data.rows.allocated },
-  { id: 'temporary', value: 'blocks', of: 'temporary allocations', beside: 'Bytes', pair: (data) => data.rows.temporary },
+  {
+    id: 'leaked', value: 'bytes', of: 'leaked', share: 'of all leaked', beside: 'Blocks',
+    pair: (data) => data.rows.leaked,
+  },
+  {
+    id: 'allocated', value: 'bytes', of: 'allocated', share: 'of all allocated', beside: 'Allocations',
+    pair: (data) => data.rows.allocated,
+  },
+  {
+    id: 'allocations', value: 'blocks', of: 'allocations', share: 'of all', beside: 'Bytes',
+    pair: (data) => data.rows.allocated,
+  },
+  {
+    id: 'temporary', value: 'blocks', of: 'temporary allocations', share: 'of all temporary', beside: 'Bytes',
+    pair: (data) => data.rows.temporary,
+  },
 ]);
 
 /** @param {string} id @returns {Metric} */

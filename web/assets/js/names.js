@@ -1,5 +1,17 @@
 // Function names made short without losing the end that means something. Pure.
 
+/**
+ * Text from a program, with what a screen would obey rather than show written as an escape: control characters, line
+ * separators, and the marks that turn the direction of writing.
+ * @param {string} text
+ */
+export function visible(text) {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]/g, (c) => {
+    const code = c.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
+}
+
 /** Longer names are cut first: they come from the program that was recorded, and shortening must stay cheap. */
 const LONGEST = 2000;
 

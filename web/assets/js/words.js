@@ -83,7 +83,7 @@ function peak(data, blame) {
   const pieces = [];
   if (holders.length > 1) {
     holders.slice(0, 3).forEach(({ process, bytes: held, node }, i) => {
-      pieces.push(i ? ', ' : '', { text: data.processes[process].name, metric: 'peak', node });
+      pieces.push(i ? ', ' : '', { text: processName(data, process), metric: 'peak', node });
       pieces.push(`${i ? '' : ' held'} ${bytes(held)}`);
     });
     const rest = holders.length - 3;
@@ -97,6 +97,12 @@ function peak(data, blame) {
   const rss = residentAt(series(data, -1), totals.peak_at_ns);
   if (rss?.all) pieces.push(`RSS was then ${bytes(rss.all)}.`);
   return { label: 'Peak', figure, small, pieces };
+}
+
+/** A process's name, with its number where others have the same. @param {Data} data @param {number} position */
+export function processName({ processes }, position) {
+  const { name, index } = processes[position];
+  return processes.some((other, i) => other.name === name && i !== position) ? `${index} ${name}` : name;
 }
 
 /** What each process held at the capture's peak, largest first. @param {Data} data */
@@ -144,7 +150,7 @@ export function trust(data) {
   const unmatched = `${exact(totals.unmatched_frees)} unmatched ${plural(totals.unmatched_frees, 'free')}`;
   if (!totals.lost_events) items.push({ strong: 'Nothing lost.', text: ` 0 lost events, ${unmatched}` });
   else items.push({ text: unmatched });
-  items.push({ text: totals.peak_error_bytes ? `Peak exact to ±${bytes(totals.peak_error_bytes)}` : 'Peak exact' });
+  items.push({ text: totals.peak_error_bytes ? `Peak exact to ±${bytes(totals.peak_error_bytes).replace('.0', '')}` : 'Peak exact' });
   if (frames) items.push({ text: `${percent(totals.unresolved_frames, frames)} of frames without symbols` });
   items.push({ text: `${exact(totals.truncated_stacks)} ${plural(totals.truncated_stacks, 'stack')} truncated` });
   for (const text of warnings) items.push({ text, level: 'warn' });

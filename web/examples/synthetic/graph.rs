@@ -26,17 +26,13 @@ pub(crate) const ENCODER: &[Caller] = &[
     ),
     (
         "std::thread::_State_impl<std::thread::_Invoker<std::tuple<void (tilery::WorkerPool::*)(), tilery::WorkerPool*>>>::_M_run()",
-        "exe thread:231",
+        "exe std_thread.h",
         &["tilery::WorkerPool::loop()"],
     ),
     (
         "tilery::WorkerPool::loop()",
         "exe encoder/pool.cc",
-        &[
-            "tilery::TileJob::execute()",
-            "tilery::TileJob::execute()",
-            "tilery::metrics::Histogram::record(double)",
-        ],
+        &["tilery::TileJob::execute()", "tilery::TileJob::execute()", "tilery::metrics::Histogram::record(double)"],
     ),
     (
         "tilery::TileJob::execute()",
@@ -48,11 +44,7 @@ pub(crate) const ENCODER: &[Caller] = &[
             "tilery::TileJob::encode()",
         ],
     ),
-    (
-        "tilery::TileJob::encode()",
-        "exe encoder/job.cc",
-        &["WebPEncode", "operator new(unsigned long)"],
-    ),
+    ("tilery::TileJob::encode()", "exe encoder/job.cc", &["WebPEncode", "operator new(unsigned long)"]),
     (
         "tilery::Renderer::render(tilery::Tile const&)",
         "exe encoder/render.cc",
@@ -113,28 +105,12 @@ pub(crate) const ENCODER: &[Caller] = &[
         "exe vector.tcc",
         &["operator new(unsigned long)"],
     ),
-    (
-        "tilery::MipChain::build(unsigned char const*)",
-        "exe encoder/mip.cc",
-        &["operator new(unsigned long)"],
-    ),
-    (
-        "tilery::Raster::decode_png(std::span<unsigned char const>)",
-        "exe encoder/raster.cc",
-        &["png_read_image"],
-    ),
-    (
-        "png_read_image",
-        "/usr/lib/x86_64-linux-gnu/libpng16.so.16 ",
-        &["png_malloc", "inflateInit2_"],
-    ),
+    ("tilery::MipChain::build(unsigned char const*)", "exe encoder/mip.cc", &["operator new(unsigned long)"]),
+    ("tilery::Raster::decode_png(std::span<unsigned char const>)", "exe encoder/raster.cc", &["png_read_image"]),
+    ("png_read_image", "/usr/lib/x86_64-linux-gnu/libpng16.so.16 ", &["png_malloc", "inflateInit2_"]),
     ("inflateInit2_", "/usr/lib/x86_64-linux-gnu/libz.so.1 ", &[]),
     ("png_malloc", "/usr/lib/x86_64-linux-gnu/libpng16.so.16 ", &[]),
-    (
-        "WebPEncode",
-        "/usr/lib/x86_64-linux-gnu/libwebp.so.7 ",
-        &["VP8EncAnalyze", "WebPSafeMalloc", "?"],
-    ),
+    ("WebPEncode", "/usr/lib/x86_64-linux-gnu/libwebp.so.7 ", &["VP8EncAnalyze", "WebPSafeMalloc", "?"]),
     (
         "tilery::mvt::decode(tilery::Buffer const&)",
         "exe encoder/mvt.cc",
@@ -143,16 +119,12 @@ pub(crate) const ENCODER: &[Caller] = &[
     (
         "google::protobuf::MessageLite::ParseFromArray(void const*, int)",
         "/usr/lib/x86_64-linux-gnu/libprotobuf.so.32 ",
-        &[
-            "vector_tile::Tile::_InternalParse(char const*, google::protobuf::internal::ParseContext*)",
-        ],
+        &["vector_tile::Tile::_InternalParse(char const*, google::protobuf::internal::ParseContext*)"],
     ),
     (
         "vector_tile::Tile::_InternalParse(char const*, google::protobuf::internal::ParseContext*)",
         "exe vector_tile.pb.cc",
-        &[
-            "vector_tile::Tile_Layer::_InternalParse(char const*, google::protobuf::internal::ParseContext*)",
-        ],
+        &["vector_tile::Tile_Layer::_InternalParse(char const*, google::protobuf::internal::ParseContext*)"],
     ),
     (
         "vector_tile::Tile_Layer::_InternalParse(char const*, google::protobuf::internal::ParseContext*)",
@@ -187,11 +159,7 @@ pub(crate) const ENCODER: &[Caller] = &[
 pub(crate) const WORKER: &[Caller] = &[
     ("_start", "/usr/bin/python3 ", &["__libc_start_main"]),
     ("__libc_start_main", "libc", &["Py_BytesMain"]),
-    (
-        "Py_BytesMain",
-        "python",
-        &["py:<module>", "py:<module>", "py:<module>", "pymain_run_startup"],
-    ),
+    ("Py_BytesMain", "python", &["py:<module>", "py:<module>", "py:<module>", "pymain_run_startup"]),
     ("<module>", "/srv/tilery/__main__.py", &["py:run_worker"]),
     ("run_worker", "/srv/tilery/worker.py", &["py:Runner.run"]),
     ("Runner.run", "/usr/lib/python3.13/asyncio/runners.py", &["py:run_forever"]),
@@ -203,11 +171,7 @@ pub(crate) const WORKER: &[Caller] = &[
         "/srv/tilery/worker.py",
         &["py:load_features", "py:load_features", "py:tile_to_array", "py:build_index"],
     ),
-    (
-        "load_features",
-        "/srv/tilery/features.py",
-        &["py:parse_tags", "py:parse_tags", "py:Feature.__init__"],
-    ),
+    ("load_features", "/srv/tilery/features.py", &["py:parse_tags", "py:parse_tags", "py:Feature.__init__"]),
     ("parse_tags", "/srv/tilery/features.py", &["py:json.loads", "py:intern_keys"]),
     ("json.loads", "/usr/lib/python3.13/json/__init__.py", &["_parse_object_unicode"]),
     (
@@ -220,11 +184,7 @@ pub(crate) const WORKER: &[Caller] = &[
     ("intern_keys", "/srv/tilery/features.py", &["PyUnicode_New"]),
     ("Feature.__init__", "/srv/tilery/features.py", &["PyDict_SetItem", "_PyObject_Malloc"]),
     ("tile_to_array", "/srv/tilery/arrays.py", &["PyArray_NewFromDescr_int"]),
-    (
-        "PyArray_NewFromDescr_int",
-        "/usr/lib/python3/dist-packages/numpy/_multiarray_umath.so ",
-        &["_npy_alloc_cache"],
-    ),
+    ("PyArray_NewFromDescr_int", "/usr/lib/python3/dist-packages/numpy/_multiarray_umath.so ", &["_npy_alloc_cache"]),
     (
         "build_index",
         "/srv/tilery/index.py",
@@ -233,18 +193,11 @@ pub(crate) const WORKER: &[Caller] = &[
     (
         "SpatialIndex::RTree::RTree::insertData(unsigned int, unsigned char const*)",
         "/usr/lib/x86_64-linux-gnu/libspatialindex.so.6 ",
-        &[
-            "operator new(unsigned long)",
-            "SpatialIndex::RTree::RTree::insertData(unsigned int, unsigned char const*)",
-        ],
+        &["operator new(unsigned long)", "SpatialIndex::RTree::RTree::insertData(unsigned int, unsigned char const*)"],
     ),
     ("pymain_run_startup", "python", &["py:_find_and_load"]),
     ("_find_and_load", "<frozen importlib._bootstrap>", &["py:exec_module", "py:_find_and_load"]),
-    (
-        "exec_module",
-        "<frozen importlib._bootstrap_external>",
-        &["marshal_loads", "py:_find_and_load"],
-    ),
+    ("exec_module", "<frozen importlib._bootstrap_external>", &["marshal_loads", "py:_find_and_load"]),
     ("marshal_loads", "python", &["_PyObject_Malloc"]),
     ("_PyObject_Malloc", "python", &[]),
     ("operator new(unsigned long)", "libstdc++", &[]),
@@ -263,11 +216,7 @@ pub(crate) const SERVER: &[Caller] = &[
     ),
     ("TileStore.get", "/srv/tilery/store.py", &["sqlite3_step"]),
     ("sqlite3_step", "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0 ", &["sqlite3VdbeExec"]),
-    (
-        "sqlite3VdbeExec",
-        "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0 ",
-        &["pcache1Alloc", "sqlite3BtreeCursor"],
-    ),
+    ("sqlite3VdbeExec", "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0 ", &["pcache1Alloc", "sqlite3BtreeCursor"]),
     (
         "orjson::serialize::serializer::serialize",
         "/usr/lib/python3/dist-packages/orjson.so src/serialize/serializer.rs",
@@ -281,11 +230,7 @@ pub(crate) const SERVER: &[Caller] = &[
     ("Response.write", "/srv/tilery/http.py", &["_PyObject_Malloc"]),
     ("pymain_run_startup", "python", &["py:_find_and_load"]),
     ("_find_and_load", "<frozen importlib._bootstrap>", &["py:exec_module", "py:_find_and_load"]),
-    (
-        "exec_module",
-        "<frozen importlib._bootstrap_external>",
-        &["marshal_loads", "py:_find_and_load"],
-    ),
+    ("exec_module", "<frozen importlib._bootstrap_external>", &["marshal_loads", "py:_find_and_load"]),
     ("marshal_loads", "python", &["_PyObject_Malloc"]),
     ("_PyObject_Malloc", "python", &[]),
 ];
@@ -341,8 +286,7 @@ impl Stacks {
             let thread = numbers.first_thread + random.below(numbers.threads as usize) as u32;
             let weight = if new { random.unit().powi(9) } else { random.unit().powi(5) };
             let allocations = 1 + (random.unit().powi(4) * 20_000.0) as u64;
-            let temporary =
-                if random.below(3) > 0 { (allocations as f64 * random.unit()) as u64 } else { 0 };
+            let temporary = if random.below(3) > 0 { (allocations as f64 * random.unit()) as u64 } else { 0 };
             let peak_blocks = if random.below(3) > 0 { 1 + allocations / 40 } else { 0 };
             let leaks = random.below(40) == 0;
             let length = numbers.run - numbers.start;
@@ -353,8 +297,7 @@ impl Stacks {
                 thread,
                 metrics: Metrics::default(),
                 first_ns,
-                last_ns: first_ns
-                    + (random.unit().powi(2) * (numbers.run - first_ns) as f64) as u64,
+                last_ns: first_ns + (random.unit().powi(2) * (numbers.run - first_ns) as f64) as u64,
             });
             let metrics = &mut row.metrics;
             metrics.allocations += allocations;
@@ -362,8 +305,7 @@ impl Stacks {
             metrics.temporary_allocations += temporary;
             metrics.temporary_bytes += temporary * 32;
             metrics.peak_blocks += peak_blocks;
-            metrics.peak_bytes +=
-                if peak_blocks > 0 { peak_blocks * 40 + (weight * 3e7) as u64 } else { 0 };
+            metrics.peak_bytes += if peak_blocks > 0 { peak_blocks * 40 + (weight * 3e7) as u64 } else { 0 };
             if leaks && peak_blocks > 0 {
                 metrics.leaked_blocks += peak_blocks / 3 + 1;
                 metrics.leaked_bytes += metrics.peak_bytes / 20 + 24;

@@ -24,8 +24,7 @@ impl Random {
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
 
@@ -134,12 +133,7 @@ fn build(plans: &[Plan], stacks_each: usize, run: u64, command: &str) -> Profile
             pid: plan.pid,
             parent: (position > 0).then_some(1),
             exe: plan.exe.to_owned(),
-            command: vec![
-                plan.exe.to_owned(),
-                "-m".to_owned(),
-                "tilery".to_owned(),
-                plan.name.to_owned(),
-            ],
+            command: vec![plan.exe.to_owned(), "-m".to_owned(), "tilery".to_owned(), plan.name.to_owned()],
             start_ns: plan.start * SECOND,
             end_ns: Some(run - SECOND),
             totals: Totals {
@@ -150,29 +144,19 @@ fn build(plans: &[Plan], stacks_each: usize, run: u64, command: &str) -> Profile
         });
         profile.rows.extend(rows);
     }
-    profile.modules = stacks
-        .modules
-        .iter()
-        .map(|path| Module { path: path.clone(), build_id: vec![0xab; 20] })
-        .collect();
+    profile.modules =
+        stacks.modules.iter().map(|path| Module { path: path.clone(), build_id: vec![0xab; 20] }).collect();
     profile.frames = stacks.frames;
     profile.stacks = stacks.stacks;
     profile.totals.metrics = sum(profile.rows.iter().map(|row| &row.metrics));
-    profile.totals.frees =
-        profile.totals.metrics.allocations - profile.totals.metrics.leaked_blocks;
+    profile.totals.frees = profile.totals.metrics.allocations - profile.totals.metrics.leaked_blocks;
     profile.totals.peak_at_ns = peak_at;
     profile.totals.peak_error_bytes = 32 << 10;
-    profile.totals.unresolved_frames =
-        profile.frames.iter().filter(|frame| frame.function.is_none()).count() as u64;
+    profile.totals.unresolved_frames = profile.frames.iter().filter(|frame| frame.function.is_none()).count() as u64;
     profile.totals.truncated_stacks = 3;
     profile.timeline = timeline(&profile, run, peak_at, &mut random);
-    profile.totals.peak_rss_bytes = profile
-        .timeline
-        .rss
-        .iter()
-        .map(|point| point.anon_bytes + point.file_bytes)
-        .max()
-        .unwrap_or(0);
+    profile.totals.peak_rss_bytes =
+        profile.timeline.rss.iter().map(|point| point.anon_bytes + point.file_bytes).max().unwrap_or(0);
     profile
 }
 
@@ -251,7 +235,7 @@ fn timeline(profile: &Profile, run: u64, peak_at: u64, random: &mut Random) -> T
                 (low + (high - low) * body * rise * fall).max(1.0) as u64
             })
             .collect();
-        let index = (process.index - 1) as u32;
+        let index = process.index - 1;
         for i in (0..POINTS).step_by(4).filter(|&i| at(i) >= process.start_ns) {
             let held = live.get(i).copied().unwrap_or(0);
             let most = live.iter().take(i + 1).copied().max().unwrap_or(0);
@@ -267,8 +251,7 @@ fn timeline(profile: &Profile, run: u64, peak_at: u64, random: &mut Random) -> T
     let allocations = profile.totals.metrics.allocations / POINTS as u64;
     timeline.points = (0..POINTS)
         .map(|i| {
-            let live_bytes: u64 =
-                timeline.process_live.iter().map(|live| live.get(i).copied().unwrap_or(0)).sum();
+            let live_bytes: u64 = timeline.process_live.iter().map(|live| live.get(i).copied().unwrap_or(0)).sum();
             let spike = if i % 97 == 50 { 1.12 } else { 1.0 };
             let limit = profile.totals.metrics.peak_bytes;
             TimePoint {

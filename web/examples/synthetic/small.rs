@@ -1,8 +1,8 @@
 //! A profile small enough to know every number by heart. The tests of both sides read its columns.
 
 use tracker_core::report::profile::{
-    Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, RssPoint, Stack, StackId,
-    Thread, TimePoint, Timeline, Totals,
+    Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, RssPoint, Stack, StackId, Thread, TimePoint,
+    Timeline, Totals,
 };
 
 use super::{empty, sum};
@@ -43,10 +43,7 @@ pub(crate) fn small() -> Profile {
         // Another address on the line of frame 0: the page shows one frame.
         Frame { address: 0xffff, ..frame("main", 10, 0, FrameKind::Native) },
     ];
-    let stack = |frames: &[u32]| Stack {
-        frames: frames.iter().map(|&id| FrameId(id)).collect(),
-        function: None,
-    };
+    let stack = |frames: &[u32]| Stack { frames: frames.iter().map(|&id| FrameId(id)).collect(), function: None };
     profile.stacks = vec![
         stack(&[4, 3, 2, 0]),
         stack(&[4, 2, 0]),
@@ -75,11 +72,7 @@ pub(crate) fn small() -> Profile {
     ];
     let scope = |process: u32| {
         let rows = profile.rows.iter().filter(move |row| row.process == process);
-        Totals {
-            metrics: sum(rows.map(|row| &row.metrics)),
-            peak_at_ns: 1_200_000_000,
-            ..Totals::default()
-        }
+        Totals { metrics: sum(rows.map(|row| &row.metrics)), peak_at_ns: 1_200_000_000, ..Totals::default() }
     };
     let process = |index: u32, pid: u32, exe: &str, parent, end_ns| Process {
         index,
@@ -102,8 +95,7 @@ pub(crate) fn small() -> Profile {
         process,
         metrics: Metrics::default(),
     };
-    profile.threads =
-        vec![thread(1, 100, "app", 1), thread(2, 102, "io", 1), thread(3, 101, "child", 2)];
+    profile.threads = vec![thread(1, 100, "app", 1), thread(2, 102, "io", 1), thread(3, 101, "child", 2)];
     profile.totals = Totals {
         metrics: sum(profile.rows.iter().map(|row| &row.metrics)),
         frees: 44,

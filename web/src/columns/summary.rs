@@ -113,11 +113,7 @@ impl Summary {
             untracked: profile
                 .untracked
                 .iter()
-                .map(|row| Untracked {
-                    pid: row.pid,
-                    exe: row.exe.clone(),
-                    reason: row.reason.clone(),
-                })
+                .map(|row| Untracked { pid: row.pid, exe: row.exe.clone(), reason: row.reason.clone() })
                 .collect(),
             warnings: profile.warnings.clone(),
         }
@@ -181,9 +177,7 @@ impl Threads {
             columns.index.push(thread.index);
             columns.tid.push(thread.tid);
             columns.name.push(thread.name.clone());
-            columns
-                .process
-                .push(profile.processes.iter().position(|process| process.index == thread.process));
+            columns.process.push(profile.processes.iter().position(|process| process.index == thread.process));
         }
         columns
     }

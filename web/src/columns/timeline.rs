@@ -54,8 +54,7 @@ impl Timeline {
         for (process, live) in timeline.process_live.iter().enumerate() {
             let Some(from) = live.iter().position(|&bytes| bytes != 0) else { continue };
             let until = live.iter().rposition(|&bytes| bytes != 0).map_or(from, |last| last + 1);
-            let live_bytes =
-                live.iter().take(until).skip(from).map(|&bytes| number(bytes)).collect();
+            let live_bytes = live.iter().take(until).skip(from).map(|&bytes| number(bytes)).collect();
             columns.processes.push(ProcessLive { process, from, live_bytes });
         }
         columns.rss = Rss::new(&timeline.rss, profile.processes.len());
@@ -65,8 +64,7 @@ impl Timeline {
 
 impl Rss {
     fn new(samples: &[profile::RssPoint], processes: usize) -> Self {
-        let mut samples: Vec<_> =
-            samples.iter().filter(|sample| (sample.process as usize) < processes).collect();
+        let mut samples: Vec<_> = samples.iter().filter(|sample| (sample.process as usize) < processes).collect();
         samples.sort_by_key(|sample| sample.time_ns);
         let mut columns = Self::default();
         for sample in samples {

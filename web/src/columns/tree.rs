@@ -95,12 +95,10 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn new(profile: &Profile) -> Self {
         let mut names = Names::new(profile);
-        let frame_numbers: Vec<u32> =
-            profile.frames.iter().map(|frame| names.frame(profile, frame)).collect();
+        let frame_numbers: Vec<u32> = profile.frames.iter().map(|frame| names.frame(profile, frame)).collect();
         let order = Order::new(profile, &frame_numbers, names.unknown_frame());
 
-        let mut rows: Vec<&Row> =
-            profile.rows.iter().filter(|row| order.knows(profile, row)).collect();
+        let mut rows: Vec<&Row> = profile.rows.iter().filter(|row| order.knows(profile, row)).collect();
         rows.sort_unstable_by_key(|row| (row.process, order.rank(row.stack), row.thread));
 
         let mut growth = Growth::default();
@@ -123,8 +121,7 @@ impl Tree {
         }
         let same = rows.iter().all(|row| {
             let metrics = &row.metrics;
-            (metrics.peak_blocks, metrics.peak_bytes)
-                == (metrics.process_peak_blocks, metrics.process_peak_bytes)
+            (metrics.peak_blocks, metrics.peak_bytes) == (metrics.process_peak_blocks, metrics.process_peak_bytes)
         });
         columns.process_peak = (!same).then_some(process_peak);
         Self {
@@ -218,10 +215,7 @@ impl Names {
     }
 
     fn frame(&mut self, profile: &Profile, frame: &Frame) -> u32 {
-        let module = frame
-            .module
-            .and_then(|module| profile.modules.get(module as usize))
-            .map(|m| m.path.as_str());
+        let module = frame.module.and_then(|module| profile.modules.get(module as usize)).map(|m| m.path.as_str());
         let (kind, library) = classify(frame.kind, frame.function.as_deref(), module);
         let unnamed;
         let name = match &frame.function {
@@ -272,12 +266,8 @@ impl<'a> Order<'a> {
 
     /// The stack's frames as the page numbers them, root first.
     fn path<'p>(&'p self, profile: &'p Profile, stack: StackId) -> impl Iterator<Item = u32> + 'p {
-        let frames =
-            profile.stacks.get(stack.0 as usize).map_or(&[][..], |stack: &Stack| &stack.frames);
-        frames
-            .iter()
-            .rev()
-            .map(|frame| self.frame_numbers.get(frame.0 as usize).copied().unwrap_or(self.unknown))
+        let frames = profile.stacks.get(stack.0 as usize).map_or(&[][..], |stack: &Stack| &stack.frames);
+        frames.iter().rev().map(|frame| self.frame_numbers.get(frame.0 as usize).copied().unwrap_or(self.unknown))
     }
 
     fn rank(&self, stack: StackId) -> u32 {
@@ -285,8 +275,7 @@ impl<'a> Order<'a> {
     }
 
     fn knows(&self, profile: &Profile, row: &Row) -> bool {
-        (row.stack.0 as usize) < self.ranks.len()
-            && (row.process as usize) < profile.processes.len()
+        (row.stack.0 as usize) < self.ranks.len() && (row.process as usize) < profile.processes.len()
     }
 }
 

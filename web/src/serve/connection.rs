@@ -107,11 +107,7 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
@@ -131,11 +127,7 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.unanswered > 0 {
             // The answer begins: however long it took to make, its reader gets the whole time.
@@ -146,9 +138,7 @@ impl AsyncWrite for Connection {
                 this.moved_on();
                 Poll::Ready(Ok(written))
             }
-            Poll::Pending if this.out_of_patience(context) => {
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+            Poll::Pending if this.out_of_patience(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             other => other,
         }
     }

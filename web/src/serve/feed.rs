@@ -82,11 +82,7 @@ impl Feed {
             }
         }
         let tag = format!("\"{}\"", latest.version);
-        Ok(if known == tag {
-            Reply::Unchanged(tag)
-        } else {
-            Reply::Columns(tag, latest.body.clone())
-        })
+        Ok(if known == tag { Reply::Unchanged(tag) } else { Reply::Columns(tag, latest.body.clone()) })
     }
 }
 

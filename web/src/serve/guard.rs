@@ -58,8 +58,7 @@ pub(super) fn policy(nonce: Option<&str>) -> String {
 pub(super) struct Refusal(StatusCode, &'static str);
 
 impl Refusal {
-    const METHOD: Self =
-        Self(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are answered here.");
+    const METHOD: Self = Self(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are answered here.");
     const TARGET: Self = Self(StatusCode::BAD_REQUEST, "Only paths are asked for here.");
     const UPGRADE: Self = Self(StatusCode::BAD_REQUEST, "There is nothing to upgrade to here.");
     const HOST: Self = Self(
@@ -68,8 +67,7 @@ impl Refusal {
     );
     const ORIGIN: Self = Self(StatusCode::FORBIDDEN, "Requests from other pages are not answered.");
     const LONG_TARGET: Self = Self(StatusCode::URI_TOO_LONG, "The address is too long.");
-    const LONG_HEADERS: Self =
-        Self(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too long.");
+    const LONG_HEADERS: Self = Self(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too long.");
     const BODY: Self = Self(StatusCode::PAYLOAD_TOO_LARGE, "Requests have no body here.");
     const SESSION: Self = Self(
         StatusCode::FORBIDDEN,
@@ -85,9 +83,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.0, format!("{}\n", self.1)).into_response();
         if self == Self::METHOD {
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
         }
         response
     }
@@ -150,9 +146,7 @@ impl Guard {
 
     /// Time since the last request.
     pub(super) fn idle(&self) -> Duration {
-        self.start
-            .elapsed()
-            .saturating_sub(Duration::from_secs(self.last_request.load(Ordering::Relaxed)))
+        self.start.elapsed().saturating_sub(Duration::from_secs(self.last_request.load(Ordering::Relaxed)))
     }
 
     /// The session, for a request with a valid token. After several wrong ones it takes its time.
@@ -189,21 +183,15 @@ impl Guard {
         if ![Method::GET, Method::HEAD, Method::POST].contains(method) {
             return Err(Refusal::METHOD);
         }
-        if target.scheme().is_some()
-            || target.authority().is_some()
-            || !target.path().starts_with('/')
-        {
+        if target.scheme().is_some() || target.authority().is_some() || !target.path().starts_with('/') {
             return Err(Refusal::TARGET);
         }
-        let host =
-            single(headers, &header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let host = single(headers, &header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
         if !self.hosts.contains(&host.to_ascii_lowercase()) {
             return Err(Refusal::HOST);
         }
         let ours = |origin: &HeaderValue| {
-            origin
-                .to_str()
-                .is_ok_and(|text| text.strip_prefix("http://") == Some(&*host.to_ascii_lowercase()))
+            origin.to_str().is_ok_and(|text| text.strip_prefix("http://") == Some(&*host.to_ascii_lowercase()))
         };
         if !headers.get_all(header::ORIGIN).iter().all(ours) {
             return Err(Refusal::ORIGIN);
@@ -217,9 +205,7 @@ impl Guard {
         if target.path_and_query().is_some_and(|text| text.as_str().len() > MOST_TARGET_BYTES) {
             return Err(Refusal::LONG_TARGET);
         }
-        if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
-            > MOST_HEADER_BYTES
-        {
+        if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MOST_HEADER_BYTES {
             return Err(Refusal::LONG_HEADERS);
         }
         if headers.contains_key(header::TRANSFER_ENCODING)
@@ -300,9 +286,7 @@ mod tests {
         let web = Guard::new(80).unwrap();
         assert_eq!(web.check(&parts("GET /\nhost: localhost")), Ok(()));
         assert_eq!(
-            check(
-                "GET /\nhost: localhost:4711\norigin: http://localhost:4711\nsec-fetch-site: same-origin"
-            ),
+            check("GET /\nhost: localhost:4711\norigin: http://localhost:4711\nsec-fetch-site: same-origin"),
             Ok(())
         );
         assert_eq!(check("GET /\nhost: localhost:4711\nsec-fetch-site: none"), Ok(()));
@@ -356,11 +340,7 @@ mod tests {
             "sec-fetch-site: same-site",
             "sec-fetch-site: same-origin\nsec-fetch-site: cross-site",
         ] {
-            assert_eq!(
-                check(&format!("GET /\nhost: localhost:4711\n{line}")),
-                Err(Refusal::ORIGIN),
-                "{line}"
-            );
+            assert_eq!(check(&format!("GET /\nhost: localhost:4711\n{line}")), Err(Refusal::ORIGIN), "{line}");
         }
     }
 
@@ -373,29 +353,18 @@ mod tests {
         assert_eq!(check(&format!("GET http://localhost:4711/\n{host}")), Err(Refusal::TARGET));
         assert_eq!(check(&format!("GET *\n{host}")), Err(Refusal::TARGET));
         assert_eq!(check(&format!("GET /\n{host}\nupgrade: websocket")), Err(Refusal::UPGRADE));
-        assert_eq!(
-            check(&format!("POST /api/session\n{host}\ncontent-length: 1")),
-            Err(Refusal::BODY)
-        );
-        assert_eq!(
-            check(&format!("POST /api/session\n{host}\ntransfer-encoding: chunked")),
-            Err(Refusal::BODY)
-        );
+        assert_eq!(check(&format!("POST /api/session\n{host}\ncontent-length: 1")), Err(Refusal::BODY));
+        assert_eq!(check(&format!("POST /api/session\n{host}\ntransfer-encoding: chunked")), Err(Refusal::BODY));
         assert_eq!(check(&format!("POST /api/session\n{host}\ncontent-length: 0")), Ok(()));
         assert_eq!(check(&format!("GET /{}\n{host}", "x".repeat(3000))), Err(Refusal::LONG_TARGET));
-        assert_eq!(
-            check(&format!("GET /\n{host}\ncookie: {}", "x".repeat(9000))),
-            Err(Refusal::LONG_HEADERS)
-        );
+        assert_eq!(check(&format!("GET /\n{host}\ncookie: {}", "x".repeat(9000))), Err(Refusal::LONG_HEADERS));
     }
 
     #[test]
     fn data_wants_the_session() {
         let guard = Guard::new(4711).unwrap();
         let session = guard.session.to_string();
-        let ask = |path: &str, line: &str| {
-            guard.check(&parts(&format!("GET {path}\nhost: localhost:4711{line}")))
-        };
+        let ask = |path: &str, line: &str| guard.check(&parts(&format!("GET {path}\nhost: localhost:4711{line}")));
         assert_eq!(ask("/api/profile", &format!("\nmemtrack-session: {session}")), Ok(()));
         for line in [
             String::new(),
@@ -410,9 +379,6 @@ mod tests {
             }
         }
         assert_eq!(ask("/api/session", ""), Ok(()));
-        assert_eq!(
-            ask(&format!("/api/profile?memtrack-session={session}"), ""),
-            Err(Refusal::SESSION)
-        );
+        assert_eq!(ask(&format!("/api/profile?memtrack-session={session}"), ""), Err(Refusal::SESSION));
     }
 }

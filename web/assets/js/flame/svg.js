@@ -12,13 +12,10 @@ const NAMESPACE = 'http://www.w3.org/2000/svg';
 function add(parent, tag, attributes, text) {
   const made = document.createElementNS(NAMESPACE, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  if (text !== undefined) made.textContent = printable(text);
+  if (text !== undefined) made.textContent = text;
   parent.append(made);
   return made;
 }
-
-/** XML has no form for most control characters. @param {string} text */
-const printable = (text) => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd');
 
 /** @param {number} n */
 const round = (n) => Math.round(n * 100) / 100;

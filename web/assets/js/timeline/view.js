@@ -11,10 +11,13 @@ import { byteTicks, bytes, count, moment, tick, timeStep } from '#units';
 
 /** Resident memory more than this many times the heap would flatten the heap: it is then off until asked for. */
 const CROWDING = 5;
+/** Label of the lane below. */
+const RATE = 'alloc/s';
 
 /** @param {Store} store */
 export function timelineView(store) {
   const canvas = canvasById('timeline-canvas');
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   /** @type {Model | null} */
   let model = null;
   /** @type {number | null} */
@@ -42,11 +45,14 @@ export function timelineView(store) {
   function frame(s) {
     const width = canvas.clientWidth, height = narrow.matches ? 188 : 232;
     const rateHeight = narrow.matches ? 20 : 28, axis = 20, top = 20;
-    const left = narrow.matches ? 44 : 54, right = width - 2;
+    const right = width - 2;
     const bottom = height - axis - rateHeight - 8;
     const high = Math.max(1, s.peak.bytes, most(s.high), withResident(s) ? most(s.rss.all) : 0) * 1.06;
+    const ticks = byteTicks(high, 4.5).map((value) => ({ value, text: value ? bytes(value).replace(/\.0+(?=\u202f)/, '') : '0' }));
+    context.font = font(11);
+    const left = 12 + Math.max(...[...ticks.map(({ text }) => text), RATE].map((text) => context.measureText(text).width));
     return {
-      width, height, left, right, top, bottom, rateHeight, base: height - axis, high,
+      width, height, ticks, left, right, top, bottom, rateHeight, base: height - axis, high,
       x: (/** @type {number} */ at) => left + ((right - left) * at) / s.duration,
       y: (/** @type {number} */ value) => bottom - ((bottom - top) * value) / high,
     };
@@ -56,7 +62,7 @@ export function timelineView(store) {
     if (!model) return;
     const s = seriesOnce(model.data, model.state.process);
     const f = frame(s);
-    const context = prepare(canvas, f.width, f.height);
+    prepare(canvas, f.width, f.height);
     context.font = font(11);
     context.textBaseline = 'middle';
     grid(context, s, f);
@@ -79,10 +85,10 @@ export function timelineView(store) {
     c.fillStyle = token('ink3');
     c.lineWidth = 1;
     c.textAlign = 'right';
-    for (const value of byteTicks(f.high, 4.5)) {
+    for (const { value, text } of f.ticks) {
       const y = Math.round(f.y(value)) + 0.5;
       rule(c, f.left, y, f.right, y);
-      c.fillText(value ? bytes(value).replace(/\.0+(?=\u202f)/, '') : '0', f.left - 8, y);
+      c.fillText(text, f.left - 8, y);
     }
     rule(c, f.left, f.base + 0.5, f.right, f.base + 0.5);
     c.textAlign = 'center';
@@ -171,7 +177,7 @@ export function timelineView(store) {
       if (rate) c.fillRect(f.left + i * 3, f.base - Math.max(1, height), 2, Math.max(1, height));
     });
     c.textAlign = 'right';
-    c.fillText(narrow.matches ? '/s' : 'alloc/s', f.left - 8, f.base - f.rateHeight / 2);
+    c.fillText(RATE, f.left - 8, f.base - f.rateHeight / 2);
   }
 
   /** @param {CanvasRenderingContext2D} c @param {Series} s @param {Frame} f */

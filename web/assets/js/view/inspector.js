@@ -37,7 +37,7 @@ export function inspector(actions) {
   /** @param {Model} model @param {Box} box */
   function numbers(model, box) {
     const { data, measure, leaked } = model;
-    const { value, beside, of } = measure.metric;
+    const { value, beside, share } = measure.metric;
     const other = value === 'bytes' ? 'blocks' : 'bytes';
     const at = place(data, data.nodes.frame[box.items[0]]);
     const full = data.strings[data.frames.file[data.nodes.frame[box.items[0]]]];
@@ -57,7 +57,7 @@ export function inspector(actions) {
       element('h3', {}, ...breakable(functionName(data, box.func))),
       element('div', { class: 'u', title: full }, [about(data, box.func), at].filter(Boolean).join(' · ')),
       element('div', { class: 'big', title: exactAmount(value, box.total) }, ...figure(amountParts(value, box.total)),
-        element('span', { class: 'u small' }, ` ${percent(box.total, measure.sum)} of all that is ${of}`)),
+        element('span', { class: 'u small' }, ` ${percent(box.total, measure.sum)} ${share}`)),
       element('dl', {}, ...rows.filter(([, content]) => content.length).flatMap(([term, content, title]) => [
         element('dt', {}, term), element('dd', { title }, ...content),
       ])),
@@ -82,7 +82,7 @@ export function inspector(actions) {
         element('button', {
           class: 'fn', type: 'button', title: functionName(data, func), 'aria-current': on ? 'true' : undefined,
           disabled: state.inverted, onclick: () => actions.select(model.pathTo(node)),
-        }, shortName(functionName(data, func), 44)),
+        }, shortName(functionName(data, func), 30)),
         element('span', { class: 'at', title: data.strings[data.frames.file[data.nodes.frame[node]]] }, at));
     });
     const more = nodes.length - rows.length;
