@@ -32,16 +32,18 @@ impl Profile {
         }
     }
 
-    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's
-    /// runtime. A stack that has no other frames is named by its innermost one, markers apart.
+    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's runtime;
+    /// where that one has no name, the first one with a name that called it from the same module. A stack that has no
+    /// such frames is named by its innermost one, markers apart.
     pub fn blamed<'p>(&'p self, stack: &Stack) -> Option<&'p Frame> {
         let frames = || stack.frames.iter().filter_map(|&id| self.frame(id));
-        let named = |frame: &&Frame| frame.kind != FrameKind::Marker;
-        frames()
-            .filter(named)
-            .find(|frame| !self.is_runtime(frame))
-            .or_else(|| frames().find(named))
-            .or_else(|| frames().next())
+        let real = |frame: &&Frame| frame.kind != FrameKind::Marker;
+        let own = |frame: &&Frame| real(frame) && !self.is_runtime(frame);
+        if let Some(first) = frames().find(own) {
+            let mut inside = frames().skip_while(|frame| *frame != first).take_while(|f| f.module == first.module);
+            return inside.find(|frame| frame.function.is_some() && own(frame)).or(Some(first));
+        }
+        frames().find(real).or_else(|| frames().next())
     }
 
     /// Whether a frame belongs to an allocator, the C library, the loader or a language's standard library.
@@ -83,6 +85,8 @@ mod tests {
         );
         check("malloc: std_library_of_mine main", "std_library_of_mine");
         check("malloc: ?!/opt/libx.so main", "[libx.so+0x1000]");
+        check("malloc: ?!/opt/libx.so x_load!/opt/libx.so main", "x_load");
+        check("malloc: ?!/opt/libx.so sqlite3Malloc!/opt/libx.so ?!/opt/libx.so step!/opt/libx.so main", "step");
         check("malloc: calloc gc_alloc _PyObject_GC_New PyList_New main", "PyList_New");
     }
 

@@ -55,6 +55,13 @@ const STARTS: &[&str] = &[
     "__rustc",
     // C, when it is linked in statically
     "__libc_",
+    // SQLite
+    "sqlite3Malloc",
+    "sqlite3Realloc",
+    "sqlite3DbMalloc",
+    "sqlite3DbRealloc",
+    "sqlite3_malloc",
+    "sqlite3_realloc",
     // GLib
     "g_malloc",
     "g_realloc",
