@@ -26,9 +26,12 @@ pub(crate) struct Args {
     /// Smallest share shown, in per cent
     #[arg(long, value_name = "PERCENT", value_parser = percent, default_value = "1")]
     threshold: f64,
-    /// Deepest call shown, 0 for all
-    #[arg(long, value_name = "CALLS", default_value_t = 100)]
-    depth: u32,
+    /// Deepest call shown [default: all]
+    #[arg(long, value_name = "CALLS")]
+    depth: Option<u32>,
+    /// Show the middle of long call chains, too
+    #[arg(long)]
+    full: bool,
     /// Write JSON (memtrack.tree/1): the whole tree as a flat list, callers first
     #[arg(long)]
     json: bool,
@@ -50,8 +53,8 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     if args.json {
         output::print_json(&TreeJson { selection: &selection, tree: &tree, metric, inverted })?;
     } else {
-        let depth = if args.depth == 0 { u32::MAX } else { args.depth };
-        let cut = Cut { threshold: args.threshold, depth };
+        let depth = args.depth.unwrap_or(u32::MAX);
+        let cut = Cut { threshold: args.threshold, depth, full: args.full };
         output::print(&output::tree::text(look, &selection, &tree, (metric, inverted), cut))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use tracker_core::report::sums::Sums;
 
 use super::clean::clean;
 use super::look::Look;
-use super::units::{bytes, count, counted, duration, percent};
+use super::units::{bytes, counted, duration, percent};
 use super::wrap::wrap;
 use super::{head, stack, trust};
 
@@ -96,7 +96,7 @@ fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
     }];
     if report.kind == Kind::Temporary {
         let share = percent(entry.blocks, entry.allocations);
-        parts.push(format!("{share} of its {} allocations", count(entry.allocations)));
+        parts.push(format!("{share} of its {}", counted(entry.allocations, "allocation")));
     }
     if profile.processes.len() > 1 {
         let process = profile.processes.get(entry.process as usize);
@@ -108,6 +108,7 @@ fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
     if profile.threads.len() > 1 {
         let thread = profile.threads.get(entry.thread as usize);
         parts.push(match thread.filter(|_| entry.threads == 1) {
+            Some(thread) if thread.name.is_empty() => format!("thread {}", thread.index),
             Some(thread) => format!("thread {} ({})", thread.index, clean(&thread.name)),
             None => format!("{} threads", entry.threads),
         });

@@ -9,8 +9,8 @@ use super::units::{count, counted};
 
 /// Columns that names are padded to before their place, if the line has them.
 const NAME_COLUMN: usize = 44;
-/// Columns a place is shortened to where the line is full.
-const PLACE_COLUMN: usize = 30;
+/// Columns that are left of a long name before its place is.
+const NAME_LEAST: usize = 32;
 /// Frames at the outer end that a shortened stack keeps.
 const OUTERMOST: usize = 3;
 
@@ -46,21 +46,24 @@ fn short_path(path: &str) -> &str {
     }
 }
 
-/// `name` and `place` in `room` columns, the name first and padded.
+/// `name` and `place` in `room` columns, the name first and padded. Where both do not fit, the place loses its folder
+/// first; then the name its middle, unless that leaves too little of it: then the place goes.
 pub(crate) fn name_and_place(look: &Look, name: &str, place: &str, room: usize) -> String {
+    let len = columns(name);
+    let for_name = |place: &str| room.saturating_sub(columns(place) + 2);
+    let short = base_name(place);
+    let place = match place {
+        "" => "",
+        _ if len <= for_name(place) => place,
+        _ if len <= for_name(short) || for_name(short) >= NAME_LEAST => short,
+        _ => "",
+    };
     if place.is_empty() {
         return look.fit(name, room);
     }
-    let place_len = columns(place);
-    let place = if columns(name) + 2 + place_len > room && place_len > PLACE_COLUMN {
-        look.fit_end(place, PLACE_COLUMN)
-    } else {
-        place.to_owned()
-    };
-    let for_name = room.saturating_sub(columns(&place) + 2);
-    let name = look.fit(name, for_name);
-    let padding = " ".repeat(NAME_COLUMN.min(for_name).saturating_sub(columns(&name)));
-    format!("{name}{padding}  {}", look.dim(&place))
+    let name = look.fit(name, for_name(place));
+    let padding = " ".repeat(NAME_COLUMN.min(for_name(place)).saturating_sub(columns(&name)));
+    format!("{name}{padding}  {}", look.dim(place))
 }
 
 /// One line per frame, innermost first, the blamed one marked. Frames that repeat are one line; a stack deeper than
@@ -88,7 +91,7 @@ pub(crate) fn frames(look: &Look, profile: &Profile, stack: &Stack, depth: usize
     let mut text = String::new();
     for (at, (line, times)) in lines.iter().enumerate() {
         if hidden > 0 && at == inner {
-            text += &look.dim(&format!("      {} {} more\n", look.ellipsis(), counted(hidden as u64, "frame")));
+            text += &look.dim(&format!("      {} {}\n", look.ellipsis(), counted(hidden as u64, "more frame")));
         }
         if hidden > 0 && (inner..inner + hidden).contains(&at) {
             continue;

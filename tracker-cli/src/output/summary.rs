@@ -58,6 +58,7 @@ fn numbers(look: &Look, sums: &Sums, kept: u64) -> String {
     let leaked = counted(sums.leaked_blocks, "block");
     let leaked = match kept {
         0 => leaked,
+        kept if kept == sums.leaked_bytes => format!("{leaked}, all of it kept by libc and the like"),
         kept => format!("{leaked}, {} of it kept by libc and the like", bytes(kept)),
     };
     row("leaked", bytes(sums.leaked_bytes), leaked);

@@ -202,14 +202,14 @@ fn golden_report() {
 fn golden_tree() {
     let profile = sample();
     let whole = Selection::whole(&profile);
-    let cut = Cut { threshold: 0.1, depth: 8 };
+    let cut = Cut { threshold: 0.1, depth: 3, full: false };
     let callers = Tree::new(&whole, Metric::Peak, false);
     let text = tree::text(&NARROW, &whole, &callers, (Metric::Peak, false), cut);
     golden("tree.txt", &NARROW, &text);
     let only = Filter { functions: vec![Pattern::new("^index")], ..Filter::default() };
     let selection = only.select(&profile).unwrap();
     let callees = Tree::new(&selection, Metric::Allocations, true);
-    let cut = Cut { threshold: 0.0, depth: 100 };
+    let cut = Cut { threshold: 0.0, depth: 100, full: false };
     let text = tree::text(&NARROW, &selection, &callees, (Metric::Allocations, true), cut);
     golden("tree-inverted.txt", &NARROW, &text);
 }

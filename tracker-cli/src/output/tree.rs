@@ -1,10 +1,11 @@
-//! `memtrack tree` as text. A call with a single caller stays in its caller's column, so that deep programs fit.
+//! `memtrack tree` as text, for deep programs on narrow terminals: the only call shown below another stays in its column,
+//! and a long chain of calls with the same share loses its middle.
 
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::name::UNKNOWN;
 use tracker_core::report::sums::Sums;
-use tracker_core::report::tree::{Node, Tree};
+use tracker_core::report::tree::Tree;
 
 use super::look::{Look, columns};
 use super::stack::{function_place, name, name_and_place};
@@ -18,10 +19,20 @@ pub(crate) struct Cut {
     pub(crate) threshold: f64,
     /// Deepest call.
     pub(crate) depth: u32,
+    /// Chains keep their middle.
+    pub(crate) full: bool,
 }
 
+/// Longest chain that keeps its middle.
+const CHAIN: usize = 7;
+/// Calls of a longer one that are left, before and behind its middle.
+const CHAIN_HEAD: usize = 2;
+const CHAIN_TAIL: usize = 3;
+
+/// Columns of share and value.
+const NUMBERS: usize = 19;
 /// Columns a name needs at least.
-const NAME: usize = 24;
+const NAME: usize = 32;
 
 /// The tree of one metric.
 pub(crate) fn text(
@@ -39,12 +50,15 @@ pub(crate) fn text(
     if tree.nodes.is_empty() {
         text += "  nothing to show\n";
     }
-    let mut drawing = Drawing { look, selection, tree, metric, cut, small: 0, text: String::new() };
+    let mut drawing = Drawing { look, selection, tree, metric, cut, small: 0, deep: false, text: String::new() };
     drawing.draw();
     text += &drawing.text;
     if drawing.small > 0 {
         let small = counted(drawing.small, "call");
         text += &look.dim(&format!("{small} below {}% not shown (--threshold)\n", cut.threshold));
+    }
+    if drawing.deep {
+        text += &look.dim(&format!("calls deeper than {} not shown (--depth)\n", cut.depth));
     }
     text.push('\n');
     text + &trust::text(look, selection.profile(), &Sums::of(selection))
@@ -58,6 +72,8 @@ struct Drawing<'d> {
     cut: Cut,
     /// Calls left out below the threshold.
     small: u64,
+    /// Calls were left out below the deepest one.
+    deep: bool,
     text: String,
 }
 
@@ -70,21 +86,48 @@ struct Open {
 
 impl Drawing<'_> {
     fn draw(&mut self) {
-        let mut open = self.callees(None, "");
-        while let Some(next) = open.pop() {
-            let Some(node) = self.tree.node(next.node) else { continue };
-            self.line(node, &next.first);
-            if node.depth >= self.cut.depth && self.tree.children(Some(next.node)).next().is_some() {
-                let line = format!("{}{} deeper calls (--depth)", next.below, self.look.ellipsis());
-                self.text += &self.look.dim(&format!("{:19}{line}\n", ""));
-                continue;
+        let roots = self.callees(None);
+        let mut open = self.fork(&roots, "");
+        while let Some(Open { node, mut first, below }) = open.pop() {
+            let (chain, callees) = self.chain(node);
+            let whole = self.cut.full || chain.len() <= CHAIN;
+            let hidden = if whole { 0..0 } else { CHAIN_HEAD..chain.len() - CHAIN_TAIL };
+            for (at, node) in chain.iter().enumerate() {
+                if at == hidden.start && !hidden.is_empty() {
+                    self.remark(&below, &counted(hidden.len() as u64, "call"));
+                }
+                if !hidden.contains(&at) {
+                    self.line(*node, &first);
+                }
+                first.clone_from(&below);
             }
-            open.extend(self.callees(Some(next.node), &next.below));
+            open.extend(self.fork(&callees, &below));
         }
     }
 
-    /// The callees of a node that are large enough, the largest last, because the last is drawn next.
-    fn callees(&mut self, node: Option<u32>, below: &str) -> Vec<Open> {
+    /// The nodes from `node` down to the next that branches, ends, or loses a visible share; and the callees there.
+    fn chain(&mut self, mut node: u32) -> (Vec<u32>, Vec<u32>) {
+        let mut chain = vec![node];
+        loop {
+            let mut callees = self.callees(Some(node));
+            if self.tree.node(node).is_some_and(|node| node.depth >= self.cut.depth) {
+                self.deep |= !callees.is_empty();
+                callees.clear();
+            }
+            match callees.as_slice() {
+                [only] if self.share(*only) == self.share(node) => node = *only,
+                _ => return (chain, callees),
+            }
+            chain.push(node);
+        }
+    }
+
+    fn share(&self, node: u32) -> String {
+        percent(self.tree.node(node).map_or(0, |node| node.total), self.tree.total)
+    }
+
+    /// The callees of a node that are large enough.
+    fn callees(&mut self, node: Option<u32>) -> Vec<u32> {
         let all: Vec<u32> = self.tree.children(node).collect();
         let large = |&index: &u32| {
             let node = self.tree.node(index);
@@ -92,30 +135,37 @@ impl Drawing<'_> {
         };
         let shown: Vec<u32> = all.iter().copied().filter(large).collect();
         self.small += (all.len() - shown.len()) as u64;
-        if let ([only], 1) = (shown.as_slice(), all.len()) {
-            let same = || below.to_owned();
-            return vec![Open { node: *only, first: same(), below: same() }];
+        shown
+    }
+
+    /// Branches to these nodes, the first one last, because the last is drawn next.
+    fn fork(&self, nodes: &[u32], below: &str) -> Vec<Open> {
+        if let [only] = nodes {
+            return vec![Open { node: *only, first: below.to_owned(), below: below.to_owned() }];
         }
         let (middle, last, line) =
             if self.look.unicode { ("├─ ", "└─ ", "│  ") } else { ("|- ", "`- ", "|  ") };
-        let mut open: Vec<Open> = shown
-            .iter()
-            .map(|&node| Open { node, first: format!("{below}{middle}"), below: format!("{below}{line}") })
-            .collect();
-        if let Some(open) = open.last_mut() {
-            open.first = format!("{below}{last}");
-            open.below = format!("{below}   ");
-        }
-        open.reverse();
-        open
+        let branch = |(at, &node)| {
+            let (first, rest) = if at + 1 < nodes.len() { (middle, line) } else { (last, "   ") };
+            Open { node, first: format!("{below}{first}"), below: format!("{below}{rest}") }
+        };
+        nodes.iter().enumerate().map(branch).rev().collect()
     }
 
-    fn line(&mut self, node: &Node, prefix: &str) {
+    fn remark(&mut self, prefix: &str, text: &str) {
+        let prefix = self.look.fit_end(prefix, self.look.width.saturating_sub(NUMBERS + NAME));
+        let line = format!("{:NUMBERS$}{prefix}{} {text}", "", self.look.ellipsis());
+        self.text += &self.look.dim(&line);
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, node: u32, prefix: &str) {
+        let Some(node) = self.tree.node(node) else { return };
         let value = places::value(self.metric.unit(), node.total);
         let share = percent(node.total, self.tree.total);
         let numbers = format!("{share:>6} {value:>11} ");
         let profile = self.selection.profile();
-        let room = self.look.width.saturating_sub(columns(&numbers));
+        let room = self.look.width.saturating_sub(NUMBERS);
         let prefix = self.look.fit_end(prefix, room.saturating_sub(NAME));
         let room = room.saturating_sub(columns(&prefix));
         let what = match node.frame.and_then(|id| profile.frame(id)) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::profile::{Frame, FrameId, FrameKind, Profile, Stack};
+use super::runtime::{is_runtime_function, runtime_module};
 
 /// What stands where nothing at all is known.
 pub const UNKNOWN: &str = "[unknown]";
@@ -31,16 +32,18 @@ impl Profile {
         }
     }
 
-    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's
-    /// runtime. A stack that has no other frames is named by its innermost one, markers apart.
+    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's runtime;
+    /// where that one has no name, the first one with a name that called it from the same module. A stack that has no
+    /// such frames is named by its innermost one, markers apart.
     pub fn blamed<'p>(&'p self, stack: &Stack) -> Option<&'p Frame> {
         let frames = || stack.frames.iter().filter_map(|&id| self.frame(id));
-        let named = |frame: &&Frame| frame.kind != FrameKind::Marker;
-        frames()
-            .filter(named)
-            .find(|frame| !self.is_runtime(frame))
-            .or_else(|| frames().find(named))
-            .or_else(|| frames().next())
+        let real = |frame: &&Frame| frame.kind != FrameKind::Marker;
+        let own = |frame: &&Frame| real(frame) && !self.is_runtime(frame);
+        if let Some(first) = frames().find(own) {
+            let mut inside = frames().skip_while(|frame| *frame != first).take_while(|f| f.module == first.module);
+            return inside.find(|frame| frame.function.is_some() && own(frame)).or(Some(first));
+        }
+        frames().find(real).or_else(|| frames().next())
     }
 
     /// Whether a frame belongs to an allocator, the C library, the loader or a language's standard library.
@@ -53,108 +56,6 @@ impl Profile {
 /// The last part of a path.
 pub fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// The shared libraries every program brings along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Runtime {
-    Libc,
-    Loader,
-    Cpp,
-}
-
-/// Which of them `path` is.
-pub(super) fn runtime_module(path: &str) -> Option<Runtime> {
-    const MODULES: [(&str, Runtime); 13] = [
-        ("libc.so", Runtime::Libc),
-        ("libc-2.", Runtime::Libc),
-        ("libm.so", Runtime::Libc),
-        ("libpthread", Runtime::Libc),
-        ("libdl.so", Runtime::Libc),
-        ("libresolv.so", Runtime::Libc),
-        ("libnss_", Runtime::Libc),
-        ("ld-linux", Runtime::Loader),
-        ("ld-2.", Runtime::Loader),
-        ("ld.so", Runtime::Loader),
-        ("libstdc++.so", Runtime::Cpp),
-        ("libc++", Runtime::Cpp),
-        ("libgcc_s.so", Runtime::Cpp),
-    ];
-    let name = base_name(path);
-    MODULES.iter().find(|(start, _)| name.starts_with(start)).map(|&(_, runtime)| runtime)
-}
-
-/// Functions that ask for memory in somebody else's name: the standard libraries that are compiled into programs, and
-/// the wrappers around malloc that would otherwise be blamed for everything.
-fn is_runtime_function(name: &str) -> bool {
-    const STARTS: [&str; 27] = [
-        "operator new",
-        "std::",
-        "__gnu_cxx::",
-        "void std::",
-        "void* std::",
-        "core::",
-        "alloc::",
-        "hashbrown::",
-        "<alloc::",
-        "<std::",
-        "<core::",
-        "<hashbrown::",
-        "<T as alloc::",
-        "<T as core::",
-        "<&T as core::",
-        "__rust_",
-        "__rdl_",
-        "__rg_",
-        "__rustc",
-        "__libc_",
-        "g_malloc",
-        "g_realloc",
-        "g_slice_",
-        "PyMem_",
-        "_PyMem_",
-        "PyObject_Malloc",
-        "_PyObject_Malloc",
-    ];
-    const NAMES: [&str; 36] = [
-        "malloc",
-        "calloc",
-        "realloc",
-        "reallocarray",
-        "strdup",
-        "strndup",
-        "asprintf",
-        "vasprintf", //
-        "xmalloc",
-        "xcalloc",
-        "xrealloc",
-        "xreallocarray",
-        "xstrdup",
-        "xstrndup",
-        "xmemdup",
-        "xmemdupz", //
-        "xmallocz",
-        "xzalloc",
-        "xnmalloc",
-        "xnrealloc",
-        "x2realloc",
-        "x2nrealloc",
-        "do_xmalloc", //
-        "do_xmallocz",
-        "g_try_malloc",
-        "g_strdup",
-        "g_memdup",
-        "zmalloc",
-        "zcalloc",
-        "zrealloc", //
-        "_PyObject_GC_Alloc",
-        "PyObject_Realloc",
-        "PyObject_Calloc",
-        "_PyObject_Realloc",
-        "safemalloc", //
-        "Perl_safesysmalloc",
-    ];
-    STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
 }
 
 #[cfg(test)]
@@ -184,6 +85,9 @@ mod tests {
         );
         check("malloc: std_library_of_mine main", "std_library_of_mine");
         check("malloc: ?!/opt/libx.so main", "[libx.so+0x1000]");
+        check("malloc: ?!/opt/libx.so x_load!/opt/libx.so main", "x_load");
+        check("malloc: ?!/opt/libx.so sqlite3Malloc!/opt/libx.so ?!/opt/libx.so step!/opt/libx.so main", "step");
+        check("malloc: calloc gc_alloc _PyObject_GC_New PyList_New main", "PyList_New");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use super::name::{Runtime, runtime_module};
 use super::pattern::Pattern;
 use super::profile::{Frame, Profile, Row, Stack};
+use super::runtime::{Runtime, runtime_module};
 
 /// Which leaks are set apart.
 #[derive(Debug, Clone, Default)]
@@ -112,6 +112,8 @@ const TIME_ZONE: Rule<'_> = any_number("libc: time zone");
 const NAMES: Rule<'_> = any_number("libc: name service");
 const CHARSETS: Rule<'_> = any_number("libc: character sets");
 const EXIT: Rule<'_> = any_number("libc: exit handlers");
+/// What a thread's stack brings along is kept for the next thread; thousands of them are threads that nobody joins.
+const THREADS: Rule<'_> = Rule { name: "libc: thread stacks", most: 64 };
 const LOADER: Rule<'_> = any_number("ld.so: loaded libraries");
 const CPP: Rule<'_> = any_number("libstdc++: start-up");
 
@@ -141,8 +143,8 @@ const LIBC_ONCE: [(&str, Rule<'_>); 22] = [
     ("atexit", EXIT),
 ];
 
-/// Functions that take a block for each thread, not once.
-const PER_THREAD: [&str; 3] = ["pthread_create", "__pthread_create", "__tls_get_addr"];
+/// Functions that take a block for each thread, inside the loader or not.
+const PER_THREAD: [&str; 4] = ["pthread_create", "__pthread_create", "__tls_get_addr", "_dl_allocate_tls"];
 
 /// Only the innermost run of frames inside the runtime libraries counts: what a callback or a constructor of the
 /// program allocates is the program's.
@@ -153,8 +155,10 @@ fn builtin_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
         let Some(frame) = profile.frame(id) else { break };
         let Some(runtime) = profile.module_path(frame).and_then(runtime_module) else { break };
         let name = frame.function.as_deref().unwrap_or_default();
+        // What glibc calls its own functions inside.
+        let name = name.strip_prefix("__GI_").unwrap_or(name);
         if PER_THREAD.iter().any(|start| name.starts_with(start)) {
-            return None;
+            return Some(THREADS);
         }
         let found = match runtime {
             Runtime::Loader => Some(if in_cpp { CPP } else { LOADER }),
@@ -200,6 +204,9 @@ mod tests {
         builtin("malloc: strdup!libc setlocale!libc main", 9, Some("libc: locale"));
         builtin("malloc: ?!ld _dl_map_object!ld dlopen!libc main", 7, Some("ld.so: loaded libraries"));
         builtin("malloc: ?!c++ call_init!ld _dl_init!ld", 1, Some("libstdc++: start-up"));
+        builtin("malloc: __GI__IO_file_doallocate!libc std::flush!c++ main", 1, Some("libc: stdio buffers"));
+        builtin("calloc: ?!ld pthread_create!libc std::thread::thread!c++ main", 8, Some("libc: thread stacks"));
+        builtin("calloc: ?!ld pthread_create!libc main", 5000, None);
     }
 
     #[test]
@@ -209,7 +216,6 @@ mod tests {
         builtin("malloc: my_constructor call_init!ld _dl_init!ld", 1, None);
         builtin("malloc: operator_new!c++ my_constructor call_init!ld", 1, None);
         builtin("malloc: my_compare qsort!libc setlocale!libc main", 1, None);
-        builtin("calloc: _dl_allocate_tls!ld pthread_create!libc main", 1, None);
         builtin("malloc:", 1, None);
     }
 

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::filter::Selection;
 use super::metric::Metric;
-use super::profile::{FrameId, FrameKind, Profile};
+use super::profile::{FrameId, Profile};
 
 /// One function at one place of the tree. Frames of a function that differ only in their line are one node, and so is
 /// a function that calls itself directly.
@@ -20,6 +20,8 @@ pub struct Node {
     pub mixed: bool,
     /// Callers between it and the root.
     pub depth: u32,
+    /// Index behind its last callee's subtree.
+    pub end: u32,
     /// The metric's value where this is the last frame.
     pub own: u64,
     /// The metric's value in it and below.
@@ -58,10 +60,13 @@ impl Tree {
 
     /// The callees of `node`, largest first; the roots for `None`.
     pub fn children(&self, node: Option<u32>) -> impl Iterator<Item = u32> + '_ {
-        let first = node.map_or(0, |node| node as usize + 1);
-        let depth = node.map_or(0, |node| self.node(node).map_or(0, |n| n.depth + 1));
-        let below = self.nodes.get(first..).unwrap_or_default().iter().zip(first as u32..);
-        below.take_while(move |(n, _)| n.depth >= depth).filter(move |(n, _)| n.depth == depth).map(|(_, index)| index)
+        let end = match node {
+            Some(node) => self.node(node).map_or(0, |node| node.end),
+            None => self.nodes.len() as u32,
+        };
+        let first = node.map_or(0, |node| node + 1);
+        let within = move |index: u32| (index < end).then_some(index);
+        std::iter::successors(within(first), move |&index| within(self.node(index)?.end))
     }
 
     /// A node by its index.
@@ -70,16 +75,13 @@ impl Tree {
     }
 }
 
-/// For each frame the first frame of the same function.
+/// For each frame the first frame of the same function, inlined or not: compilers inline parts of functions.
 fn function_keys(profile: &Profile) -> Vec<FrameId> {
     let mut first = FxHashMap::default();
     let frames = profile.frames.iter().zip(0u32..);
     frames
         .map(|(frame, id)| match &frame.function {
-            Some(function) => {
-                let inlined = frame.kind == FrameKind::Inlined;
-                *first.entry((function.as_str(), frame.module, inlined)).or_insert(FrameId(id))
-            }
+            Some(function) => *first.entry((function.as_str(), frame.module)).or_insert(FrameId(id)),
             None => FrameId(id),
         })
         .collect()
@@ -124,7 +126,7 @@ impl Building {
         };
         if at == new {
             let depth = self.node(parent).map_or(0, |node| node.depth + 1);
-            self.nodes.push(Node { parent, frame, mixed: false, depth, own: 0, total: 0 });
+            self.nodes.push(Node { parent, frame, mixed: false, depth, end: 0, own: 0, total: 0 });
         } else if let Some(node) = self.node(Some(at)) {
             node.mixed |= node.frame != frame;
         }
@@ -168,6 +170,14 @@ impl Building {
             nodes.push(Node { parent, ..*node });
             let callees = below.get(index as usize).into_iter().flatten();
             open.extend(callees.map(|&callee| (callee, Some(new))));
+        }
+        for index in (0..nodes.len()).rev() {
+            let Some(node) = nodes.get_mut(index) else { continue };
+            node.end = node.end.max(index as u32 + 1);
+            let (parent, end) = (node.parent, node.end);
+            if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent as usize)) {
+                parent.end = parent.end.max(end);
+            }
         }
         Tree { nodes, total }
     }
