@@ -114,7 +114,7 @@ export function functionTable(store, actions) {
     const self = element('td', { class: 'c-self', title: exactAmount(value, row.self) }, ...figure(amountParts(value, row.self)));
     self.style.setProperty('--share', `${most ? (100 * row.self) / most : 0}%`);
     return element('tr', {
-      class: chosen ? 'sel' : '', 'aria-rowindex': position + 2, 'aria-selected': chosen, onclick: () => actions.select(row),
+      class: chosen ? 'sel' : '', 'aria-rowindex': position + 2, 'aria-current': chosen ? 'true' : undefined, onclick: () => actions.select(row),
     },
     element('td', { class: 'c-name', title: name }, bar(data.functions.kind[row.func]),
       element('button', { class: 'fn', type: 'button' }, shortName(name, room))),
