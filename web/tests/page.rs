@@ -63,7 +63,7 @@ fn page() {
         reads += 1;
         let mut profile = synthetic::small();
         profile.state = if reads < 3 { State::Running } else { State::Complete };
-        // A function that was not there before moves the numbers of all others.
+        // New names move the numbers of all others.
         profile.processes[0].exe = format!("/opt/app{reads}");
         profile.duration_ns += reads;
         Ok(profile)
