@@ -1,10 +1,14 @@
 //! Mangled names to source names. Names that are not mangled come back exactly as they are.
 
 use std::fmt::{self, Write};
+use std::time::{Duration, Instant};
 
+use cpp_demangle::{BorrowedSymbol, DemangleOptions, ParseOptions};
 use rustc_hash::FxHashMap;
 
-use super::limits::{MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, cut_name};
+use super::limits::{
+    MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name,
+};
 
 /// Whether `name` looks like a C++ or Rust linkage name.
 pub(super) fn is_mangled(name: &str) -> bool {
@@ -15,18 +19,25 @@ pub(super) fn is_mangled(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Demangler {
     kept: FxHashMap<String, String>,
+    /// Time spent on names that took absurdly long.
+    wasted: Duration,
 }
 
 impl Demangler {
-    /// `name` as [`demangle`] gives it.
+    /// `name` as [`demangle`] gives it; as it is when the module's names have wasted too much time.
     pub(super) fn demangle(&mut self, name: String) -> String {
         if !is_mangled(&name) {
             return demangle(&name);
         }
+        if self.wasted > MAX_WASTED {
+            return cut_name(name);
+        }
         if let Some(readable) = self.kept.get(&name) {
             return readable.clone();
         }
+        let start = Instant::now();
         let readable = demangle(&name);
+        self.wasted += Some(start.elapsed()).filter(|took| *took > SLOW_NAME).unwrap_or_default();
         if self.kept.len() >= MAX_KEPT_NAMES {
             self.kept.clear();
         }
@@ -64,8 +75,15 @@ fn rust(name: &str) -> Option<String> {
 }
 
 fn cpp(name: &str) -> Option<String> {
-    let symbol = cpp_demangle::BorrowedSymbol::new(name.as_bytes()).ok()?;
-    Bounded::collect(|to| symbol.structured_demangle(to, &cpp_demangle::DemangleOptions::new()))
+    let bounds = ParseOptions::default().recursion_limit(MAX_NESTING);
+    let (symbol, rest) = BorrowedSymbol::with_tail_and_options(name.as_bytes(), &bounds).ok()?;
+    // Old compilers mangle some return types (`std::swap`'s) in a way that nobody else reads. The name comes before
+    // and ends with its template arguments or its scope.
+    if !rest.is_empty() && !name.strip_suffix(str::from_utf8(rest).ok()?)?.ends_with('E') {
+        return None;
+    }
+    let options = DemangleOptions::new().hide_expression_literal_types();
+    Bounded::collect(|to| symbol.structured_demangle(to, &options))
 }
 
 /// Text that refuses to grow beyond what is shown: a short mangled name can stand for gigabytes.
@@ -122,6 +140,14 @@ mod tests {
             ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
             ("_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const"),
             ("_ZL6helperi.constprop.0", "helper(int) [clone .constprop.0]"),
+            (
+                "_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE",
+                "void std::get<0, int, int>(std::tuple<int, int>&)",
+            ),
+            (
+                "_ZSt4swapIN2n72K7EENSt9enable_ifIXsrSt6__and_IJSt6__not_ISt15__is_tuple_likeIT_EEEE5valueEvE4typeERS6_S_",
+                "std::swap<n7::K7>",
+            ),
         ]);
     }
 

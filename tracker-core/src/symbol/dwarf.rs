@@ -44,9 +44,13 @@ impl DebugData {
         Ok(Self { context, split: SplitFiles::new(module, &sections), sections })
     }
 
-    /// Whether reading was ended because the data costs more than honest data can.
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.sections.meter.is_empty()
+    /// Why a lookup failed with `error`, for the user.
+    pub(super) fn explain(&self, error: gimli::Error) -> String {
+        if self.sections.meter.is_empty() {
+            "its debug data takes more work than honest debug data does".to_owned()
+        } else {
+            format!("its debug data is damaged: {error}")
+        }
     }
 
     /// The frames at `address`, innermost first, with mangled names; empty when nothing is known. `linked` is the
@@ -55,9 +59,9 @@ impl DebugData {
         &self,
         address: u64,
         linked: impl Fn() -> Option<String>,
-    ) -> Vec<SymbolFrame> {
-        let mut frames = self.find(address).unwrap_or_default();
-        let Some((function, inlined)) = frames.split_last_mut() else { return frames };
+    ) -> gimli::Result<Vec<SymbolFrame>> {
+        let mut frames = self.find(address)?;
+        let Some((function, inlined)) = frames.split_last_mut() else { return Ok(frames) };
         for frame in inlined {
             frame.inlined = true;
         }
@@ -67,7 +71,7 @@ impl DebugData {
         if frames.len() > MAX_FRAMES {
             frames.drain(MAX_FRAMES - 1..frames.len() - 1);
         }
-        frames
+        Ok(frames)
     }
 
     /// As the data says: names mangled, nothing marked as inlined.

@@ -251,3 +251,60 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressed(kind: u32, size: u64, data: &[u8]) -> Vec<u8> {
+        let mut bytes = [kind.to_le_bytes(), [0; 4]].concat();
+        bytes.extend(size.to_le_bytes());
+        bytes.extend(1_u64.to_le_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    #[test]
+    fn zstd_sections_are_read() {
+        let text = b"debug data ".repeat(1000);
+        let data = zstd::encode_all(&text[..], 3).expect("memory");
+        let section = compressed(ELFCOMPRESS_ZSTD.0, text.len() as u64, &data);
+        assert_eq!(decompress(&section).expect("a whole section"), text);
+        for cut in 0..section.len() {
+            assert!(decompress(&section[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn sections_that_claim_too_much_are_refused() {
+        for size in [2_u64 << 20, 1 << 40, u64::MAX] {
+            for kind in [ELFCOMPRESS_ZLIB.0, ELFCOMPRESS_ZSTD.0] {
+                assert!(decompress(&compressed(kind, size, &[0; 8])).is_err(), "{size}");
+            }
+        }
+        // The claim is honest, the ratio is not.
+        let zeros = vec![0; 4 << 20];
+        let data = zstd::encode_all(&zeros[..], 3).expect("memory");
+        assert!(decompress(&compressed(ELFCOMPRESS_ZSTD.0, 4 << 20, &data)).is_err());
+        assert!(decompress(&compressed(7, 8, &[0; 8])).is_err());
+    }
+
+    #[test]
+    fn build_ids_are_found_among_notes() {
+        let note = |name: &[u8], kind: u32, desc: &[u8]| {
+            let words = [name.len() as u32, desc.len() as u32, kind].map(u32::to_le_bytes).concat();
+            let pad = |bytes: &[u8]| [bytes, &[0; 3][..(4 - bytes.len() % 4) % 4]].concat();
+            [words, pad(name), pad(desc)].concat()
+        };
+        let property = note(b"GNU\0", 5, &[1; 16]);
+        let build_id = note(b"GNU\0", 3, &[7; 20]);
+        let stranger = note(b"Other\0", 3, &[9; 5]);
+        assert_eq!(
+            build_id_in_notes(&[&property[..], &stranger, &build_id].concat()),
+            Some(vec![7; 20])
+        );
+        assert_eq!(build_id_in_notes(&[&property[..], &stranger].concat()), None);
+        assert_eq!(build_id_in_notes(&build_id[..30]), None);
+        assert_eq!(build_id_in_notes(&[0xff; 64]), None);
+    }
+}

@@ -13,6 +13,7 @@ use super::symtab::SymbolTable;
 
 /// A module whose files were looked for and read.
 pub(super) struct Module {
+    path: PathBuf,
     symbols: SymbolTable,
     debug: Option<DebugData>,
     demangler: Demangler,
@@ -61,7 +62,8 @@ impl Module {
         let note = note(&path, &main, &symbols, &debug);
         let debug_file = holder.map(|(holder, _)| holder.to_owned());
         let facts = Facts { build_id, functions: symbols.len(), debug_file, note };
-        Self { debug: debug.and_then(Result::ok), symbols, demangler: Demangler::default(), facts }
+        let debug = debug.and_then(Result::ok);
+        Self { path, symbols, debug, demangler: Demangler::default(), facts }
     }
 
     /// The frames at `address`, innermost first; empty when nothing is known.
@@ -77,13 +79,15 @@ impl Module {
     fn find(&mut self, address: u64) -> Vec<SymbolFrame> {
         let linked = || self.symbols.lookup(address);
         if let Some(debug) = &self.debug {
-            let frames = debug.frames(address, linked);
-            if debug.is_exhausted() {
-                let text = "its debug data takes more work than honest debug data does: names or lines are missing";
-                self.facts.note.get_or_insert_with(|| text.to_owned());
-            }
-            if !frames.is_empty() {
-                return frames;
+            match debug.frames(address, linked) {
+                Ok(frames) if frames.is_empty() => {}
+                Ok(frames) => return frames,
+                Err(error) => {
+                    let (path, why) = (self.path.display(), debug.explain(error));
+                    self.facts.note.get_or_insert_with(|| {
+                        format!("{path}: {why}: names or lines are missing")
+                    });
+                }
             }
         }
         let named = |name| SymbolFrame { function: Some(name), ..SymbolFrame::default() };

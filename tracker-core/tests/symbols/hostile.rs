@@ -201,7 +201,8 @@ fn nesting_without_end() {
         );
         let entries =
             format!(".uleb128 2; .asciz \"handmade\"; .quad main, .Lend; {inlined}; .byte 0");
-        let (frames, _) = main_of(&(unit(&entries) + &lines(1)));
+        let (frames, note) = main_of(&(unit(&entries) + &lines(1)));
+        assert_eq!(note.is_none(), is_whole, "{note:?}");
         let outermost = frames.last().and_then(|frame| frame.function.as_deref());
         assert_eq!(
             (frames.len() == depth + 1, outermost),
@@ -212,13 +213,15 @@ fn nesting_without_end() {
 
 #[test]
 fn work_without_end() {
-    let told =
-        "its debug data takes more work than honest debug data does: names or lines are missing";
+    let told = |note: Option<String>| {
+        let text = "takes more work than honest debug data does: names or lines are missing";
+        assert!(note.as_ref().is_some_and(|note| note.ends_with(text)), "{note:?}");
+    };
     let handmade = ".uleb128 2; .asciz \"handmade\"; .quad main, .Lend; .byte 0";
     // A hundred thousand file names in a folder whose name has a million bytes.
     let (frames, note) = main_of(&(unit(handmade) + &lines(100_000)));
     assert_eq!(frames.last().and_then(|frame| frame.function.as_deref()), Some("main"));
-    assert_eq!(note.as_deref(), Some(told));
+    told(note);
 
     // A hundred thousand functions that share a list of a hundred thousand ranges.
     let ranges =
@@ -226,7 +229,7 @@ fn work_without_end() {
     let entries = ".rept 100000; .uleb128 4; .long .debug_ranges; .endr";
     let (frames, note) = main_of(&(unit(entries) + &lines(1) + "\n" + ranges));
     assert_eq!(frames.last().and_then(|frame| frame.function.as_deref()), Some("main"));
-    assert_eq!(note.as_deref(), Some(told));
+    told(note);
 }
 
 #[test]

@@ -25,6 +25,9 @@ use rules::Rule;
 const INNERMOST: usize = 256;
 /// Below this much stack left, the walk is not attempted.
 const STACK_RESERVE: usize = 4096;
+/// With no more than this between a frame and its stack's end, nobody called it: the loader's entry point, which runs
+/// constructors, has no unwind table.
+const ROOT_REMAINDER: usize = 64;
 /// On a stack whose bounds are unknown, a frame larger than this ends the walk.
 const LARGEST_FOREIGN_FRAME: usize = 1 << 24;
 
@@ -202,6 +205,9 @@ impl State {
     /// bounds of the stack are known.
     fn step_frame_pointer(self, high: usize) -> Step {
         let rbp = self.rbp;
+        if high.saturating_sub(self.sp) <= ROOT_REMAINDER {
+            return Step::Root;
+        }
         if high == usize::MAX || rbp < self.sp || rbp & 7 != 0 || rbp.saturating_add(16) > high {
             return Step::Lost;
         }

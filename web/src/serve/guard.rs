@@ -381,4 +381,20 @@ mod tests {
         assert_eq!(ask("/api/session", ""), Ok(()));
         assert_eq!(ask(&format!("/api/profile?memtrack-session={session}"), ""), Err(Refusal::SESSION));
     }
+
+    #[test]
+    fn tokens_open_sessions() {
+        let guard = Guard::new(4711).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let open = |token: &str| {
+            let parts = parts(&format!("POST /api/session\nmemtrack-token: {token}"));
+            runtime.block_on(guard.open_session(&parts.headers)).map(|session| session.to_string())
+        };
+        let session = Some(guard.session.to_string());
+        assert_eq!(open(&guard.token().to_string()), session);
+        assert_eq!(open(&guard.token().to_string()), session);
+        assert_eq!(open(&guard.single_token().to_string()), session);
+        assert_eq!(open(&guard.single_token().to_string()), None);
+        assert_eq!(open(&guard.session.to_string()), None);
+    }
 }

@@ -106,6 +106,12 @@ async function openPage(connection, sessionId, targetId, { width = 1440, height 
       await load;
       await page.until("document.documentElement.dataset.ready !== undefined");
     },
+    async reload() {
+      const load = new Promise((resolve) => (loaded = resolve));
+      await send('Page.reload', {});
+      await load;
+      await page.until("document.documentElement.dataset.ready !== undefined");
+    },
     /** The value of an expression in the page. */
     async value(expression) {
       const { result, exceptionDetails } = await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
