@@ -133,7 +133,7 @@ mod tests {
         let look = Look { width: 80, color: false, unicode: false };
         let profile = Sketch::new("./app").row(stack, Numbers::default()).build();
         let text = frames(&look, &profile, &profile.stacks[0], depth);
-        let text = text.replace(" app\n", "\n").replace('\n', "; ");
+        let text = text.replace(" app\n", "\n").replace(" app  ", "  ").replace('\n', "; ");
         assert_eq!(text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ;", ";"), expected);
     }
 
