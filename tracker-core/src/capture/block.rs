@@ -56,9 +56,7 @@ impl FileHeader {
         if bytes.len() < 8 || bytes[..8] != FILE_MAGIC {
             return Err(FileHeaderError::NotACapture);
         }
-        let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else {
-            return Err(FileHeaderError::Cut);
-        };
+        let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(FileHeaderError::Cut) };
         let version = u32_at(header, 8);
         if version != VERSION {
             return Err(FileHeaderError::Version(version));
@@ -184,8 +182,7 @@ impl BlockHeader {
             payload_crc: u32_at(bytes, 72),
         };
         // A raw block may not be larger than what it decodes to either; zstd's worst case adds less than 1 KiB here.
-        let sane = header.raw_len <= MAX_RAW_LEN
-            && header.stored_len <= header.raw_len.saturating_add(32 << 10);
+        let sane = header.raw_len <= MAX_RAW_LEN && header.stored_len <= header.raw_len.saturating_add(32 << 10);
         sane.then_some(header)
     }
 }
