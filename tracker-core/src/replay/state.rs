@@ -1,7 +1,7 @@
 //! What one record does. The order of records is `merge`'s business; here each stream has its ids, its pending realloc
 //! and its time, and events move blocks on the [`Heap`].
 
-use super::census::{Census, ModuleName, Range};
+use super::census::{Census, Image, ModuleName, Range};
 use super::doubt::{Debt, Doubts};
 use super::heap::{Block, Heap};
 use super::stacks::{Ids, Known, NodeId, Stacks};
@@ -426,8 +426,7 @@ impl State {
         );
         self.heap.reset_high();
         let images = &self.census.images;
-        self.active
-            .retain(|image| images.get(*image as usize).is_some_and(|image| image.end.is_none()));
+        self.active.retain(|image| images.get(*image as usize).is_some_and(Image::is_active));
     }
 
     /// A stream has no more records.
@@ -446,6 +445,14 @@ impl State {
     }
 
     fn end_image(&mut self, image: u32, time: u64) {
+        if self.census.images.get(image as usize).is_some_and(|image| image.open_streams > 0) {
+            // Its end was recorded before its events were: only a damaged capture has this.
+            for lane in 0..self.lanes.len() as u32 {
+                if self.lane_image(lane) == Some(image) {
+                    self.restore(lane);
+                }
+            }
+        }
         self.heap.end_image(image);
         if let Some(image) = self.census.images.get_mut(image as usize) {
             image.end.get_or_insert(time);
