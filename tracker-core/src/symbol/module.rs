@@ -78,7 +78,7 @@ impl Module {
     /// As [`Self::frames`], with mangled names.
     fn find(&mut self, address: u64) -> Vec<SymbolFrame> {
         let linked = || self.symbols.lookup(address);
-        if let Some(debug) = &self.debug {
+        if let Some(debug) = &mut self.debug {
             match debug.frames(address, linked) {
                 Ok(frames) if frames.is_empty() => {}
                 Ok(frames) => return frames,
