@@ -138,6 +138,9 @@ fn note(
 ) -> Option<String> {
     let why_no_lines = match (debug, main) {
         (Some(Ok(_)), _) => return None,
+        (Some(Err((holder, error))), _) if *holder == path => {
+            format!("its debug data cannot be read: {error}")
+        }
         (Some(Err((holder, error))), _) => {
             format!("debug data in {} cannot be read: {error}", holder.display())
         }
