@@ -78,7 +78,7 @@ impl Module {
     /// As [`Self::frames`], with mangled names.
     fn find(&mut self, address: u64) -> Vec<SymbolFrame> {
         let linked = || self.symbols.lookup(address);
-        if let Some(debug) = &self.debug {
+        if let Some(debug) = &mut self.debug {
             match debug.frames(address, linked) {
                 Ok(frames) if frames.is_empty() => {}
                 Ok(frames) => return frames,
@@ -138,6 +138,9 @@ fn note(
 ) -> Option<String> {
     let why_no_lines = match (debug, main) {
         (Some(Ok(_)), _) => return None,
+        (Some(Err((holder, error))), _) if *holder == path => {
+            format!("its debug data cannot be read: {error}")
+        }
         (Some(Err((holder, error))), _) => {
             format!("debug data in {} cannot be read: {error}", holder.display())
         }

@@ -1,8 +1,8 @@
 //! Functions, lines and inlined frames at known addresses, however the program was built.
 
 use crate::toolchain::{
-    NAMES_C, PLAIN_C, PLAIN_CPP, PLAIN_RS, Program, Workshop, check, check_functions, marks,
-    module_of, options,
+    CLOSURES_CPP, NAMES_C, PLAIN_C, PLAIN_CPP, PLAIN_RS, Program, Workshop, check, check_functions,
+    marks, module_of, options,
 };
 
 /// Ways to say the same thing in DWARF.
@@ -39,6 +39,14 @@ fn c() {
 fn cpp() {
     for flags in FORMS {
         check_form(&PLAIN_CPP, flags);
+    }
+}
+
+#[test]
+fn closures() {
+    // With link-time optimization the scopes are in another unit, and short names stay.
+    for flags in FORMS.iter().filter(|flags| !flags.contains(&"-flto")) {
+        check_form(&CLOSURES_CPP, flags);
     }
 }
 

@@ -85,6 +85,8 @@ pub(crate) const NAMES_C: Program<'_> =
     Program { name: "names.c", source: include_str!("programs/names.c") };
 pub(crate) const PLAIN_CPP: Program<'_> =
     Program { name: "plain.cpp", source: include_str!("programs/plain.cpp") };
+pub(crate) const CLOSURES_CPP: Program<'_> =
+    Program { name: "closures.cpp", source: include_str!("programs/closures.cpp") };
 pub(crate) const PLAIN_RS: Program<'_> =
     Program { name: "plain.rs", source: include_str!("programs/plain.rs") };
 
