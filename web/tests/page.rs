@@ -43,8 +43,7 @@ fn export(profile: &Profile, name: &str) -> String {
 
 /// Serves until the test's process ends.
 fn served(source: impl Source) -> String {
-    let options =
-        ServeOptions { name: "memtrack.served.48211.mtk".into(), ..ServeOptions::default() };
+    let options = ServeOptions { name: "memtrack.served.48211.mtk".into(), ..ServeOptions::default() };
     let server = Server::bind(source, options).unwrap();
     let url = server.url();
     thread::spawn(move || server.run().unwrap());

@@ -53,10 +53,7 @@ impl Doubts {
         if self.doubles.is_empty() {
             return None;
         }
-        let last = self
-            .doubles
-            .iter()
-            .rposition(|double| double.image == image && double.address == address)?;
+        let last = self.doubles.iter().rposition(|double| double.image == image && double.address == address)?;
         Some(self.doubles.remove(last).block)
     }
 

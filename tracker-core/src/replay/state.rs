@@ -136,9 +136,7 @@ impl State {
     ) -> bool {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return true };
         let image = lane.image;
-        if certainty == Certainty::Shared
-            && self.heap.has(image, address)
-            && !self.doubts.owed(image, address, lane_id)
+        if certainty == Certainty::Shared && self.heap.has(image, address) && !self.doubts.owed(image, address, lane_id)
         {
             return false;
         }
@@ -209,13 +207,7 @@ impl State {
         true
     }
 
-    fn take(
-        &mut self,
-        lane_id: u32,
-        image: u32,
-        address: u64,
-        certainty: Certainty,
-    ) -> Option<Block> {
+    fn take(&mut self, lane_id: u32, image: u32, address: u64, certainty: Certainty) -> Option<Block> {
         let block = self.heap.take(image, address)?;
         if certainty != Certainty::Alone {
             self.doubts.freed(image, address, lane_id);
@@ -333,9 +325,7 @@ impl State {
         images.sort_unstable();
         self.overlap = self.overlap.max(images.len() as u64);
         for same in images.chunk_by(|a, b| a == b) {
-            if let Some(image) =
-                same.first().and_then(|image| self.census.images.get_mut(*image as usize))
-            {
+            if let Some(image) = same.first().and_then(|image| self.census.images.get_mut(*image as usize)) {
                 image.overlap = image.overlap.max(same.len() as u64);
             }
         }
@@ -419,11 +409,7 @@ impl State {
     fn close_interval(&mut self, time: u64) {
         let sums = (self.heap.high, self.heap.tree.live.bytes, self.heap.allocated);
         let live = |image: &u32| self.heap.image(*image).map_or(0, |image| image.scope.live.bytes);
-        self.timeline.close(
-            time,
-            sums,
-            self.active.iter().map(|image| (*image as usize, live(image))),
-        );
+        self.timeline.close(time, sums, self.active.iter().map(|image| (*image as usize, live(image))));
         self.heap.reset_high();
         let images = &self.census.images;
         self.active.retain(|image| images.get(*image as usize).is_some_and(Image::is_active));
@@ -505,11 +491,7 @@ impl State {
             Record::Generation(generation) => lane.generation = generation,
             Record::Module { generation, start, end, bias, build_id, path } => {
                 let name = ModuleName { path: path.to_vec(), build_id: build_id.to_vec() };
-                self.census.add_module(
-                    image,
-                    name,
-                    Range { generation, start, end, bias, module: 0 },
-                );
+                self.census.add_module(image, name, Range { generation, start, end, bias, module: 0 });
             }
             Record::Image { kind, pid, parent, generation, exe, arguments } => {
                 let time = lane.time;
@@ -522,9 +504,7 @@ impl State {
                     image.start = image.start.min(time);
                 }
             }
-            Record::Untracked { pid, reason, path } => {
-                self.untracked.push((pid, reason, path.to_vec()))
-            }
+            Record::Untracked { pid, reason, path } => self.untracked.push((pid, reason, path.to_vec())),
             // Mappings are no heap; no view shows them yet. The others are handled where order is decided.
             Record::Map { .. } | Record::Unmap { .. } | Record::Unknown { .. } => {}
             Record::Alloc { .. } | Record::Free { .. } | Record::Epoch(_) | Record::Clock(_) => {}

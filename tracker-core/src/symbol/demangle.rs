@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use cpp_demangle::{BorrowedSymbol, DemangleOptions, ParseOptions};
 use rustc_hash::FxHashMap;
 
-use super::limits::{
-    MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name,
-};
+use super::limits::{MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name};
 
 /// Whether `name` looks like a C++ or Rust linkage name.
 pub(super) fn is_mangled(name: &str) -> bool {
@@ -149,10 +147,7 @@ mod tests {
             ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
             ("_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const"),
             ("_ZL6helperi.constprop.0", "helper(int) [clone .constprop.0]"),
-            (
-                "_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE",
-                "void std::get<0, int, int>(std::tuple<int, int>&)",
-            ),
+            ("_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE", "void std::get<0, int, int>(std::tuple<int, int>&)"),
             (
                 "_ZSt4swapIN2n72K7EENSt9enable_ifIXsrSt6__and_IJSt6__not_ISt15__is_tuple_likeIT_EEEE5valueEvE4typeERS6_S_",
                 "std::swap<n7::K7>",
@@ -167,12 +162,8 @@ mod tests {
     #[test]
     fn clones_are_the_function_itself() {
         let rust = "_ZN50_$LT$alloc..vec..Vec$GT$3foo17h0123456789abcdefE.llvm.1";
-        let names = [
-            ("_Z1fv.isra.0.cold", "_Z1fv"),
-            ("_RNvC1a1b.llvm.1", "_RNvC1a1b"),
-            (rust, rust),
-            ("f.part.0", "f.part.0"),
-        ];
+        let names =
+            [("_Z1fv.isra.0.cold", "_Z1fv"), ("_RNvC1a1b.llvm.1", "_RNvC1a1b"), (rust, rust), ("f.part.0", "f.part.0")];
         for (linked, function) in names {
             assert_eq!(without_clone(linked), function);
         }

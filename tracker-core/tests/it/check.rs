@@ -22,7 +22,8 @@ pub(crate) fn plain_profile(bytes: &[u8]) -> Profile {
 /// What a trace replays to, in every layout.
 #[track_caller]
 pub(crate) fn check(trace: &str, expected: &str) {
-    let expected: String = expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+    let expected: String =
+        expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
     // What is lost with a chunk depends on what was written of it.
     let layouts = if trace.contains(" lose") { &trace::Layout::ALL[..2] } else { &trace::Layout::ALL };
     for &layout in layouts {

@@ -44,7 +44,9 @@ fn try_profile(bytes: &[u8], held: bool) -> Result<Profile, ReadError> {
 }
 
 fn captures() -> impl Iterator<Item = Vec<u8>> {
-    [Layout::PLAIN, Layout::ALL[1], Layout::ALL[2], Layout::ALL[3]].map(|layout| write(TRACE, layout).0.finish()).into_iter()
+    [Layout::PLAIN, Layout::ALL[1], Layout::ALL[2], Layout::ALL[3]]
+        .map(|layout| write(TRACE, layout).0.finish())
+        .into_iter()
 }
 
 #[test]

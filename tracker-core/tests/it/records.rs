@@ -149,7 +149,10 @@ fn bytes_that_are_no_record() {
     assert_eq!(decode(&mut START.clone(), &[0x1b]), Err(DecodeError::BadTag(0x1b)));
     assert_eq!(decode(&mut START.clone(), &[0x41, 0]), Err(DecodeError::BadTag(0x41)));
     // A definition below itself; an image of no kind; a module without its fields.
-    assert_eq!(decode(&mut START.clone(), &[0x22, 10, 0, 5, 0, 0, 0, 5, 0, 0, 0, 0, 0]), Err(DecodeError::BadPayload(0x22)));
+    assert_eq!(
+        decode(&mut START.clone(), &[0x22, 10, 0, 5, 0, 0, 0, 5, 0, 0, 0, 0, 0]),
+        Err(DecodeError::BadPayload(0x22))
+    );
     assert_eq!(decode(&mut START.clone(), &[0x26, 1, 0, 9]), Err(DecodeError::BadPayload(0x26)));
     assert_eq!(decode(&mut START.clone(), &[0x25, 0, 0]), Err(DecodeError::BadPayload(0x25)));
     let later = Record::Unknown { tag: 0x3f, payload: &[1, 2] };

@@ -239,36 +239,12 @@ pub(crate) const SERVER: &[Caller] = &[
 pub(crate) const POLYSTACK: &[Caller] = &[
     ("_start", "exe ", &["main"]),
     ("main", "exe polystack.c", &["walk_a", "walk_b", "walk_c"]),
-    (
-        "walk_a",
-        "exe polystack.c",
-        &["walk_a", "walk_b", "walk_c", "walk_d", "walk_e", "walk_f", "walk_b", "leaf_node"],
-    ),
-    (
-        "walk_b",
-        "exe polystack.c",
-        &["walk_a", "walk_c", "walk_e", "walk_d", "walk_a", "walk_c", "leaf_node"],
-    ),
-    (
-        "walk_c",
-        "exe polystack.c",
-        &["walk_b", "walk_d", "walk_e", "walk_f", "walk_a", "walk_b", "leaf_string"],
-    ),
-    (
-        "walk_d",
-        "exe polystack.c",
-        &["walk_a", "walk_e", "walk_f", "walk_b", "walk_a", "walk_c", "leaf_string"],
-    ),
-    (
-        "walk_e",
-        "exe polystack.c",
-        &["walk_b", "walk_c", "walk_f", "walk_d", "walk_a", "walk_f", "leaf_node"],
-    ),
-    (
-        "walk_f",
-        "exe polystack.c",
-        &["walk_a", "walk_d", "walk_b", "walk_c", "walk_e", "walk_a", "leaf_buffer"],
-    ),
+    ("walk_a", "exe polystack.c", &["walk_a", "walk_b", "walk_c", "walk_d", "walk_e", "walk_f", "walk_b", "leaf_node"]),
+    ("walk_b", "exe polystack.c", &["walk_a", "walk_c", "walk_e", "walk_d", "walk_a", "walk_c", "leaf_node"]),
+    ("walk_c", "exe polystack.c", &["walk_b", "walk_d", "walk_e", "walk_f", "walk_a", "walk_b", "leaf_string"]),
+    ("walk_d", "exe polystack.c", &["walk_a", "walk_e", "walk_f", "walk_b", "walk_a", "walk_c", "leaf_string"]),
+    ("walk_e", "exe polystack.c", &["walk_b", "walk_c", "walk_f", "walk_d", "walk_a", "walk_f", "leaf_node"]),
+    ("walk_f", "exe polystack.c", &["walk_a", "walk_d", "walk_b", "walk_c", "walk_e", "walk_a", "leaf_buffer"]),
     ("leaf_node", "exe polystack.c", &["xmalloc"]),
     ("leaf_string", "exe polystack.c", &["strdup", "xmalloc"]),
     ("leaf_buffer", "exe polystack.c", &["xmalloc"]),
