@@ -42,6 +42,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Order::Fast)]
     order: Order,
 
+    /// Check the stack cache against a full walk at every allocation; differences are counted and reported (slow)
+    #[arg(long, value_enum, default_value_t = Unwind::Cached)]
+    unwind: Unwind,
+
     /// Record mmap and munmap, too
     #[arg(long)]
     mmap: bool,
@@ -82,6 +86,12 @@ enum Children {
 enum Order {
     Fast,
     Exact,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Unwind {
+    Cached,
+    Check,
 }
 
 /// Exit code of `--check` for a program that cannot be recorded.
@@ -146,6 +156,7 @@ fn request(args: Args) -> Request {
         (args.children == Children::Ignore, flag::IGNORE_CHILDREN),
         (args.order == Order::Exact, flag::ORDER_EXACT),
         (args.mmap, flag::RECORD_MAPS),
+        (args.unwind == Unwind::Check, flag::UNWIND_CHECK),
     ] {
         flags |= if wanted { bit } else { 0 };
     }
