@@ -3,7 +3,7 @@
 //! Writes a capture of so many events to a temporary file, with up to LIVE live blocks per thread, then replays it and
 //! prints events per second, bytes per event and the process's peak memory.
 
-#[path = "../tests/common/recording.rs"]
+#[path = "../tests/it/recording.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod recording;
 

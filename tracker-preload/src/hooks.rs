@@ -21,15 +21,15 @@ use crate::{real, session, weak};
 fn record_alloc(hook: &Hook, function: Function, block: *mut c_void, size: usize, start: Start, realloc: bool) {
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
-        let pcs = frames.walk(start, hook.bounds(), &mut |module| {
+        let path = frames.walk(start, hook.bounds(), &mut |module| {
             recorder.note(|buffer| record::write_module(buffer, module));
             session::call_attention();
         });
         #[cfg(feature = "oracle")]
         if hook.is_outermost() {
-            crate::oracle::compare(pcs);
+            crate::oracle::compare(&path);
         }
-        recorder.alloc(block as u64, size as u64, Captured { function, pcs }, realloc);
+        recorder.alloc(block as u64, size as u64, Captured { function, path }, realloc);
     });
 }
 
@@ -175,10 +175,10 @@ fn record_map(function: Function, (address, len): (*mut c_void, usize), file: bo
     let Some(hook) = &Hook::enter(start.caller()) else { return };
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
-        let pcs = frames.walk(start, hook.bounds(), &mut |module| {
+        let path = frames.walk(start, hook.bounds(), &mut |module| {
             recorder.note(|buffer| record::write_module(buffer, module));
         });
-        recorder.map((address as u64, len as u64), Captured { function, pcs }, file);
+        recorder.map((address as u64, len as u64), Captured { function, path }, file);
     });
 }
 

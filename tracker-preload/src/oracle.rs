@@ -10,9 +10,8 @@ use std::os::fd::AsRawFd as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tracker_core::format::PC_TRUNCATED;
-
 use crate::os;
+use crate::unwind::Path;
 
 const VARIABLE: &str = "MEMTRACK_ORACLE";
 /// Differences that are written out.
@@ -39,13 +38,13 @@ fn counts() -> Option<&'static Counts> {
     (address != 0).then(|| unsafe { &*(address as *const Counts) })
 }
 
-/// Compares `pcs`, leaf first, with what the oracle finds above the hook.
+/// Compares a path with what the oracle finds above the hook.
 #[inline(never)]
-pub(crate) fn compare(pcs: &[u64]) {
+pub(crate) fn compare(path: &Path<'_>) {
     let Some(counts) = counts() else { return };
-    let Some(&leaf) = pcs.first().filter(|&&leaf| leaf > tracker_core::format::MARKER_LIMIT) else {
-        return;
-    };
+    let Some(leaf) = path.entries.last().map(|entry| entry.pc) else { return };
+    // Leaf first. Not a vector: it would allocate, and be recorded.
+    let ours = |index: usize| path.entries.len().checked_sub(index + 1).map(|at| path.entries[at].pc);
     let (mut started, mut at, mut wrong) = (false, 0, None);
     // SAFETY: the hook's depth keeps this thread from coming here twice; libgcc's own locks make it safe across threads.
     unsafe {
@@ -55,7 +54,7 @@ pub(crate) fn compare(pcs: &[u64]) {
             if !started || pc == 0 {
                 return true;
             }
-            if pcs.get(at) != Some(&pc) {
+            if ours(at) != Some(pc) {
                 wrong = Some(pc);
                 return false;
             }
@@ -63,25 +62,24 @@ pub(crate) fn compare(pcs: &[u64]) {
             true
         });
     }
-    // The truncation marker says that we ended early too.
-    let rest = pcs.get(at..).unwrap_or(&[]);
-    let counter = match (wrong, rest) {
-        (None, [] | [PC_TRUNCATED]) => &counts.equal,
-        (None, _) => &counts.early,
+    let counter = match (wrong, ours(at)) {
+        (None, None) => &counts.equal,
+        (None, Some(_)) => &counts.early,
         (Some(_), _) => &counts.different,
     };
     let before = counter.fetch_add(1, Ordering::Relaxed);
     if let Some(theirs) = wrong
         && before < DETAILED
     {
-        describe(pcs, at, theirs);
+        describe(path, at, theirs);
     }
 }
 
-fn describe(pcs: &[u64], at: usize, theirs: u64) {
-    let Some(mut path) = std::env::var_os(VARIABLE) else { return };
-    path.push(".txt");
-    let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) else { return };
+fn describe(path: &Path<'_>, at: usize, theirs: u64) {
+    let Some(mut file) = std::env::var_os(VARIABLE) else { return };
+    file.push(".txt");
+    let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file) else { return };
+    let pcs: Vec<u64> = path.entries.iter().rev().map(|entry| entry.pc).collect();
     let name = |pc: u64| {
         let (start, path) =
             crate::module::find(pc as usize).map_or((0, &b"?"[..]), |module| (module.range().0, module.path()));

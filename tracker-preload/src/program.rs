@@ -1,6 +1,6 @@
 //! What this process knows of itself, once its session has started: plain words, read by every hook.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::lanes::Lanes;
 use crate::weak;
@@ -17,6 +17,8 @@ static ALLOCATOR_LEN: AtomicUsize = AtomicUsize::new(0);
 /// The program's own program headers in memory, as the kernel told: address and number.
 static HEADERS: AtomicUsize = AtomicUsize::new(0);
 static HEADER_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Walks are checked (`--unwind=check`).
+static CHECKS: AtomicBool = AtomicBool::new(false);
 /// `CLOCK_MONOTONIC` at the session's start.
 static START: AtomicU64 = AtomicU64::new(0);
 
@@ -73,6 +75,24 @@ pub(crate) fn set_headers((address, count): (usize, usize)) {
 
 pub(crate) fn set_start(monotonic: u64) {
     START.store(monotonic, Ordering::Relaxed);
+}
+
+/// Whether every walk is made twice, with and without the cache.
+#[inline(always)]
+pub(crate) fn checks_unwinding() -> bool {
+    CHECKS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn set_checks_unwinding(checks: bool) {
+    CHECKS.store(checks, Ordering::Relaxed);
+}
+
+/// The two walks differed.
+#[cold]
+pub(crate) fn count_difference() {
+    if let Some(lanes) = Lanes::get() {
+        lanes.control().talk.0.unwind_differences.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Nanoseconds since the session's start, to the kernel's tick.

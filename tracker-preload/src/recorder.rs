@@ -10,12 +10,13 @@ use tracker_core::format::event::Encoded;
 use tracker_core::format::lanes::{ChunkHeader, flag};
 use tracker_core::format::record::{self, Function};
 use tracker_core::format::varint::MAX_VARINT_LEN;
-use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, PC_NOT_WALKED, ROOT_STACK};
+use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
 
 use crate::chunk;
 use crate::lanes::Lanes;
 use crate::program;
-use crate::stacks::{Dictionary, ROOT_HASH, extend};
+use crate::stacks::{Dictionary, extend};
+use crate::unwind::Path;
 
 /// Room for the records of one event: gap, generation, epoch, clock and the event, with 16-byte stores that overshoot.
 const MARGIN: usize = 128;
@@ -57,12 +58,36 @@ pub(crate) struct Recorder<const DICTIONARY: usize> {
     scratch: [u8; MAX_RECORD_LEN],
 }
 
-/// The innermost entries of a captured stack: the function that was called, then the return addresses, leaf first.
+/// A captured stack: the function that was called, and the path of frames to its caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Captured<'a> {
     pub(crate) function: Function,
-    /// Leaf first.
-    pub(crate) pcs: &'a [u64],
+    pub(crate) path: Path<'a>,
+}
+
+impl Captured<'_> {
+    /// Hash of the stack, its function included.
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        extend(self.path.hash(), self.function.marker())
+    }
+
+    /// Entries in a definition of the whole stack: marker, frames, function.
+    fn len(&self) -> usize {
+        usize::from(self.path.marker != 0) + self.path.entries.len() + 1
+    }
+
+    /// Entry `depth`, from the root on, and the hash of the path that ends with it.
+    fn entry(&self, depth: usize) -> (u64, u64) {
+        let marker = usize::from(self.path.marker != 0);
+        if depth < marker {
+            return (self.path.marker, self.path.root_hash());
+        }
+        match self.path.entries.get(depth - marker) {
+            Some(entry) => (entry.pc, entry.hash),
+            None => (self.function.marker(), self.hash()),
+        }
+    }
 }
 
 impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
@@ -298,11 +323,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         if generation != self.generation {
             self.enter_generation(generation);
         }
-        let mut hash = ROOT_HASH;
-        for &pc in stack.pcs.iter().rev() {
-            hash = extend(hash, pc);
-        }
-        match self.dictionary.get(extend(hash, stack.function.marker())) {
+        match self.dictionary.get(stack.hash()) {
             Some(id) => Some(id),
             None => self.define(lanes, stack),
         }
@@ -323,12 +344,8 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     #[cold]
     #[inline(never)]
     fn define(&mut self, lanes: Lanes, stack: Captured<'_>) -> Option<u32> {
-        let total = stack.pcs.len() + 1;
-        let pc_at = |depth: usize| match stack.pcs.len().checked_sub(depth + 1).and_then(|at| stack.pcs.get(at)) {
-            Some(&pc) => pc,
-            None => stack.function.marker(),
-        };
-        let (mut hash, mut known, mut parent) = self.known_part(stack);
+        let total = stack.len();
+        let (mut known, mut parent) = self.known_part(stack);
         while known < total {
             let part = (total - known).min(MAX_DEFINE_PCS);
             let sequence = self.sequence;
@@ -337,14 +354,14 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
             }
             if self.sequence != sequence && self.dictionary.next_id() == 1 {
                 // The new chunk began by forgetting all ids.
-                (hash, known, parent) = (ROOT_HASH, 0, ROOT_STACK);
+                (known, parent) = (0, ROOT_STACK);
                 continue;
             }
-            let pcs = (known..known + part).map(pc_at);
-            let len = record::write_define(&mut self.scratch, self.dictionary.next_id(), parent, pcs.clone());
+            let entries = (known..known + part).map(|depth| stack.entry(depth));
+            let pcs = entries.clone().map(|(pc, _)| pc);
+            let len = record::write_define(&mut self.scratch, self.dictionary.next_id(), parent, pcs);
             self.commit_scratch(len);
-            for pc in pcs {
-                hash = extend(hash, pc);
+            for (_, hash) in entries {
                 parent = self.dictionary.insert(hash);
             }
             known += part;
@@ -352,22 +369,11 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         Some(parent)
     }
 
-    /// Hash, length and id of the deepest part of a path that has an id. Looks at all prefixes; a miss is rare.
-    fn known_part(&self, stack: Captured<'_>) -> (u64, usize, u32) {
-        let mut hash = ROOT_HASH;
-        let mut deepest = (ROOT_HASH, 0, ROOT_STACK);
-        for (depth, &pc) in stack.pcs.iter().rev().enumerate() {
-            hash = extend(hash, pc);
-            if let Some(id) = self.dictionary.get(hash) {
-                deepest = (hash, depth + 1, id);
-            }
-        }
-        deepest
+    /// Length and id of the deepest part of a stack that has an id.
+    fn known_part(&self, stack: Captured<'_>) -> (usize, u32) {
+        let known = |depth: usize| Some((depth + 1, self.dictionary.get(stack.entry(depth).1)?));
+        (0..stack.len()).rev().find_map(known).unwrap_or((0, ROOT_STACK))
     }
 }
-
-/// The stack of an event whose frames were not walked.
-pub(crate) const NOT_WALKED: [u64; 1] = [PC_NOT_WALKED];
-
 #[cfg(test)]
 mod tests;

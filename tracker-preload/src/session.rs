@@ -128,6 +128,7 @@ fn attach(block: Start, session: Session) -> bool {
     if !os::advise(identity.cast(), 4096, libc::MADV_WIPEONFORK) {
         return false;
     }
+    program::set_checks_unwinding(control.flags.load(Ordering::Relaxed) & flag::UNWIND_CHECK != 0);
     program::set_start(control.start_monotonic.load(Ordering::Relaxed));
     if let Some(end) = weak::libc_stack_end() {
         program::set_stack_end(*end);

@@ -231,6 +231,8 @@ fn attach() -> *mut Place {
         (*place).depth = 0;
         (*place).control_block.store(control_block, Ordering::Relaxed);
         (*place).bounds = Bounds::of_this_thread(tid, control_block);
+        (*(*place).own_frames.get()).forget();
+        (*(*place).nested_frames.get()).forget();
         (*(*place).own.get()).start(image, tid, 0);
         (*(*place).nested.get()).start(image, tid, 1);
         (*(*place).deepest.get()).start(image, tid, 2);

@@ -1,7 +1,7 @@
 //! The page on this machine: axum on a loopback address, for one person.
 //!
 //! Other users of the machine can connect too, so the data wants a session, and a session wants the token in the
-//! printed address. Pages from elsewhere that the same browser shows are kept out by [`guard`]. Nothing here takes a
+//! printed address. Pages from elsewhere that the same browser shows are kept out by `guard`. Nothing here takes a
 //! path, opens a file by name, or runs a command; requests change nothing but the count of failed tokens.
 
 mod connection;

@@ -24,10 +24,8 @@ fn lines(value: &Value) -> String {
         write!(out, "{comma}\"{part}\": ").unwrap();
         match columns {
             Value::Object(columns) => {
-                let rows: Vec<String> = columns
-                    .iter()
-                    .map(|(name, column)| format!("  \"{name}\": {column}"))
-                    .collect();
+                let rows: Vec<String> =
+                    columns.iter().map(|(name, column)| format!("  \"{name}\": {column}")).collect();
                 write!(out, "{{\n{}\n}}", rows.join(",\n")).unwrap();
             }
             other => write!(out, "{other}").unwrap(),
@@ -44,10 +42,7 @@ fn small_profile_is_as_the_golden_file_says() {
         fs::write(&path, &now).unwrap();
     }
     let golden = fs::read_to_string(&path).unwrap();
-    assert_eq!(
-        now, golden,
-        "UPDATE_GOLDEN=1 cargo test -p web --test columns writes the file anew"
-    );
+    assert_eq!(now, golden, "UPDATE_GOLDEN=1 cargo test -p web --test columns writes the file anew");
 }
 
 fn numbers(value: &Value) -> Vec<u64> {
@@ -84,10 +79,7 @@ fn assert_preorder(profile: &Profile) {
             while open.last().is_some_and(|&last| last != parent) {
                 open.pop();
             }
-            assert!(
-                !open.is_empty(),
-                "node {node}: its parent {parent} is not on the path to its predecessor"
-            );
+            assert!(!open.is_empty(), "node {node}: its parent {parent} is not on the path to its predecessor");
         }
         open.push(node as u64);
     }

@@ -51,10 +51,7 @@ fn nothing_is_fetched() {
         assert!(!html.contains(word), "the page contains {word}");
     }
     let map: Value = serde_json::from_str(
-        between(&html, "<script type=\"importmap\" nonce=\"", "</script>")
-            .split_once('>')
-            .unwrap()
-            .1,
+        between(&html, "<script type=\"importmap\" nonce=\"", "</script>").split_once('>').unwrap().1,
     )
     .unwrap();
     for (name, address) in map["imports"].as_object().unwrap() {

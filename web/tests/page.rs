@@ -43,8 +43,7 @@ fn export(profile: &Profile, name: &str) -> String {
 
 /// Serves until the test's process ends.
 fn served(source: impl Source) -> String {
-    let options =
-        ServeOptions { name: "memtrack.served.48211.mtk".into(), ..ServeOptions::default() };
+    let options = ServeOptions { name: "memtrack.served.48211.mtk".into(), ..ServeOptions::default() };
     let server = Server::bind(source, options).unwrap();
     let url = server.url();
     thread::spawn(move || server.run().unwrap());
@@ -63,7 +62,7 @@ fn page() {
         reads += 1;
         let mut profile = synthetic::small();
         profile.state = if reads < 3 { State::Running } else { State::Complete };
-        // A function that was not there before moves the numbers of all others.
+        // New names move the numbers of all others.
         profile.processes[0].exe = format!("/opt/app{reads}");
         profile.duration_ns += reads;
         Ok(profile)

@@ -23,8 +23,7 @@ struct Running {
 
 impl Running {
     fn new(source: impl Source) -> Self {
-        let options =
-            ServeOptions { name: "small.mtk".into(), idle: None, ..ServeOptions::default() };
+        let options = ServeOptions { name: "small.mtk".into(), idle: None, ..ServeOptions::default() };
         let server = Server::bind(source, options).unwrap();
         let url = server.url();
         let (address, token) = url.strip_prefix("http://").unwrap().split_once("/#token=").unwrap();
@@ -59,8 +58,7 @@ impl Running {
 
     /// A request with the right `Host` and more header lines.
     fn ask(&self, method: &str, path: &str, lines: &[&str]) -> Answer {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         for line in lines {
             request += &format!("{line}\r\n");
         }
@@ -68,8 +66,7 @@ impl Running {
     }
 
     fn session(&self) -> String {
-        let answer =
-            self.ask("POST", "/api/session", &[&format!("Memtrack-Token: {}", self.token)]);
+        let answer = self.ask("POST", "/api/session", &[&format!("Memtrack-Token: {}", self.token)]);
         assert_eq!(answer.status, 200, "{}", answer.body);
         let json: Value = serde_json::from_str(&answer.body).unwrap();
         format!("Memtrack-Session: {}", json["session"].as_str().unwrap())
@@ -102,16 +99,7 @@ fn page_and_assets_are_answered() {
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let map: Value = serde_json::from_str(
-        page.body
-            .split("importmap")
-            .nth(1)
-            .unwrap()
-            .split_once('>')
-            .unwrap()
-            .1
-            .split_once("</script>")
-            .unwrap()
-            .0,
+        page.body.split("importmap").nth(1).unwrap().split_once('>').unwrap().1.split_once("</script>").unwrap().0,
     )
     .unwrap();
     for (name, address) in map["imports"].as_object().unwrap() {
@@ -119,18 +107,8 @@ fn page_and_assets_are_answered() {
         assert_eq!(module.status, 200, "{name}");
         assert_eq!(module.header("content-type"), Some("text/javascript; charset=utf-8"), "{name}");
     }
-    let style = page
-        .body
-        .split("<link rel=\"stylesheet\" href=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap();
-    assert_eq!(
-        server.ask("GET", style, &[]).header("content-type"),
-        Some("text/css; charset=utf-8")
-    );
+    let style = page.body.split("<link rel=\"stylesheet\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(server.ask("GET", style, &[]).header("content-type"), Some("text/css; charset=utf-8"));
     let head = server.ask("HEAD", "/", &[]);
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
@@ -147,11 +125,8 @@ fn nonce_is_new_each_time_and_in_the_policy() {
     let server = Running::small();
     let nonce = || {
         let page = server.ask("GET", "/", &[]);
-        let nonce =
-            page.body.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-        assert!(
-            page.header("content-security-policy").unwrap().contains(&format!("'nonce-{nonce}'"))
-        );
+        let nonce = page.body.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        assert!(page.header("content-security-policy").unwrap().contains(&format!("'nonce-{nonce}'")));
         nonce
     };
     assert_ne!(nonce(), nonce());
@@ -161,9 +136,7 @@ fn nonce_is_new_each_time_and_in_the_policy() {
 fn data_wants_a_session_and_a_session_wants_the_token() {
     let server = Running::small();
     assert_eq!(server.ask("GET", "/api/profile", &[]).status, 403);
-    for token in
-        ["", "0", &server.token[1..], &server.token.to_uppercase(), &format!("{}0", server.token)]
-    {
+    for token in ["", "0", &server.token[1..], &server.token.to_uppercase(), &format!("{}0", server.token)] {
         // A token of digits alone has no upper case.
         if token == server.token {
             continue;
@@ -173,14 +146,8 @@ fn data_wants_a_session_and_a_session_wants_the_token() {
         assert!(!answer.body.contains("session\""), "{}", answer.body);
     }
     assert_eq!(server.ask("POST", "/api/session", &[]).status, 403);
-    assert_eq!(
-        server.ask("GET", "/api/session", &[&format!("Memtrack-Token: {}", server.token)]).status,
-        405
-    );
-    assert_eq!(
-        server.ask("POST", &format!("/api/session?token={}", server.token), &[]).status,
-        403
-    );
+    assert_eq!(server.ask("GET", "/api/session", &[&format!("Memtrack-Token: {}", server.token)]).status, 405);
+    assert_eq!(server.ask("POST", &format!("/api/session?token={}", server.token), &[]).status, 403);
 
     let session = server.session();
     let answer = server.ask("GET", "/api/profile", &[&session]);
@@ -221,12 +188,7 @@ fn every_answer_carries_the_headers() {
         (414, server.ask("GET", &long, &[])),
         (431, server.ask("GET", "/", &[&format!("Cookie: {}", "x".repeat(9000))])),
         (413, server.ask("POST", "/api/session", &["Content-Length: 5"])),
-        (
-            421,
-            Answer::new(
-                &server.raw(b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
-            ),
-        ),
+        (421, Answer::new(&server.raw(b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"))),
         (421, Answer::new(&server.raw(b"GET /nowhere HTTP/1.0\r\n\r\n"))),
     ];
     for (status, answer) in answers {
@@ -242,12 +204,7 @@ fn every_answer_carries_the_headers() {
             assert_eq!(answer.header(name), Some(value), "{}", answer.head);
         }
         let policy = answer.header("content-security-policy").unwrap();
-        for part in [
-            "default-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ] {
+        for part in ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"] {
             assert!(policy.contains(part), "{policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -260,15 +217,11 @@ fn every_answer_carries_the_headers() {
 fn own_names_and_only_they_are_answered_over_the_wire() {
     let server = Running::small();
     let port = server.address.port();
-    let status =
-        |host: &str| {
-            Answer::new(&server.raw(
-                format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
-            ))
+    let status = |host: &str| {
+        Answer::new(&server.raw(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()))
             .status
-        };
-    for host in [format!("127.0.0.1:{port}"), format!("LOCALHOST:{port}"), format!("[::1]:{port}")]
-    {
+    };
+    for host in [format!("127.0.0.1:{port}"), format!("LOCALHOST:{port}"), format!("[::1]:{port}")] {
         assert_eq!(status(&host), 200, "{host}");
     }
     for host in [
@@ -295,13 +248,11 @@ fn other_addresses_are_refused() {
 fn a_taken_port_and_an_unreadable_capture_say_so() {
     let server = Running::small();
     let port = server.address.port();
-    let options =
-        ServeOptions { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port, ..ServeOptions::default() };
+    let options = ServeOptions { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port, ..ServeOptions::default() };
     let error = Server::bind(|| Ok(synthetic::small()), options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&port.to_string()), "{error}");
-    let error = Server::bind(|| Err("x.mtk is no capture".to_owned()), ServeOptions::default())
-        .unwrap_err();
+    let error = Server::bind(|| Err("x.mtk is no capture".to_owned()), ServeOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "x.mtk is no capture");
 }
 
@@ -344,8 +295,7 @@ fn slow_and_endless_requests_are_ended() {
     }
     assert_eq!(server.ask("GET", "/", &[]).status, 200);
 
-    let endless =
-        format!("GET / HTTP/1.1\r\nHost: {}\r\nX: {}", server.address, "x".repeat(1 << 20));
+    let endless = format!("GET / HTTP/1.1\r\nHost: {}\r\nX: {}", server.address, "x".repeat(1 << 20));
     assert_ne!(Answer::new(&server.raw(endless.as_bytes())).status, 200);
 
     let mut rest = Vec::new();
@@ -384,10 +334,8 @@ fn garbage_is_survived() {
     let mut random = synthetic::Random::new(7);
     let mut stream = server.connect();
     for _ in 0..10_000 {
-        let mut request: Vec<u8> = (0..1 + random.below(9))
-            .flat_map(|_| pieces[random.below(pieces.len())])
-            .copied()
-            .collect();
+        let mut request: Vec<u8> =
+            (0..1 + random.below(9)).flat_map(|_| pieces[random.below(pieces.len())]).copied().collect();
         request.truncate(random.below(400));
         if stream.write_all(&request).is_err() {
             stream = server.connect();
@@ -404,7 +352,6 @@ fn garbage_is_survived() {
         format!("GET / HTTP/1.1\r\n{host}\r\nGET /api/profile HTTP/1.1\r\n{host}\r\nGET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
             .as_bytes(),
     );
-    let statuses: Vec<&str> =
-        answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+    let statuses: Vec<&str> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "403", "421"]);
 }

@@ -42,6 +42,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Order::Fast)]
     order: Order,
 
+    /// Check the stack cache against a full walk at every allocation; differences are counted and reported (slow)
+    #[arg(long, value_enum, default_value_t = Unwind::Cached)]
+    unwind: Unwind,
+
     /// Record mmap and munmap, too
     #[arg(long)]
     mmap: bool,
@@ -84,6 +88,12 @@ enum Order {
     Exact,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Unwind {
+    Cached,
+    Check,
+}
+
 /// Exit code of `--check` for a program that cannot be recorded.
 const UNTRACKED: u8 = 3;
 
@@ -106,14 +116,19 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
         tell(&capture, &ended);
     }
     // A quiet run without a budget never replays: the first reader does.
-    let mut kept = true;
+    let mut kept = Ok(true);
     if untracked.is_none() && (check || !quiet) && !matches!(ended.recording, Recording::Running(_)) {
-        kept = review(&capture, quiet, check.then_some(&limits), look)?;
+        kept = review(&capture, quiet, check.then_some(&limits), look);
+    }
+    if let Err(error) = &kept {
+        note(&error.to_string());
     }
     let code = launch::end_like(ended.exit);
-    let verdict = match untracked {
-        Some(_) if check => UNTRACKED,
-        _ if !kept => error_exitcode,
+    let verdict = match (untracked, kept) {
+        (Some(_), _) if check => UNTRACKED,
+        (_, Ok(false)) => error_exitcode,
+        // Nobody knows whether the budgets are kept. Without budgets the program's own status is what counts.
+        (_, Err(error)) if check => error.code(),
         _ => 0,
     };
     Ok(ExitCode::from(if code == 0 { verdict } else { code }))
@@ -141,6 +156,7 @@ fn request(args: Args) -> Request {
         (args.children == Children::Ignore, flag::IGNORE_CHILDREN),
         (args.order == Order::Exact, flag::ORDER_EXACT),
         (args.mmap, flag::RECORD_MAPS),
+        (args.unwind == Unwind::Check, flag::UNWIND_CHECK),
     ] {
         flags |= if wanted { bit } else { 0 };
     }
@@ -162,7 +178,11 @@ fn tell(capture: &Path, ended: &Ended) {
         Recording::Done(counts) if counts.stopped.is_empty() => {}
         Recording::Done(counts) => note(&format!("the capture ends early: {}", counts.stopped)),
         Recording::Running(images) => {
-            note(&format!("the program has ended; {images} other processes of it are still recorded into {path}"))
+            let others = match images {
+                1 => "another process of it is".to_owned(),
+                _ => format!("{images} other processes of it are"),
+            };
+            note(&format!("the program has ended; {others} still recorded into {path}"));
         }
         Recording::Lost => {
             note(&format!("the collector has died; {path} holds what it had written until then"));

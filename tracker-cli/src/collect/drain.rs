@@ -73,6 +73,8 @@ pub(super) struct Drain {
     known: Vec<u64>,
     /// Owners reported lately; the observer knows them all, this only spares it repetitions.
     reported: HashSet<u64>,
+    /// Images whose record was taken.
+    introduced: HashSet<u32>,
     copy: Vec<u8>,
     walker: Walker,
     taken: Taken,
@@ -88,6 +90,7 @@ impl Drain {
             progress: vec![None; CHUNKS],
             known: Vec::new(),
             reported: HashSet::new(),
+            introduced: HashSet::new(),
             copy: Vec::new(),
             walker: Walker::new(),
             taken: Taken::default(),
@@ -176,8 +179,13 @@ impl Drain {
 
         let before = progress;
         let bytes = lanes.copy(index, progress.offset, end, &mut self.copy);
-        let reporter = &self.reporter;
-        let walked = self.walker.walk(bytes, &mut progress.deltas, |record, time| reporter.record(image, record, time));
+        let (reporter, introduced) = (&self.reporter, &mut self.introduced);
+        let walked = self.walker.walk(bytes, &mut progress.deltas, |record, time| {
+            if matches!(record, Record::Image { .. }) {
+                introduced.insert(image);
+            }
+            reporter.record(image, record, time);
+        });
         let records = bytes.get(..walked.len).unwrap_or_default().to_vec();
         progress.offset += walked.len;
         progress.damaged = walked.damaged;
@@ -219,19 +227,22 @@ impl Drain {
         }
     }
 
-    /// Tells the observer of threads that claimed a chunk since the last time.
+    /// Tells the observer of threads that claimed a chunk since the last time, once it has heard of their image.
     pub(super) fn newcomers(&mut self, lanes: &Lanes) {
         let free = &lanes.control().free;
         self.known.resize(free.len(), 0);
         for (word, (free, known)) in free.iter().zip(&mut self.known).enumerate() {
             let claimed = !free.load(Ordering::Relaxed);
             let new = claimed & !*known;
-            *known = claimed;
+            *known &= claimed;
             for index in bits(word, new) {
                 let owner = lanes.header(index).map_or(0, |header| header.owner.load(Ordering::Relaxed));
-                let owner = owner & !OWNER_FULL;
-                if owner != 0 && self.reported.insert(owner) {
-                    let (image, tid) = owner_parts(owner);
+                let (image, tid) = owner_parts(owner & !OWNER_FULL);
+                if !self.introduced.contains(&image) {
+                    continue;
+                }
+                *known |= 1 << (index % 64);
+                if self.reported.insert(owner & !OWNER_FULL) {
                     self.reporter.tell(News::Thread { image, tid });
                 }
             }

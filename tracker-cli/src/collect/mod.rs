@@ -18,7 +18,7 @@ mod images;
 pub(crate) mod link;
 mod modules;
 mod observer;
-mod proc;
+pub(crate) mod proc;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -203,7 +203,6 @@ impl Collector {
             let talk = &lanes.control().talk.0;
             let wake = talk.wake.load(Ordering::Acquire);
             beat(&lanes);
-            self.drain.newcomers(&lanes);
             let taken = self.drain.published(&lanes);
             let asked = talk.attention.swap(0, Ordering::AcqRel) != 0 || wake != woken;
             woken = wake;
@@ -212,6 +211,7 @@ impl Collector {
                 next_unfinished = Instant::now() + UNFINISHED;
             }
 
+            self.drain.newcomers(&lanes);
             pause = if taken > 0 || asked { BUSY } else { (pause * 2).min(IDLE) };
             if self.ending.has_begun() {
                 let end = end.get_or_insert_with(End::begin);

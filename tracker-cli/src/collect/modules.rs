@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tracker_core::capture::meta::{Meta, ModuleFile};
 
+use super::proc;
 use super::queue::{Item, Queue};
 
 /// A larger file is not put into the capture.
@@ -68,8 +69,10 @@ impl Modules {
             return;
         }
         let inside = [format!("/proc/{process}/root").as_bytes(), &path].concat();
-        let opened = open(to_path(&inside)).or_else(|_| open(to_path(&path)));
-        let Ok((file, metadata)) = opened else { return };
+        // A library that was deleted right after loading; a process that is gone already.
+        let deleted = || proc::open_deleted(pid?, &path).and_then(|file| regular(file).ok());
+        let opened = open(to_path(&inside)).ok().or_else(deleted).or_else(|| open(to_path(&path)).ok());
+        let Some((file, metadata)) = opened else { return };
         let module = ModuleFile {
             number: self.count,
             image,
@@ -122,6 +125,10 @@ fn to_path(bytes: &[u8]) -> &Path {
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    regular(file)
+}
+
+fn regular(file: File) -> io::Result<(File, Metadata)> {
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok((file, metadata)) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }

@@ -2,6 +2,7 @@
 //! because a file on a slow disk must not keep the lanes waiting.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tracker_core::capture::meta::Meta;
 use super::Clock;
 use super::images::Images;
 use super::modules::Modules;
-use super::proc;
+use super::proc::{self, Sight};
 use super::queue::Queue;
 use crate::elf;
 use crate::sys::fd::{Event, poll_many};
@@ -92,6 +93,8 @@ struct Missing {
     image: u32,
     own_pid: u32,
     time: u64,
+    /// There is a process with this id that we may not look into.
+    unclear: bool,
 }
 
 /// The far end.
@@ -180,8 +183,8 @@ impl Observer {
             }
             News::Thread { image: number, tid } => {
                 let Some(image) = self.images.get_mut(&number) else { return };
-                if !image.threads.contains_key(&tid) {
-                    image.threads.insert(tid, Vec::new());
+                if let Entry::Vacant(place) = image.threads.entry(tid) {
+                    place.insert(Vec::new());
                     name_threads(number, image, &self.queue, Some(tid));
                 }
             }
@@ -193,10 +196,10 @@ impl Observer {
         if self.images.contains_key(&image) {
             return;
         }
-        if first {
-            self.admit(image, self.root, true, time);
-        } else if !proc::is_here(own_pid, self.lanes_inode) || !self.admit(image, own_pid, true, time) {
-            self.missing.push(Missing { image, own_pid, time });
+        let (pid, sight) =
+            if first { (self.root, Sight::Here) } else { (own_pid, proc::sight(own_pid, self.lanes_inode, self.root)) };
+        if sight != Sight::Here || !self.admit(image, pid, true, time) {
+            self.missing.push(Missing { image, own_pid, time, unclear: sight == Sight::Unclear });
         }
     }
 
@@ -228,9 +231,10 @@ impl Observer {
             return;
         }
         let elsewhere = proc::in_other_namespaces(self.lanes_inode);
-        for Missing { image, own_pid, time } in std::mem::take(&mut self.missing) {
-            let found = elsewhere.get(&own_pid).is_some_and(|pid| self.admit(image, *pid, false, time));
-            if !found {
+        for Missing { image, own_pid, time, unclear } in std::mem::take(&mut self.missing) {
+            let found = elsewhere.get(&own_pid);
+            let admitted = found.copied().flatten().is_some_and(|pid| self.admit(image, pid, false, time));
+            if !admitted && !unclear && found != Some(&None) {
                 self.register.is_gone(image);
                 self.queue.meta(Meta::ImageEnd { time: self.clock.now(), image });
             }

@@ -1,7 +1,8 @@
-//! Reads what /proc says about a process. The parsers are pure; what is missing or odd is `None`.
+//! Reads what /proc says about a process, for collector and parent. The parsers are pure; what is missing or odd is
+//! `None`.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -65,11 +66,20 @@ pub(super) fn program(pid: u32) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Whether the process `pid` maps the lanes; yes when we may not look.
-fn has_lanes(pid: u32, lanes: u64) -> bool {
+/// Whether a process is the one that an image's record names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    Here,
+    Absent,
+    /// It may be, but we may not look.
+    Unclear,
+}
+
+fn has_lanes(pid: u32, lanes: u64) -> Sight {
     match fs::read_to_string(format!("/proc/{pid}/maps")) {
-        Ok(maps) => maps_lanes(&maps, lanes),
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+        Ok(maps) if maps_lanes(&maps, lanes) => Sight::Here,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Sight::Unclear,
+        _ => Sight::Absent,
     }
 }
 
@@ -77,18 +87,74 @@ fn own_pid(pid: u32) -> Option<(u32, bool)> {
     parse_own_pid(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
-/// Whether the process that calls itself `own` is the one that we call so too, alive and recorded.
-pub(super) fn is_here(own: u32, lanes: u64) -> bool {
-    own_pid(own) == Some((own, true)) && has_lanes(own, lanes)
+/// Whether the process that calls itself `own` is the one that we call so too, alive and recorded. One that we may not
+/// look into is ours if it came from `root`.
+pub(super) fn sight(own: u32, lanes: u64, root: u32) -> Sight {
+    if own_pid(own) != Some((own, true)) {
+        return Sight::Absent;
+    }
+    match has_lanes(own, lanes) {
+        Sight::Unclear if descends(own, root) => Sight::Here,
+        sight => sight,
+    }
 }
 
-/// The recorded processes in pid namespaces below ours: what they call themselves, and what we call them.
-pub(super) fn in_other_namespaces(lanes: u64) -> HashMap<u32, u32> {
+/// What the recorded processes in pid namespaces below ours call themselves, and what we call them; `None` for one that
+/// we may not look into.
+pub(super) fn in_other_namespaces(lanes: u64) -> HashMap<u32, Option<u32>> {
     let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| Some((own_pid(pid).filter(|(_, same)| !same)?.0, pid)))
-        .filter(|(_, pid)| has_lanes(*pid, lanes))
-        .collect()
+    let mut found = HashMap::new();
+    for pid in pids {
+        let Some((own, false)) = own_pid(pid) else { continue };
+        match has_lanes(pid, lanes) {
+            Sight::Here => drop(found.insert(own, Some(pid))),
+            Sight::Unclear => drop(found.entry(own).or_insert(None)),
+            Sight::Absent => {}
+        }
+    }
+    found
+}
+
+/// Whether `pid` is `ancestor` or came from it. A process that is gone already came from elsewhere.
+pub(crate) fn descends(pid: u32, ancestor: u32) -> bool {
+    let mut pid = pid;
+    for _ in 0..64 {
+        if pid == ancestor {
+            return true;
+        }
+        match state(pid) {
+            Some((_, parent)) if parent > 1 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// State and parent of a process.
+pub(crate) fn state(pid: u32) -> Option<(char, u32)> {
+    parse_state(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+}
+
+fn parse_state(stat: &str) -> Option<(char, u32)> {
+    // The name before it may contain anything, parentheses too.
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Opens a file that `pid` maps but that has no name any more. Only root may.
+pub(super) fn open_deleted(pid: u32, path: &[u8]) -> Option<File> {
+    let maps = fs::read(format!("/proc/{pid}/maps")).ok()?;
+    let range = deleted_range(&maps, path)?;
+    File::open(format!("/proc/{pid}/map_files/{range}")).ok()
+}
+
+/// The addresses of the first mapping of the deleted file `path`.
+fn deleted_range(maps: &[u8], path: &[u8]) -> Option<String> {
+    let name = [b" ", path, b" (deleted)"].concat();
+    let line = maps.split(|byte| *byte == b'\n').find(|line| line.ends_with(&name))?;
+    let range = line.split(|byte| *byte == b' ').next()?;
+    String::from_utf8(range.to_vec()).ok()
 }
 
 #[cfg(test)]
@@ -117,12 +183,28 @@ mod tests {
     }
 
     #[test]
+    fn hostile_names_do_not_confuse() {
+        assert_eq!(parse_state("7 (a) T 1 (b) S 12 7 7\n"), Some(('S', 12)));
+        assert_eq!(parse_state("7 (x"), None);
+        assert_eq!(parse_state("7 (x)"), None);
+    }
+
+    #[test]
+    fn deleted_files_are_found_by_name() {
+        let maps = b"10-20 r--p 0 00:01 7    /lib/a.so\n30-40 r-xp 0 00:01 8   /tmp/a b.so (deleted)\n";
+        assert_eq!(deleted_range(maps, b"/tmp/a b.so").as_deref(), Some("30-40"));
+        assert_eq!(deleted_range(maps, b"/lib/a.so"), None);
+    }
+
+    #[test]
     fn we_know_ourselves() {
         let pid = std::process::id();
         assert!(rss(pid).unwrap().anon > 0);
         assert!(program(pid).is_some());
         assert!(thread_name(pid, pid).is_some());
         assert_eq!(own_pid(pid), Some((pid, true)));
-        assert!(!is_here(pid, 1));
+        assert_eq!(sight(pid, 1, pid), Sight::Absent);
+        let parent = state(pid).unwrap().1;
+        assert!(descends(pid, pid) && descends(pid, parent) && !descends(parent, pid));
     }
 }

@@ -118,6 +118,15 @@ impl Stop {
     }
 }
 
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
+        io::ErrorKind::FileTooLarge => "the limit on file sizes (ulimit -f) is reached".to_owned(),
+        _ => format!("the disk failed: {error}"),
+    }
+}
+
 #[derive(Debug)]
 struct Scribe {
     writer: Writer<CaptureFile>,
@@ -144,7 +153,7 @@ impl Scribe {
 
     /// Writes the failure down at once: the recording may go on for days, and readers come meanwhile.
     fn stop(&mut self, error: &io::Error, lost: usize) {
-        let stop = Stop { time: self.clock.now(), reason: error.to_string(), lost_bytes: lost as u64 };
+        let stop = Stop { time: self.clock.now(), reason: reason(error), lost_bytes: lost as u64 };
         self.writer.get_mut().begin_last_words();
         let frame = Item::Meta(stop.frame());
         self.stopped = Some(stop);

@@ -132,8 +132,7 @@ impl Plan {
         let front = self.front(pending.pid, host, kernel, start_unix_ns);
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
-        let file = CaptureFile::new(file)
-            .map_err(|error| Error::usage(format!("{}: {error}; -o names another place", capture.path().display())))?;
+        let file = CaptureFile::new(file).map_err(|error| output::cannot_create(&capture.path(), &error))?;
 
         let (ours, theirs) = socket::pair().map_err(|error| internal("the socket", &error))?;
         let program = pending.pid;

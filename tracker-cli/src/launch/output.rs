@@ -80,7 +80,8 @@ fn open_new(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
-fn cannot_create(path: &Path, error: &io::Error) -> Error {
+/// Why there is no capture at `path`.
+pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Error {
     let reason = match error.kind() {
         io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "you may not write in its folder".to_owned(),

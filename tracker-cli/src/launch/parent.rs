@@ -1,7 +1,6 @@
 //! The thin parent: waits for the program and the collector, and stands in for the program towards whoever started
 //! us. What happens to the program happens to us, and what is sent to us reaches the program.
 
-use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tracker_core::capture::meta::{ExitStatus, Meta};
 
 use crate::collect::Clock;
 use crate::collect::link::{self, Counts, Reply};
+use crate::collect::proc;
 use crate::sys::fd::poll;
 use crate::sys::process::{self, Change};
 use crate::sys::signals::{self, Signal, Signals};
@@ -111,7 +111,7 @@ impl Parent {
             (_, None) => false,
             // `kill 0` in a script that we run reaches the program by itself. Everyone else may mean only us: also
             // a member of our own group, like a script that started us and kills `$!`.
-            (_, Some(sender)) => !is_descendant(sender, self.program),
+            (_, Some(sender)) => !proc::descends(sender, self.program),
         };
         if alone {
             signal.forward(self.program);
@@ -121,58 +121,11 @@ impl Parent {
     /// Whether the program is still stopped a moment after we were continued.
     fn stays_stopped(&self) -> bool {
         (0..3).all(|_| {
-            let stopped = state(self.program).is_some_and(|(state, _)| state == 'T');
+            let stopped = proc::state(self.program).is_some_and(|(state, _)| state == 'T');
             if stopped {
                 std::thread::sleep(Duration::from_millis(1));
             }
             stopped
         })
-    }
-}
-
-/// Whether `pid` is `ancestor` or came from it. A process that is gone already came from elsewhere.
-fn is_descendant(pid: u32, ancestor: u32) -> bool {
-    let mut pid = pid;
-    for _ in 0..64 {
-        if pid == ancestor {
-            return true;
-        }
-        match state(pid) {
-            Some((_, parent)) if parent > 1 => pid = parent,
-            _ => return false,
-        }
-    }
-    false
-}
-
-/// State and parent of a process.
-fn state(pid: u32) -> Option<(char, u32)> {
-    parse_state(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
-}
-
-fn parse_state(stat: &str) -> Option<(char, u32)> {
-    // The name before it may contain anything, parentheses too.
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hostile_names_do_not_confuse() {
-        assert_eq!(parse_state("7 (a) T 1 (b) S 12 7 7\n"), Some(('S', 12)));
-        assert_eq!(parse_state("7 (x"), None);
-        assert_eq!(parse_state("7 (x)"), None);
-    }
-
-    #[test]
-    fn descent_is_followed_upwards() {
-        let own = std::process::id();
-        let parent = state(own).unwrap().1;
-        assert!(is_descendant(own, own));
-        assert!(is_descendant(own, parent));
-        assert!(!is_descendant(parent, own));
     }
 }

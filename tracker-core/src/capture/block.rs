@@ -56,9 +56,7 @@ impl FileHeader {
         if bytes.len() < 8 || bytes[..8] != FILE_MAGIC {
             return Err(FileHeaderError::NotACapture);
         }
-        let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else {
-            return Err(FileHeaderError::Cut);
-        };
+        let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(FileHeaderError::Cut) };
         let version = u32_at(header, 8);
         if version != VERSION {
             return Err(FileHeaderError::Version(version));

@@ -53,6 +53,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether its live blocks may still change.
+    pub fn is_active(&self) -> bool {
+        self.end.is_none() || self.open_streams > 0
+    }
+
     /// Whether blocks it does not know may be its parent's.
     pub fn inherits(&self) -> bool {
         self.about.as_ref().is_some_and(|about| about.kind == ImageKind::Fork)

@@ -9,19 +9,24 @@ use super::heap::Block;
 
 /// A block whose address was given out again before a free of it was seen.
 #[derive(Debug, Clone, Copy)]
-struct Double {
-    image: u32,
+pub(super) struct Double {
+    pub(super) image: u32,
     address: u64,
-    block: Block,
+    pub(super) block: Block,
 }
 
 /// A free that came before the allocation it belongs to.
 #[derive(Debug, Clone, Copy)]
-struct Debt {
-    image: u32,
-    address: u64,
-    /// The stream whose free is open. Its own next allocation of the address is not the one that was freed.
-    owner: u32,
+pub(super) struct Debt {
+    pub(super) image: u32,
+    pub(super) address: u64,
+    /// The stream of the free.
+    pub(super) stream: u32,
+    /// It is the intent of a realloc whose result is to come.
+    pub(super) intent: bool,
+    /// Another stream freed the address in this epoch too. Then it may be that free which is open, and the next
+    /// allocation, whoever's, the block that it freed.
+    pub(super) any: bool,
 }
 
 /// The doubts of the epoch at hand.
@@ -54,34 +59,58 @@ impl Doubts {
 
     /// Remembers that `stream` freed the block at `address`.
     pub(super) fn freed(&mut self, image: u32, address: u64, stream: u32) {
+        for debt in self.debts.iter_mut().filter(|debt| debt.stream != stream) {
+            debt.any |= (debt.image, debt.address) == (image, address);
+        }
         if self.freed.len() < MAX_FREED {
             self.freed.push((image, address, stream));
         }
     }
 
-    /// `stream` frees `address`, where nothing is live. If another stream took that block in this epoch, then the two
-    /// frees were guessed in the wrong order, and it is the other one that is still open.
-    pub(super) fn owe(&mut self, image: u32, address: u64, stream: u32) {
-        let other = self.freed.iter().rev().find(|freed| (freed.0, freed.1) == (image, address) && freed.2 != stream);
-        let owner = other.map_or(stream, |freed| freed.2);
-        self.debts.push(Debt { image, address, owner });
+    /// `stream` frees `address`, or has the intent to, where nothing is live.
+    pub(super) fn owe(&mut self, image: u32, address: u64, stream: u32, intent: bool) {
+        let any = self.freed.iter().any(|freed| (freed.0, freed.1) == (image, address) && freed.2 != stream);
+        self.freed(image, address, stream);
+        self.debts.push(Debt { image, address, stream, intent, any });
     }
 
-    /// `stream` allocates `address`: whether that block is one whose free has been seen already.
+    /// Whether an allocation of `address` by `stream` is one whose free has been seen already.
+    pub(super) fn owed(&self, image: u32, address: u64, stream: u32) -> bool {
+        self.debt(image, address, stream).is_some()
+    }
+
+    /// The same, and then the debt is paid.
     #[inline]
-    pub(super) fn pay(&mut self, image: u32, address: u64, stream: u32) -> bool {
-        if self.debts.is_empty() {
-            return false;
-        }
-        let found =
-            self.debts.iter().position(|debt| debt.image == image && debt.address == address && debt.owner != stream);
-        found.map(|at| self.debts.swap_remove(at)).is_some()
+    pub(super) fn pay(&mut self, image: u32, address: u64, stream: u32) -> Option<Debt> {
+        self.debt(image, address, stream).map(|at| self.debts.swap_remove(at))
     }
 
-    /// Ends the epoch: blocks that are gone without a free, and images with frees without a block.
-    pub(super) fn settle(&mut self) -> (Vec<(u32, Block)>, Vec<u32>) {
-        self.freed.clear();
-        let doubles = self.doubles.drain(..).map(|double| (double.image, double.block)).collect();
-        (doubles, self.debts.drain(..).map(|debt| debt.image).collect())
+    /// The realloc under way in `stream` has got its result: a block is `freed`, or not. Whether its intent was a debt.
+    pub(super) fn end_realloc(&mut self, stream: u32, freed: bool) -> bool {
+        let Some(at) = self.debts.iter().position(|debt| debt.stream == stream && debt.intent) else { return false };
+        let mut debt = self.debts.swap_remove(at);
+        if freed {
+            debt.intent = false;
+            self.debts.push(debt);
+        }
+        true
     }
+
+    fn debt(&self, image: u32, address: u64, stream: u32) -> Option<usize> {
+        let fits = |debt: &Debt| debt.image == image && debt.address == address && (debt.any || debt.stream != stream);
+        self.debts.iter().position(fits)
+    }
+
+    /// Ends the epoch. What is left of it: blocks that are gone without a free, and frees without a block.
+    pub(super) fn settle(&mut self) -> Left {
+        self.freed.clear();
+        Left { doubles: std::mem::take(&mut self.doubles), debts: std::mem::take(&mut self.debts) }
+    }
+}
+
+/// See [`Doubts::settle`].
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) doubles: Vec<Double>,
+    pub(super) debts: Vec<Debt>,
 }

@@ -223,13 +223,21 @@ impl Heap {
         self.images.get_mut(image as usize)?.blocks.insert(address, block)
     }
 
-    /// Counts an allocation as live; the caller puts the block where it belongs.
+    /// A block that its thread has just been given, not counted yet.
     #[inline]
-    pub fn allocate(&mut self, row_id: u32, size: u64, time: u64, now: u64) -> Option<Block> {
-        let row = self.rows.get_mut(row_id as usize)?;
-        let image = self.images.get_mut(row.image as usize)?;
-        let serial = self.serials.get_mut(row.thread as usize)?;
+    pub fn allocate(&mut self, row: u32, size: u64, time: u64) -> Option<Block> {
+        let thread = self.rows.get(row as usize)?.thread;
+        let serial = self.serials.get_mut(thread as usize)?;
         *serial += 1;
+        Some(Block { size, time, serial: *serial, row })
+    }
+
+    /// Counts a block as live. `now`: the time for the peak.
+    #[inline]
+    pub fn count(&mut self, block: Block, now: u64) {
+        let Block { size, time, .. } = block;
+        let Some(row) = self.rows.get_mut(block.row as usize) else { return };
+        let Some(image) = self.images.get_mut(row.image as usize) else { return };
         row.save(&self.tree, &image.scope);
         row.live.add(size);
         row.allocated.add(size);
@@ -243,7 +251,6 @@ impl Heap {
         if let Some(class) = self.sizes.get_mut(class) {
             class.add(size);
         }
-        Some(Block { size, time, serial: *serial, row: row_id })
     }
 
     /// Ends a block that is in no map any more. `freed`: by a free, not by the end of its image or of its address.

@@ -229,7 +229,7 @@ impl<'s, S: Source> Merge<'s, S> {
             if !waiting.apply(lane_id, state, turn.certainty) {
                 return Ok(Stop::Stuck);
             }
-            lane.waiting = None;
+            (lane.waiting, lane.acted) = (None, Some(lane.epoch));
         }
         loop {
             while let Some(record) = lane.cursor.record(&mut self.missing) {
@@ -328,7 +328,7 @@ impl<'s, S: Source> Merge<'s, S> {
             None => true,
         };
         if fits {
-            lane.waiting = None;
+            (lane.waiting, lane.acted) = (None, Some(lane.epoch));
         }
         fits
     }

@@ -1,8 +1,8 @@
 //! What one record does. The order of records is `merge`'s business; here each stream has its ids, its pending realloc
 //! and its time, and events move blocks on the [`Heap`].
 
-use super::census::{Census, ModuleName, Range};
-use super::doubt::Doubts;
+use super::census::{Census, Image, ModuleName, Range};
+use super::doubt::{Debt, Doubts};
 use super::heap::{Block, Heap};
 use super::stacks::{Ids, Known, NodeId, Stacks};
 use super::timeline::Timeline;
@@ -29,9 +29,7 @@ enum Pending {
         block: Block,
     },
     /// Nothing was known at the address.
-    Unknown {
-        address: u64,
-    },
+    Unknown,
 }
 
 #[derive(Debug, Default)]
@@ -138,33 +136,32 @@ impl State {
     ) -> bool {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return true };
         let image = lane.image;
-        let paid = certainty != Certainty::Alone && self.doubts.pay(image, address, lane_id);
-        if certainty == Certainty::Shared && !paid && self.heap.has(image, address) {
+        if certainty == Certainty::Shared && self.heap.has(image, address) && !self.doubts.owed(image, address, lane_id)
+        {
             return false;
         }
+        let time = lane.time;
         let row = match lane.ids.get_mut(stack) {
             Some(known) if known.row != Known::NO_ROW => known.row,
             _ => self.row(lane_id, stack),
         };
-        let time = self.lanes.get(lane_id as usize).map_or(0, |lane| lane.time);
         if realloc {
-            self.free_pending(lane_id, certainty);
+            self.free_pending(lane_id);
             if let Some(image) = self.heap.image_mut(image) {
                 image.reallocations += 1;
             }
         }
-        let Some(block) = self.heap.allocate(row, size, time, self.now) else { return true };
-        if paid {
-            self.heap.release(block, true);
+        let debt = if certainty == Certainty::Alone { None } else { self.doubts.pay(image, address, lane_id) };
+        let Some(block) = self.heap.allocate(row, size, time) else { return true };
+        if let Some(debt) = debt {
+            self.heap.count(block, self.now);
+            self.take_for(debt, block);
             return true;
         }
         if let Some(old) = self.heap.put(image, address, block) {
-            if certainty == Certainty::Alone {
-                self.vanish(old, image);
-            } else {
-                self.doubts.double(image, address, old);
-            }
+            self.displace(old, (image, address), certainty);
         }
+        self.heap.count(block, self.now);
         true
     }
 
@@ -179,7 +176,8 @@ impl State {
         match self.take(lane_id, image, address, certainty) {
             Some(block) => self.heap.release(block, true),
             None if certainty == Certainty::Shared => return false,
-            None => self.unknown_free(lane_id, image, address, certainty),
+            None if certainty == Certainty::Forced => self.doubts.owe(image, address, lane_id, false),
+            None => self.count_unknown_free(image),
         }
         true
     }
@@ -197,10 +195,13 @@ impl State {
         }
         // A result that never came.
         self.restore(lane_id);
+        if taken.is_none() && certainty == Certainty::Forced {
+            self.doubts.owe(image, address, lane_id, true);
+        }
         if let Some(lane) = self.lanes.get_mut(lane_id as usize) {
             lane.pending = match taken {
                 Some(block) => Pending::Block { address, block },
-                None => Pending::Unknown { address },
+                None => Pending::Unknown,
             };
         }
         true
@@ -217,41 +218,72 @@ impl State {
         Some(block)
     }
 
+    /// `block` turned out to be what `debt` freed.
+    fn take_for(&mut self, debt: Debt, block: Block) {
+        match self.lanes.get_mut(debt.stream as usize).filter(|_| debt.intent) {
+            Some(lane) => lane.pending = Pending::Block { address: debt.address, block },
+            None => self.heap.release(block, true),
+        }
+    }
+
     /// The stream's realloc got rid of its old block.
-    fn free_pending(&mut self, lane_id: u32, certainty: Certainty) {
+    fn free_pending(&mut self, lane_id: u32) {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
         let image = lane.image;
         match std::mem::take(&mut lane.pending) {
             Pending::None => {}
             Pending::Block { block, .. } => self.heap.release(block, true),
-            Pending::Unknown { address } => self.unknown_free(lane_id, image, address, certainty),
-        }
-    }
-
-    /// A realloc ended without a block: it failed, or it was one to size zero that `freed`.
-    pub fn end_realloc(&mut self, lane_id: u32, freed: bool, certainty: Certainty) {
-        if freed { self.free_pending(lane_id, certainty) } else { self.restore(lane_id) }
-    }
-
-    /// The stream's realloc failed, or its result is missing: its block lives.
-    fn restore(&mut self, lane_id: u32) {
-        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
-        let image = lane.image;
-        if let Pending::Block { address, block } = std::mem::take(&mut lane.pending) {
-            if self.heap.has(image, address) {
-                // Somebody got this address since: so the realloc had moved the block, and only its result is missing.
-                self.heap.release(block, true);
-            } else {
-                self.heap.put(image, address, block);
+            Pending::Unknown => {
+                if !self.doubts.end_realloc(lane_id, true) {
+                    self.count_unknown_free(image);
+                }
             }
         }
     }
 
-    fn unknown_free(&mut self, lane_id: u32, image: u32, address: u64, certainty: Certainty) {
+    /// A realloc ended without a block: it failed and its block lives, or it was one to size zero that `freed`.
+    pub fn end_realloc(&mut self, lane_id: u32, freed: bool, certainty: Certainty) {
+        if freed {
+            return self.free_pending(lane_id);
+        }
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
+        let image = lane.image;
+        match std::mem::take(&mut lane.pending) {
+            Pending::None => {}
+            Pending::Block { address, block } => {
+                if let Some(other) = self.heap.put(image, address, block) {
+                    self.displace(other, (image, address), certainty);
+                }
+            }
+            Pending::Unknown => {
+                self.doubts.end_realloc(lane_id, false);
+            }
+        }
+    }
+
+    /// The result of the stream's realloc is missing: its block lives, as far as anyone can know.
+    fn restore(&mut self, lane_id: u32) {
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
+        let image = lane.image;
+        match std::mem::take(&mut lane.pending) {
+            Pending::None => {}
+            // Somebody was given its address: so the realloc had moved it.
+            Pending::Block { address, block } if self.heap.has(image, address) => self.heap.release(block, true),
+            Pending::Block { address, block } => {
+                self.heap.put(image, address, block);
+            }
+            Pending::Unknown => {
+                self.doubts.end_realloc(lane_id, false);
+            }
+        }
+    }
+
+    /// A block whose address was given out again.
+    fn displace(&mut self, block: Block, (image, address): (u32, u64), certainty: Certainty) {
         if certainty == Certainty::Alone {
-            self.count_unknown_free(image);
+            self.vanish(block, image);
         } else {
-            self.doubts.owe(image, address, lane_id);
+            self.doubts.double(image, address, block);
         }
     }
 
@@ -272,12 +304,18 @@ impl State {
 
     /// A shared epoch has ended.
     pub fn settle(&mut self) {
-        let (doubles, debts) = self.doubts.settle();
-        for (image, block) in doubles {
-            self.vanish(block, image);
+        let left = self.doubts.settle();
+        for double in left.doubles {
+            self.vanish(double.block, double.image);
         }
-        for image in debts {
-            self.count_unknown_free(image);
+        for debt in left.debts {
+            // Where several streams freed the address, the numbers of allocations and frees decide: as many of one as of
+            // the other leave nothing live.
+            match debt.any.then(|| self.heap.take(debt.image, debt.address)).flatten() {
+                Some(block) => self.take_for(debt, block),
+                None if debt.intent => {}
+                None => self.count_unknown_free(debt.image),
+            }
         }
     }
 
@@ -374,7 +412,7 @@ impl State {
         self.timeline.close(time, sums, self.active.iter().map(|image| (*image as usize, live(image))));
         self.heap.reset_high();
         let images = &self.census.images;
-        self.active.retain(|image| images.get(*image as usize).is_some_and(|image| image.end.is_none()));
+        self.active.retain(|image| images.get(*image as usize).is_some_and(Image::is_active));
     }
 
     /// A stream has no more records.
@@ -393,6 +431,14 @@ impl State {
     }
 
     fn end_image(&mut self, image: u32, time: u64) {
+        if self.census.images.get(image as usize).is_some_and(|image| image.open_streams > 0) {
+            // Its end was recorded before its events were: only a damaged capture has this.
+            for lane in 0..self.lanes.len() as u32 {
+                if self.lane_image(lane) == Some(image) {
+                    self.restore(lane);
+                }
+            }
+        }
         self.heap.end_image(image);
         if let Some(image) = self.census.images.get_mut(image as usize) {
             image.end.get_or_insert(time);

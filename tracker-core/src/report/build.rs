@@ -13,7 +13,7 @@ use super::remarks::remarks;
 use super::rss::rss;
 use super::stacks::{Names, Naming};
 use crate::capture::facts::Facts;
-use crate::capture::reader::Damage;
+use crate::capture::reader::{Capture, Damage};
 use crate::format::record::UntrackedReason;
 use crate::replay::Outcome;
 use crate::replay::census::{Census, Image};
@@ -27,15 +27,11 @@ const EPOCH_BYTES: u64 = 4096;
 /// Most values of live bytes per process and interval.
 const TIMELINE_VALUES: u64 = 4 << 20;
 
-/// Builds the profile. `start_unix_ns`: of the file header, used where the session's description is missing.
-pub(super) fn build(
-    facts: &Facts,
-    damage: &Damage,
-    start_unix_ns: u64,
-    mut outcome: Outcome,
-    state: State,
-    symbols: &mut dyn Symbols,
-) -> Profile {
+/// Builds the profile.
+pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State, symbols: &mut dyn Symbols) -> Profile {
+    let (facts, damage) = (&capture.facts, &capture.damage);
+    // The header's, where the session's description is missing.
+    let start_unix_ns = capture.header.start_unix_ns;
     let timeline = std::mem::take(&mut outcome.state.timeline);
     let replayed = &outcome.state;
     let (heap, census) = (&replayed.heap, &replayed.census);

@@ -6,13 +6,20 @@ use std::time::{Duration, Instant};
 use cpp_demangle::{BorrowedSymbol, DemangleOptions, ParseOptions};
 use rustc_hash::FxHashMap;
 
-use super::limits::{
-    MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name,
-};
+use super::limits::{MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name};
 
 /// Whether `name` looks like a C++ or Rust linkage name.
 pub(super) fn is_mangled(name: &str) -> bool {
     name.starts_with("_Z") || name.starts_with("_R")
+}
+
+/// A mangled name without what compilers append for parts and copies of a function (`.cold`, `.isra.0`), which the
+/// source does not know.
+pub(super) fn without_clone(name: &str) -> &str {
+    if !is_mangled(name) || is_legacy_rust(name) {
+        return name;
+    }
+    name.split_once('.').map_or(name, |(name, _)| name)
 }
 
 /// Demangles each name once: the same few functions are found at most addresses, and a long C++ name takes 20 µs.
@@ -47,7 +54,7 @@ impl Demangler {
 }
 
 /// `name` as the source says it, without Rust's hashes; cut to [`MAX_NAME`].
-fn demangle(name: &str) -> String {
+pub(super) fn demangle(name: &str) -> String {
     let readable = if name.len() > MAX_MANGLED {
         None
     } else if name.starts_with("_R") || is_legacy_rust(name) {
@@ -77,12 +84,12 @@ fn rust(name: &str) -> Option<String> {
 fn cpp(name: &str) -> Option<String> {
     let bounds = ParseOptions::default().recursion_limit(MAX_NESTING);
     let (symbol, rest) = BorrowedSymbol::with_tail_and_options(name.as_bytes(), &bounds).ok()?;
-    // Old compilers mangle some return types (`std::swap`'s) in a way that nobody else reads. The name comes before
-    // and ends with its template arguments or its scope.
-    if !rest.is_empty() && !name.strip_suffix(str::from_utf8(rest).ok()?)?.ends_with('E') {
-        return None;
+    let mut options = DemangleOptions::new().hide_expression_literal_types();
+    if !rest.is_empty() {
+        // Older compilers mangle some return types (`std::swap`'s, `std::make_shared`'s) in a way that nobody else
+        // reads. The name with its scope comes before.
+        options = options.no_params().no_return_type();
     }
-    let options = DemangleOptions::new().hide_expression_literal_types();
     Bounded::collect(|to| symbol.structured_demangle(to, &options))
 }
 
@@ -140,15 +147,26 @@ mod tests {
             ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
             ("_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const"),
             ("_ZL6helperi.constprop.0", "helper(int) [clone .constprop.0]"),
-            (
-                "_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE",
-                "void std::get<0, int, int>(std::tuple<int, int>&)",
-            ),
+            ("_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE", "void std::get<0, int, int>(std::tuple<int, int>&)"),
             (
                 "_ZSt4swapIN2n72K7EENSt9enable_ifIXsrSt6__and_IJSt6__not_ISt15__is_tuple_likeIT_EEEE5valueEvE4typeERS6_S_",
                 "std::swap<n7::K7>",
             ),
+            (
+                "_ZSt11make_sharedIiJRKSt6localeEESt10shared_ptrINSt9enable_ifIXntsrSt8is_arrayIT_E5valueES5_E4typeEEDpOT0_",
+                "std::make_shared<int, std::locale const&>",
+            ),
         ]);
+    }
+
+    #[test]
+    fn clones_are_the_function_itself() {
+        let rust = "_ZN50_$LT$alloc..vec..Vec$GT$3foo17h0123456789abcdefE.llvm.1";
+        let names =
+            [("_Z1fv.isra.0.cold", "_Z1fv"), ("_RNvC1a1b.llvm.1", "_RNvC1a1b"), (rust, rust), ("f.part.0", "f.part.0")];
+        for (linked, function) in names {
+            assert_eq!(without_clone(linked), function);
+        }
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use addr2line::{Context, LookupContinuation as _, LookupResult};
 use gimli::{AbbreviationsCacheStrategy, Dwarf, DwarfFileType, SectionId};
 
-use super::demangle::is_mangled;
+use super::demangle::{is_mangled, without_clone};
 use super::elf::Elf;
 use super::limits::{LOOKUP_FUEL, MAX_FRAMES, MAX_PASSES, MAX_SECTION_BYTES, OPEN_FUEL, cut_name};
 use super::reader::{Meter, SectionReader};
+use super::scopes::{Scopes, has_scopes};
 use super::split::SplitFiles;
 use super::symbolizer::SymbolFrame;
 
@@ -19,6 +20,7 @@ use super::symbolizer::SymbolFrame;
 pub(super) struct DebugData {
     context: Context<SectionReader>,
     split: SplitFiles,
+    scopes: Scopes,
     sections: Sections,
 }
 
@@ -41,7 +43,8 @@ impl DebugData {
         // Linkers of whole programs let all units share one table of abbreviations: parse it once.
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let context = Context::from_dwarf(dwarf).map_err(io::Error::other)?;
-        Ok(Self { context, split: SplitFiles::new(module, &sections), sections })
+        let split = SplitFiles::new(module, &sections);
+        Ok(Self { context, split, scopes: Scopes::default(), sections })
     }
 
     /// Why a lookup failed with `error`, for the user.
@@ -56,7 +59,7 @@ impl DebugData {
     /// The frames at `address`, innermost first, with mangled names; empty when nothing is known. `linked` is the
     /// symbol table's name for the function there.
     pub(super) fn frames(
-        &self,
+        &mut self,
         address: u64,
         linked: impl Fn() -> Option<String>,
     ) -> gimli::Result<Vec<SymbolFrame>> {
@@ -66,7 +69,7 @@ impl DebugData {
             frame.inlined = true;
         }
         if let Some(name) = linked().filter(|name| is_better(name, function.function.as_deref())) {
-            function.function = Some(name);
+            function.function = Some(without_clone(&name).to_owned());
         }
         if frames.len() > MAX_FRAMES {
             frames.drain(MAX_FRAMES - 1..frames.len() - 1);
@@ -75,7 +78,7 @@ impl DebugData {
     }
 
     /// As the data says: names mangled, nothing marked as inlined.
-    fn find(&self, address: u64) -> gimli::Result<Vec<SymbolFrame>> {
+    fn find(&mut self, address: u64) -> gimli::Result<Vec<SymbolFrame>> {
         let mut found = Vec::new();
         // addr2line computes the address behind.
         if address == u64::MAX {
@@ -94,15 +97,19 @@ impl DebugData {
         };
         while let Some(frame) = frames.next()? {
             let location = frame.location;
-            let file = location
-                .as_ref()
-                .and_then(|location| location.file)
-                .map(|file| cut_name(file.to_owned()));
-            let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
-            let name = name.map(|name| without_quotes(&name).to_owned());
+            let file = location.as_ref().and_then(|location| location.file);
+            let name = frame.function.as_ref().and_then(|function| {
+                let name = function.raw_name().ok()?;
+                let scoped = frame.dw_die_offset.filter(|_| !is_mangled(&name) && has_scopes(function.language));
+                let full = scoped.and_then(|entry| {
+                    let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+                    self.scopes.qualify(unit, entry)
+                });
+                Some(full.unwrap_or_else(|| without_quotes(&name).to_owned()))
+            });
             found.push(SymbolFrame {
                 function: name.filter(|name| !name.is_empty()),
-                file: file.filter(|file| !file.is_empty()),
+                file: file.filter(|file| !file.is_empty()).map(|file| cut_name(file.to_owned())),
                 line: location.and_then(|location| location.line),
                 inlined: false,
             });

@@ -299,10 +299,7 @@ mod tests {
         let property = note(b"GNU\0", 5, &[1; 16]);
         let build_id = note(b"GNU\0", 3, &[7; 20]);
         let stranger = note(b"Other\0", 3, &[9; 5]);
-        assert_eq!(
-            build_id_in_notes(&[&property[..], &stranger, &build_id].concat()),
-            Some(vec![7; 20])
-        );
+        assert_eq!(build_id_in_notes(&[&property[..], &stranger, &build_id].concat()), Some(vec![7; 20]));
         assert_eq!(build_id_in_notes(&[&property[..], &stranger].concat()), None);
         assert_eq!(build_id_in_notes(&build_id[..30]), None);
         assert_eq!(build_id_in_notes(&[0xff; 64]), None);

@@ -5,7 +5,8 @@
 //!                       ├▶ debug_files          where the debug data lies, if not in the module itself
 //!                       ├▶ symtab ─▶ demangle   functions from symbol tables
 //!                       └▶ dwarf ─┬▶ reader     addr2line, reading through a meter
-//!                                 └▶ split      .dwo and .dwp files
+//!                                 ├▶ split      .dwo and .dwp files
+//!                                 └▶ scopes     full names where the data has short ones
 //! perf_map                                      names of code made at run time
 //! ```
 //!
@@ -24,6 +25,7 @@ mod limits;
 mod module;
 mod perf_map;
 mod reader;
+mod scopes;
 mod source;
 mod split;
 mod symbolizer;

@@ -40,8 +40,9 @@ impl Module {
         let build_id = main.as_ref().map_or(recorded_id, |elf| elf.build_id.clone());
         let separate = match &main {
             Ok(elf) if DebugData::is_in(elf) => None,
-            Ok(elf) => debug_files::by_build_id(&build_id, options)
-                .or_else(|| debug_files::by_debug_link(&path, elf, options)),
+            Ok(elf) => {
+                debug_files::by_build_id(&build_id, options).or_else(|| debug_files::by_debug_link(&path, elf, options))
+            }
             Err(_) => debug_files::by_build_id(&build_id, options),
         };
         let separate_elf = separate.as_ref().map(|file| &file.elf);
@@ -78,15 +79,13 @@ impl Module {
     /// As [`Self::frames`], with mangled names.
     fn find(&mut self, address: u64) -> Vec<SymbolFrame> {
         let linked = || self.symbols.lookup(address);
-        if let Some(debug) = &self.debug {
+        if let Some(debug) = &mut self.debug {
             match debug.frames(address, linked) {
                 Ok(frames) if frames.is_empty() => {}
                 Ok(frames) => return frames,
                 Err(error) => {
                     let (path, why) = (self.path.display(), debug.explain(error));
-                    self.facts.note.get_or_insert_with(|| {
-                        format!("{path}: {why}: names or lines are missing")
-                    });
+                    self.facts.note.get_or_insert_with(|| format!("{path}: {why}: names or lines are missing"));
                 }
             }
         }
@@ -99,8 +98,7 @@ impl Module {
 fn open_main(wanted: ModuleSource, options: &SymbolOptions) -> Result<Elf, String> {
     let source = match wanted.embedded {
         Some(bytes) => Source::Memory(bytes),
-        None => Source::open(&debug_files::in_sysroot(&wanted.path, options))
-            .map_err(|error| explain(&error))?,
+        None => Source::open(&debug_files::in_sysroot(&wanted.path, options)).map_err(|error| explain(&error))?,
     };
     let identity = source.identity();
     let elf = Elf::parse(source).map_err(|error| explain(&error))?;
@@ -138,6 +136,9 @@ fn note(
 ) -> Option<String> {
     let why_no_lines = match (debug, main) {
         (Some(Ok(_)), _) => return None,
+        (Some(Err((holder, error))), _) if *holder == path => {
+            format!("its debug data cannot be read: {error}")
+        }
         (Some(Err((holder, error))), _) => {
             format!("debug data in {} cannot be read: {error}", holder.display())
         }

@@ -54,12 +54,7 @@ fn ask_binutils(path: &str, addresses: &[u64]) -> Vec<Answer> {
             answers.push(Vec::new());
             continue;
         }
-        let place = lines
-            .next()
-            .expect("a line `FILE:LINE`")
-            .split(" (discriminator")
-            .next()
-            .unwrap_or_default();
+        let place = lines.next().expect("a line `FILE:LINE`").split(" (discriminator").next().unwrap_or_default();
         let (file, number) = place.rsplit_once(':').expect("`FILE:LINE`");
         let answer = answers.last_mut().expect("`-a` prints the address first");
         answer.push((line.to_owned(), file.to_owned(), number.to_owned()));
@@ -70,15 +65,14 @@ fn ask_binutils(path: &str, addresses: &[u64]) -> Vec<Answer> {
 fn as_printed(frame: SymbolFrame) -> (String, String, String) {
     let unknown = || "??".to_owned();
     let line = frame.line.map_or("?".to_owned(), |line| line.to_string());
-    without_guesses((
-        frame.function.unwrap_or_else(unknown),
-        frame.file.unwrap_or_else(unknown),
-        line,
-    ))
+    (frame.function.unwrap_or_else(unknown), frame.file.unwrap_or_else(unknown), line)
 }
 
-/// Without a line, binutils names the unit's file.
-fn without_guesses((function, file, line): (String, String, String)) -> (String, String, String) {
+/// Without a line, binutils names the unit's file. With line tables alone (a release build) it gives the outer
+/// function's name to the innermost inlined frame.
+fn without_guesses(answer: (String, String, String)) -> (String, String, String) {
+    let (function, file, line) = answer;
+    let function = if cfg!(debug_assertions) { function } else { String::new() };
     if line == "?" || line == "0" {
         return (function, "??".to_owned(), "?".to_owned());
     }

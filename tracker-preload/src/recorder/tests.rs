@@ -10,8 +10,24 @@ use tracker_core::format::{Deltas, VERSION};
 
 use super::{Captured, Recorder};
 use crate::lanes::{self, Lanes};
+use crate::stacks::{ROOT_HASH, extend};
+use crate::unwind::{Entry, Path};
 
 type Small = Recorder<1024>;
+
+/// A path of these return addresses, leaf first, as a walk answers it.
+fn entries(pcs: &[u64]) -> Vec<Entry> {
+    let mut hash = ROOT_HASH;
+    let entry = |&pc: &u64| {
+        hash = extend(hash, pc);
+        Entry::plain(pc, hash)
+    };
+    pcs.iter().rev().map(entry).collect()
+}
+
+fn captured(function: Function, entries: &[Entry]) -> Captured<'_> {
+    Captured { function, path: Path { marker: 0, entries } }
+}
 
 /// Lanes of this test process, all chunks free; one test at a time.
 fn lanes() -> (MutexGuard<'static, ()>, Lanes) {
@@ -123,7 +139,8 @@ fn every_kind_of_event_comes_back() {
     let (_one, lanes) = lanes();
     let mut recorder = recorder();
     let pcs = [0x40_1000, 0x7f00_0000_1234, 0x55aa_0000_0042];
-    let stack = Captured { function: Function::Calloc, pcs: &pcs };
+    let frames = entries(&pcs);
+    let stack = captured(Function::Calloc, &frames);
     recorder.alloc(0x1000, 24, stack, false);
     recorder.free(0x1000, true);
     recorder.end_realloc(false);
@@ -166,7 +183,7 @@ fn stacks_survive_chunks_evictions_and_renewal() {
         let depth = if next() % 500 == 0 { 700 } else { next() % 12 + 1 };
         let pcs: Vec<u64> = (0..depth).map(|level| 0x40_0000 + level * 0x1000 + next() % 3 * 8).collect();
         let (address, size) = ((next() % (1 << 43)) << 4, next() % 5000);
-        recorder.alloc(address, size, Captured { function: Function::Malloc, pcs: &pcs }, false);
+        recorder.alloc(address, size, captured(Function::Malloc, &entries(&pcs)), false);
         wanted.push(expected(address, size, &pcs, Function::Malloc));
         if index % 3 == 0 {
             recorder.free(address, false);
@@ -185,7 +202,8 @@ fn stacks_survive_chunks_evictions_and_renewal() {
 fn losses_are_counted_and_leave_a_gap() {
     let (_one, lanes) = lanes();
     let mut recorder = recorder();
-    let stack = Captured { function: Function::Malloc, pcs: &[0x40_1000] };
+    let frames = entries(&[0x40_1000]);
+    let stack = captured(Function::Malloc, &frames);
     lanes.control().talk.0.stopped.store(1, Ordering::Relaxed);
     for address in 1..=5 {
         recorder.alloc(address << 4, 8, stack, false);
@@ -201,7 +219,7 @@ fn losses_are_counted_and_leave_a_gap() {
 fn a_successor_publishes_what_a_dead_thread_left() {
     let (_one, lanes) = lanes();
     let mut recorder = recorder();
-    recorder.alloc(0x10, 8, Captured { function: Function::Malloc, pcs: &[0x40_1000] }, false);
+    recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
     recorder.start(1, 78, 0);
     let header = lanes.header(0).expect("in range");
     assert_ne!(header.owner.load(Ordering::Relaxed) & OWNER_FULL, 0);

@@ -4,21 +4,24 @@
 //! memory it reads. Rules come from the modules' own unwind tables ([`cfi`]), resolved once per return address and kept
 //! packed ([`rules`]). This file reads the stack; it never writes it and never calls into the C library.
 //!
-//! A cache of the last walk, verified against memory, belongs between [`Walk::walk`] and the loop; the loop's steps are
-//! what it would verify.
+//! Most of a walk is the same as the last one's: [`cache`] keeps that and proves that it still holds.
 
 mod bounds;
+mod cache;
 mod cfi;
 mod expression;
 mod rules;
 
 pub(crate) use bounds::Bounds;
+#[cfg(test)]
+pub(crate) use cache::Entry;
+pub(crate) use cache::{Frames, Path};
 pub(crate) use rules::forget_all as forget_rules;
 
+use tracker_core::format::PC_NOT_WALKED;
 use tracker_core::format::record::ModuleFields;
-use tracker_core::format::{MARKER_LIMIT, PC_TRUNCATED};
 
-use crate::recorder::NOT_WALKED;
+use crate::program;
 use rules::Rule;
 
 /// Innermost frames that are kept of a stack deeper than the buffer; outermost ones fill the rest.
@@ -50,78 +53,40 @@ impl Start {
 /// Is told each module at the first sight of an address in it.
 pub(crate) type ModuleSink<'s> = &'s mut dyn FnMut(&ModuleFields<'_>);
 
-/// Something that can answer the frames above a hook, leaf first.
+/// Something that can answer the frames above a hook.
 pub(crate) trait Walk {
-    fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> &[u64];
-}
-
-/// A buffer for `N` return addresses.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Frames<const N: usize> {
-    pcs: [u64; N],
+    fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_>;
 }
 
 /// For hooks too deeply nested to have a buffer.
 pub(crate) struct NoFrames;
 
 impl Walk for NoFrames {
-    fn walk(&mut self, _: Start, _: Bounds, _: ModuleSink<'_>) -> &[u64] {
-        &NOT_WALKED
+    fn walk(&mut self, _: Start, _: Bounds, _: ModuleSink<'_>) -> Path<'_> {
+        Path::only(PC_NOT_WALKED)
     }
 }
 
 impl<const N: usize> Walk for &mut Frames<N> {
     #[inline]
-    fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> &[u64] {
+    fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_> {
         let known = bounds.contain(start.slot);
         if known && start.slot - bounds.low < STACK_RESERVE {
-            return &NOT_WALKED;
+            return Path::only(PC_NOT_WALKED);
         }
         let high = if known { bounds.high } else { usize::MAX };
-        let mut state = State { pc: start.caller(), sp: start.slot + 8, rbp: start.rbp, exact: false };
-        let mut count = 0;
-        loop {
-            if (state.pc as u64) < MARKER_LIMIT {
-                break;
+        let state = State { pc: start.caller(), sp: start.slot + 8, rbp: start.rbp, exact: false };
+        let generation = program::generation();
+        if program::checks_unwinding() {
+            let cached = self.unwind(state, high, generation, modules).hash();
+            self.forget();
+            let full = self.unwind(state, high, generation, modules);
+            if full.hash() != cached {
+                program::count_difference();
             }
-            self.put(count, state.pc as u64);
-            count += 1;
-            match state.step(high, modules) {
-                Step::Next(next) => state = next,
-                Step::Root => break,
-                Step::Lost => {
-                    self.put(count, PC_TRUNCATED);
-                    count += 1;
-                    break;
-                }
-            }
+            return full;
         }
-        self.finish(count)
-    }
-}
-
-impl<const N: usize> Frames<N> {
-    #[inline(always)]
-    fn put(&mut self, index: usize, pc: u64) {
-        let at = if index < N { index } else { INNERMOST + (index - INNERMOST) % (N - INNERMOST) };
-        if let Some(entry) = self.pcs.get_mut(at) {
-            *entry = pc;
-        }
-    }
-
-    /// The frames in order; of a stack that did not fit, the innermost, a marker, and the outermost.
-    fn finish(&mut self, count: usize) -> &[u64] {
-        if count <= N {
-            return self.pcs.get(..count).unwrap_or(&NOT_WALKED);
-        }
-        if let Some(outer) = self.pcs.get_mut(INNERMOST..) {
-            outer.rotate_left((count - INNERMOST) % (N - INNERMOST));
-            if let Some(cut) = outer.first_mut() {
-                *cut = PC_TRUNCATED;
-            }
-        }
-        &self.pcs
+        self.unwind(state, high, generation, modules)
     }
 }
 
@@ -144,9 +109,14 @@ enum Step {
 }
 
 impl State {
+    /// How to leave this frame.
     #[inline(always)]
-    fn step(self, high: usize, modules: ModuleSink<'_>) -> Step {
-        let rule = if self.exact { cfi::resolve(self.pc, true, modules) } else { rules::rule_for(self.pc, modules) };
+    fn rule(self, modules: ModuleSink<'_>) -> Rule {
+        if self.exact { cfi::resolve(self.pc, true, modules) } else { rules::rule_for(self.pc, modules) }
+    }
+
+    #[inline(always)]
+    fn step(self, rule: Rule, high: usize) -> Step {
         match rule.kind() {
             rules::FROM_SP => self.leave(self.sp.wrapping_add(rule.cfa_offset()), rule, high),
             rules::FROM_RBP => self.leave(self.rbp.wrapping_add(rule.cfa_offset()), rule, high),

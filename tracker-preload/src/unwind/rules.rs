@@ -25,8 +25,8 @@ impl Rule {
     pub(super) const COMPLEX: Self = Self(SPECIAL | 2 << 2);
     /// The kernel's signal frame.
     pub(super) const SIGNAL: Self = Self(SPECIAL | 3 << 2);
-    /// No unwind table covers the address.
-    pub(super) const NONE: Self = Self(SPECIAL | 4 << 2);
+    /// No unwind table covers the address: the frame-pointer convention, which saves rbp 16 bytes below the CFA.
+    pub(super) const NONE: Self = Self(SPECIAL | 4 << 2 | 2 << 18);
 
     /// CFA = (stack pointer or rbp) + `offset`, rbp saved `rbp` bytes below it (0: not saved). `None`: does not fit.
     pub(super) fn plain(from_rbp: bool, offset: i64, rbp: i64) -> Option<Self> {
@@ -38,6 +38,24 @@ impl Rule {
     /// gcc's frame that realigned its stack: CFA = *(rbp - `offset`).
     pub(super) fn realigned(offset: i64) -> Option<Self> {
         Self::plain(false, offset, 0).map(|rule| Self(rule.0 | REALIGNED))
+    }
+
+    /// Whether the step depends on rbp.
+    #[inline(always)]
+    pub(super) const fn uses_rbp(self) -> bool {
+        self.0 & 1 != 0 || self.0 == Self::NONE.0
+    }
+
+    /// Whether the caller's rbp is read from the stack, [`Self::rbp_offset`] below the CFA.
+    #[inline(always)]
+    pub(super) const fn restores_rbp(self) -> bool {
+        self.rbp_offset() != 0
+    }
+
+    /// Whether the step reads more than the return address and rbp, or other registers.
+    #[inline(always)]
+    pub(super) const fn is_opaque(self) -> bool {
+        matches!(self, Self::COMPLEX | Self::SIGNAL) || self.kind() == REALIGNED
     }
 
     #[inline(always)]

@@ -26,7 +26,7 @@ export function startKeys(table) {
 
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const target = /** @type {HTMLElement} */ (event.target);
+    const target = event.target instanceof Element ? event.target : document.body;
     // Text fields and lists keep their keys; Escape always leaves them.
     const typing = target.matches('input[type=search], select, textarea');
     if (typing && event.key !== 'Escape') return;

@@ -344,8 +344,10 @@ function take(next) {
 
 /** @param {Data} before @returns {(path: number[], after: Data) => number[]} */
 function pathNames(before) {
+  // The first functions are the processes: their numbers in reports never change, their names may.
   const key = (/** @type {Data} */ d, /** @type {number} */ func) =>
-    `${functionName(d, func)}\n${d.strings[d.functions.module[func]]}\n${d.functions.kind[func]}`;
+    (func < d.processes.length ? d.processes[func].index
+      : `${functionName(d, func)}\n${d.strings[d.functions.module[func]]}\n${d.functions.kind[func]}`);
   return (path, after) => {
     const numbers = new Map(Array.from(after.functions.name, (_, func) => [key(after, func), func]));
     const carried = path.map((func) => numbers.get(key(before, func)));

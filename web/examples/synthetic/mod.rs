@@ -87,7 +87,7 @@ pub(crate) fn many_nodes(nodes: usize) -> Profile {
         start: 0,
         grammar: graph::POLYSTACK,
     };
-    build(&[plan], nodes / 6, 61 * SECOND, "polystack --depth 40")
+    build(&[plan], nodes / 5, 61 * SECOND, "polystack --depth 40")
 }
 
 struct Plan {

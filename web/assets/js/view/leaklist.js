@@ -28,7 +28,7 @@ export function leakList(store, actions) {
 
   function draw() {
     if (!model) return;
-    const { data, found, running, state } = model;
+    const { found, running, state } = model;
     const all = found ? model.leaks.filter((leak) => found.nodes[leak.node]) : model.leaks;
     const sum = all.reduce((total, leak) => total + leak.bytes, 0);
     byId('leaks-title').textContent = running ? 'Live now' : 'Leaks';
@@ -53,8 +53,6 @@ export function leakList(store, actions) {
       `, ${bytes(rest.reduce((total, leak) => total + leak.bytes, 0))} in ${count(rest.reduce((total, leak) => total + leak.blocks, 0))} blocks`) : null;
     const chosen = model.selectedLeaf;
     holder.replaceChildren(head, element('ul', {}, ...shown.map((leak) => item(leak, leak.node === chosen))), more ?? '');
-    // The numbers of a run can be small: a filter that hides everything is said above, not here.
-    holder.dataset.count = String(data ? all.length : 0);
   }
 
   /** @param {Leak} leak @param {boolean} chosen */

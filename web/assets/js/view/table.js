@@ -12,6 +12,8 @@ import { amount, amountParts, exact, exactAmount, percent } from '#units';
 /** Rows made beyond what is visible, at each end. */
 const SPARE = 8;
 const PRINTED = 40;
+/** Mean width of a character in a name, in pixels: shorter forms of a name are better than cut ones. */
+const CHARACTER = 6.6;
 
 /** @param {Store} store @param {{ select: (row: FunctionRow) => void }} actions */
 export function functionTable(store, actions) {
@@ -86,12 +88,13 @@ export function functionTable(store, actions) {
     const first = printing ? 0 : Math.max(0, Math.floor(scroll.scrollTop / height) - SPARE);
     const last = printing ? Math.min(rows.length, PRINTED)
       : Math.min(rows.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / height) + SPARE);
+    const room = Math.max(16, Math.floor((table.querySelector('th')?.clientWidth ?? 0) / CHARACTER) - 3);
     const most = rows.reduce((max, row) => Math.max(max, row.self), 0);
     const chosen = model.state.select[model.state.select.length - 1];
     table.setAttribute('aria-rowcount', String(rows.length + 1));
     body.replaceChildren(
       space(first * height),
-      ...rows.slice(first, last).map((row, i) => line(row, first + i, most, row.func === chosen)),
+      ...rows.slice(first, last).map((row, i) => line(row, first + i, most, room, row.func === chosen)),
       space(printing ? 0 : (rows.length - last) * height));
   }
 
@@ -102,8 +105,8 @@ export function functionTable(store, actions) {
     return row;
   }
 
-  /** @param {FunctionRow} row @param {number} position @param {number} most @param {boolean} chosen */
-  function line(row, position, most, chosen) {
+  /** @param {FunctionRow} row @param {number} position @param {number} most @param {number} room @param {boolean} chosen */
+  function line(row, position, most, room, chosen) {
     const { data, measure } = /** @type {Model} */ (model);
     const { value } = measure.metric;
     const other = value === 'bytes' ? 'blocks' : 'bytes';
@@ -111,10 +114,10 @@ export function functionTable(store, actions) {
     const self = element('td', { class: 'c-self', title: exactAmount(value, row.self) }, ...figure(amountParts(value, row.self)));
     self.style.setProperty('--share', `${most ? (100 * row.self) / most : 0}%`);
     return element('tr', {
-      class: chosen ? 'sel' : '', 'aria-rowindex': position + 2, 'aria-selected': chosen, onclick: () => actions.select(row),
+      class: chosen ? 'sel' : '', 'aria-rowindex': position + 2, 'aria-current': chosen ? 'true' : undefined, onclick: () => actions.select(row),
     },
     element('td', { class: 'c-name', title: name }, bar(data.functions.kind[row.func]),
-      element('button', { class: 'fn', type: 'button' }, shortName(name, narrow.matches ? 34 : 60))),
+      element('button', { class: 'fn', type: 'button' }, shortName(name, room))),
     element('td', { class: 'c-module', title: data.strings[data.functions.module[row.func]] }, moduleName(data, row.func)),
     self,
     element('td', { class: 'c-total', title: exactAmount(value, row.total) }, ...figure(amountParts(value, row.total))),

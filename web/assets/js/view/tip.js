@@ -6,6 +6,9 @@ import { Kind, functionName, moduleName } from '#columns';
 import { byId, element, figure } from '#dom';
 import { amountParts, exactAmount, percent } from '#units';
 
+/** Characters of a name that are shown at most. */
+const LONGEST = 1000;
+
 /** What the kinds are called. */
 export const KINDS = ['native', 'inlined', 'Python', 'runtime', 'allocator', 'unknown', 'run-time code', 'process'];
 
@@ -16,9 +19,9 @@ export function about(data, func) {
   return [moduleName(data, func), KINDS[kind]].filter(Boolean).join(' · ');
 }
 
-/** A name with places to break. @param {string} name */
+/** A name with places to break; of very long ones the beginning, copies have all of it. @param {string} name */
 export function breakable(name) {
-  const parts = name.split(/(?<=::|, |\(|\/)/);
+  const parts = (name.length > LONGEST ? `${name.slice(0, LONGEST)}…` : name).split(/(?<=::|, |\(|\/)/);
   return parts.flatMap((part, i) => (i ? [document.createElement('wbr'), part] : [part]));
 }
 
