@@ -75,7 +75,8 @@ impl SymbolTable {
         let after = self.segments.partition_point(|segment| segment.start <= address);
         let segment = self.segments.get(after.checked_sub(1)?)?;
         let name = self.name(segment.name, MAX_MANGLED + 1);
-        (address < segment.end).then(|| String::from_utf8_lossy(name).into_owned())
+        let is_named = address < segment.end && !name.is_empty();
+        is_named.then(|| String::from_utf8_lossy(name).into_owned())
     }
 
     fn add(&mut self, elf: &Elf, name: &str) -> io::Result<()> {
