@@ -14,6 +14,10 @@ pub mod format;
 #[cfg(feature = "std")]
 pub mod capture;
 #[cfg(feature = "std")]
+pub mod export;
+#[cfg(feature = "std")]
+pub mod replay;
+#[cfg(feature = "std")]
 pub mod report;
 #[cfg(feature = "std")]
 pub mod symbol;

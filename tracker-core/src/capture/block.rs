@@ -56,9 +56,7 @@ impl FileHeader {
         if bytes.len() < 8 || bytes[..8] != FILE_MAGIC {
             return Err(FileHeaderError::NotACapture);
         }
-        let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else {
-            return Err(FileHeaderError::Cut);
-        };
+        let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(FileHeaderError::Cut) };
         let version = u32_at(header, 8);
         if version != VERSION {
             return Err(FileHeaderError::Version(version));
@@ -96,7 +94,7 @@ pub enum Codec {
 }
 
 /// A block's header. Epochs, times and counts concern `Events` blocks and are 0 in others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BlockHeader {
     /// A [`BlockKind`] or a later one.
     pub kind: u8,
@@ -138,16 +136,8 @@ impl BlockHeader {
         bytes[..4].copy_from_slice(&BLOCK_MAGIC);
         bytes[4] = self.kind;
         bytes[5] = self.codec;
-        let words = [
-            self.stored_len,
-            self.raw_len,
-            self.stream,
-            self.image,
-            self.tid,
-            self.sequence,
-            self.offset,
-            self.count,
-        ];
+        let words =
+            [self.stored_len, self.raw_len, self.stream, self.image, self.tid, self.sequence, self.offset, self.count];
         for (to, word) in bytes[8..40].chunks_exact_mut(4).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
         }
@@ -184,8 +174,7 @@ impl BlockHeader {
             payload_crc: u32_at(bytes, 72),
         };
         // A raw block may not be larger than what it decodes to either; zstd's worst case adds less than 1 KiB here.
-        let sane = header.raw_len <= MAX_RAW_LEN
-            && header.stored_len <= header.raw_len.saturating_add(32 << 10);
+        let sane = header.raw_len <= MAX_RAW_LEN && header.stored_len <= header.raw_len.saturating_add(32 << 10);
         sane.then_some(header)
     }
 }

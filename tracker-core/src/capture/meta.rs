@@ -80,8 +80,7 @@ impl Meta {
     /// Reads a frame; `None` when it is not one, or too long.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         use bincode::Options as _;
-        let options =
-            bincode::DefaultOptions::new().with_fixint_encoding().with_limit(MAX_META_LEN);
+        let options = bincode::DefaultOptions::new().with_fixint_encoding().with_limit(MAX_META_LEN);
         options.allow_trailing_bytes().deserialize(bytes).ok()
     }
 }

@@ -1,4 +1,15 @@
 //! The capture file: header, then self-checking blocks, append-only. Written by the collector, read by everyone.
+//!
+//! Reading, in order: [`source`] gives bytes at a place, [`scan`] finds the valid blocks between them, [`reader`] sorts
+//! the blocks by stream and gathers the [`facts`], [`cursor`] decodes one stream's records. [`dump`] prints all of it.
 
 pub mod block;
+pub mod cursor;
+pub mod dump;
+pub mod facts;
 pub mod meta;
+pub mod payload;
+pub mod reader;
+pub mod scan;
+pub mod source;
+pub mod writer;

@@ -65,13 +65,7 @@ impl Deltas {
     /// Encodes an allocation. `None` when a field does not fit the short form (unaligned address, size from 4 GiB,
     /// far jump): write [`super::record::write_alloc`] then.
     #[inline(always)]
-    pub fn encode_alloc(
-        &mut self,
-        address: u64,
-        size: u64,
-        stack: u32,
-        realloc: bool,
-    ) -> Option<Encoded> {
+    pub fn encode_alloc(&mut self, address: u64, size: u64, stack: u32, realloc: bool) -> Option<Encoded> {
         let delta = zigzag((address >> 4).wrapping_sub(self.address) as i64);
         let stack_delta = zigzag(i64::from(stack) - i64::from(self.stack));
         if address & 15 != 0 || delta >> 48 != 0 || size >> 32 != 0 || stack_delta >> 32 != 0 {
@@ -199,12 +193,7 @@ impl Deltas {
             self.address = self.address.wrapping_add(unzigzag(delta) as u64) & (u64::MAX >> 4);
             self.stack = self.stack.wrapping_add(unzigzag(stack) as u32);
             let address = self.address << 4;
-            return Event::Alloc {
-                address,
-                size,
-                stack: self.stack,
-                realloc: tag & ALLOC_REALLOC != 0,
-            };
+            return Event::Alloc { address, size, stack: self.stack, realloc: tag & ALLOC_REALLOC != 0 };
         }
         if tag & FREE != 0 {
             let delta = low(payload, u32::from(tag >> 2 & 7) + 1);

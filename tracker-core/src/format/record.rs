@@ -188,14 +188,7 @@ pub enum Record<'a> {
     /// A module met in generation `generation`: code from `start` to `end`, linked addresses + `bias` = addresses.
     Module { generation: u32, start: u64, end: u64, bias: u64, build_id: &'a [u8], path: &'a [u8] },
     /// The image of this stream starts. `parent`: the image it came from, `u32::MAX` for the first.
-    Image {
-        kind: ImageKind,
-        pid: u32,
-        parent: u32,
-        generation: u32,
-        exe: &'a [u8],
-        arguments: Arguments<'a>,
-    },
+    Image { kind: ImageKind, pid: u32, parent: u32, generation: u32, exe: &'a [u8], arguments: Arguments<'a> },
     /// An exec of `path` in process `pid` that the library could not follow; `reason` as in [`UntrackedReason`].
     Untracked { pid: u32, reason: u8, path: &'a [u8] },
     /// `mmap` or `mremap` returned `address`; `file`: not anonymous.
@@ -282,10 +275,7 @@ pub fn record_len(bytes: &[u8]) -> Result<usize, DecodeError> {
 /// Decodes the record at the front of `bytes` and steps `deltas`. Answers the record and its length; `None` at
 /// [`tag::END`] or at the end of `bytes`.
 #[inline]
-pub fn decode<'a>(
-    deltas: &mut Deltas,
-    bytes: &'a [u8],
-) -> Result<Option<(Record<'a>, usize)>, DecodeError> {
+pub fn decode<'a>(deltas: &mut Deltas, bytes: &'a [u8]) -> Result<Option<(Record<'a>, usize)>, DecodeError> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     if first == tag::END {
         return Ok(None);
@@ -303,9 +293,7 @@ pub fn decode<'a>(
             }
         };
         let record = match deltas.decode(first, payload) {
-            Event::Alloc { address, size, stack, realloc } => {
-                Record::Alloc { address, size, stack, realloc }
-            }
+            Event::Alloc { address, size, stack, realloc } => Record::Alloc { address, size, stack, realloc },
             Event::Free { address, realloc } => Record::Free { address, realloc },
             Event::Epoch(epoch) => Record::Epoch(epoch),
             Event::Clock(time) => Record::Clock(time),
@@ -342,11 +330,7 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
         tag::DEFINE => {
             let (first, parent, count) = (r.u32()?, r.u32()?, r.u16()?);
             let pcs = Pcs { count, bytes: r.rest() };
-            if first == 0
-                || parent >= first
-                || usize::from(count) > MAX_DEFINE_PCS
-                || pcs.iter().count() != pcs.len()
-            {
+            if first == 0 || parent >= first || usize::from(count) > MAX_DEFINE_PCS || pcs.iter().count() != pcs.len() {
                 return None;
             }
             Record::Define { first, parent, pcs }
@@ -370,19 +354,10 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
             };
             let (pid, parent, generation, cut) = (r.u32()?, r.u32()?, r.u32()?, r.u8()? != 0);
             let exe = r.text()?;
-            Record::Image {
-                kind,
-                pid,
-                parent,
-                generation,
-                exe,
-                arguments: Arguments { cut, bytes: r.rest() },
-            }
+            Record::Image { kind, pid, parent, generation, exe, arguments: Arguments { cut, bytes: r.rest() } }
         }
         tag::UNTRACKED => Record::Untracked { pid: r.u32()?, reason: r.u8()?, path: r.text()? },
-        tag::MAP => {
-            Record::Map { file: r.u8()? != 0, address: r.u64()?, len: r.u64()?, stack: r.u32()? }
-        }
+        tag::MAP => Record::Map { file: r.u8()? != 0, address: r.u64()?, len: r.u64()?, stack: r.u32()? },
         tag::UNMAP => Record::Unmap { address: r.u64()?, len: r.u64()? },
         _ => Record::Unknown { tag, payload },
     })
@@ -420,12 +395,7 @@ pub fn write_alloc(
 }
 
 /// Long form of a free. Steps `deltas` as the decoder will.
-pub fn write_free(
-    buffer: &mut [u8],
-    deltas: &mut Deltas,
-    address: u64,
-    realloc: bool,
-) -> Option<usize> {
+pub fn write_free(buffer: &mut [u8], deltas: &mut Deltas, address: u64, realloc: bool) -> Option<usize> {
     deltas.address = address >> 4;
     sized(buffer, tag::FREE, |w| {
         w.u8(u8::from(realloc));
@@ -518,12 +488,7 @@ pub fn write_image<'s>(
 }
 
 /// Records a program that is executed but cannot be tracked.
-pub fn write_untracked(
-    buffer: &mut [u8],
-    pid: u32,
-    reason: UntrackedReason,
-    path: &[u8],
-) -> Option<usize> {
+pub fn write_untracked(buffer: &mut [u8], pid: u32, reason: UntrackedReason, path: &[u8]) -> Option<usize> {
     sized(buffer, tag::UNTRACKED, |w| {
         w.u32(pid);
         w.u8(reason as u8);
@@ -532,12 +497,7 @@ pub fn write_untracked(
 }
 
 /// Records a mapping.
-pub fn write_map(
-    buffer: &mut [u8],
-    (address, len): (u64, u64),
-    stack: u32,
-    file: bool,
-) -> Option<usize> {
+pub fn write_map(buffer: &mut [u8], (address, len): (u64, u64), stack: u32, file: bool) -> Option<usize> {
     sized(buffer, tag::MAP, |w| {
         w.u8(u8::from(file));
         w.u64(address);

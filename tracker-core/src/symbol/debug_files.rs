@@ -22,8 +22,7 @@ pub(super) struct DebugFile {
 pub(super) fn by_build_id(build_id: &[u8], options: &SymbolOptions) -> Option<DebugFile> {
     let (first, rest) = build_id.split_first().filter(|(_, rest)| !rest.is_empty())?;
     let name = format!(".build-id/{first:02x}/{}.debug", hex(rest));
-    debug_dirs(options)
-        .find_map(|dir| open(dir.join(&name)).filter(|file| file.elf.build_id == build_id))
+    debug_dirs(options).find_map(|dir| open(dir.join(&name)).filter(|file| file.elf.build_id == build_id))
 }
 
 /// Finds the debug file that `.gnu_debuglink` of `elf`, the module at `path`, names.
@@ -34,17 +33,11 @@ pub(super) fn by_debug_link(path: &Path, elf: &Elf, options: &SymbolOptions) -> 
         return None;
     }
     let dir = path.parent()?;
-    let beside =
-        [in_sysroot(dir, options).join(name), in_sysroot(dir, options).join(".debug").join(name)];
-    let central = debug_dirs(options)
-        .map(|debug| debug.join(dir.strip_prefix("/").unwrap_or(dir)).join(name));
+    let beside = [in_sysroot(dir, options).join(name), in_sysroot(dir, options).join(".debug").join(name)];
+    let central = debug_dirs(options).map(|debug| debug.join(dir.strip_prefix("/").unwrap_or(dir)).join(name));
     let is_right = |file: &DebugFile| {
         let ids = (&elf.build_id, &file.elf.build_id);
-        if ids.0.is_empty() || ids.1.is_empty() {
-            crc32(file.elf.source()) == Some(crc)
-        } else {
-            ids.0 == ids.1
-        }
+        if ids.0.is_empty() || ids.1.is_empty() { crc32(file.elf.source()) == Some(crc) } else { ids.0 == ids.1 }
     };
     beside.into_iter().chain(central).find_map(|path| open(path).filter(is_right))
 }
@@ -57,9 +50,7 @@ pub(super) fn by_alt_link(path: &Path, elf: &Elf, options: &SymbolOptions) -> Op
         Ok(_) => in_sysroot(link, options),
         Err(_) => path.parent()?.join(link),
     };
-    open(linked)
-        .filter(|file| file.elf.build_id == build_id)
-        .or_else(|| by_build_id(&build_id, options))
+    open(linked).filter(|file| file.elf.build_id == build_id).or_else(|| by_build_id(&build_id, options))
 }
 
 /// Opens the ELF file at `path`, if there is one.
@@ -77,10 +68,7 @@ pub(super) fn in_sysroot(path: &Path, options: &SymbolOptions) -> PathBuf {
 }
 
 fn debug_dirs(options: &SymbolOptions) -> impl Iterator<Item = PathBuf> {
-    let in_root = options
-        .sysroot
-        .iter()
-        .flat_map(|_| options.debug_dirs.iter().map(|dir| in_sysroot(dir, options)));
+    let in_root = options.sysroot.iter().flat_map(|_| options.debug_dirs.iter().map(|dir| in_sysroot(dir, options)));
     in_root.chain(options.debug_dirs.iter().cloned())
 }
 
@@ -96,9 +84,7 @@ fn crc32(source: &Source) -> Option<u32> {
     let mut at = 0;
     while at < source.len() {
         let piece = source.read(at, PIECE.min(source.len() - at)).ok()?;
-        crc = piece
-            .iter()
-            .fold(crc, |crc, byte| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8));
+        crc = piece.iter().fold(crc, |crc, byte| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8));
         at += piece.len() as u64;
     }
     Some(!crc)
@@ -132,10 +118,7 @@ mod tests {
 
     #[test]
     fn the_sysroot_comes_first() {
-        let options = SymbolOptions {
-            debug_dirs: vec!["/usr/lib/debug".into()],
-            sysroot: Some("/mnt/root".into()),
-        };
+        let options = SymbolOptions { debug_dirs: vec!["/usr/lib/debug".into()], sysroot: Some("/mnt/root".into()) };
         let dirs: Vec<_> = debug_dirs(&options).collect();
         assert_eq!(dirs, [Path::new("/mnt/root/usr/lib/debug"), Path::new("/usr/lib/debug")]);
         assert_eq!(in_sysroot(Path::new("/bin/ls"), &options), Path::new("/mnt/root/bin/ls"));

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use cpp_demangle::{BorrowedSymbol, DemangleOptions, ParseOptions};
 use rustc_hash::FxHashMap;
 
-use super::limits::{
-    MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name,
-};
+use super::limits::{MAX_KEPT_NAMES, MAX_MANGLED, MAX_NAME, MAX_NESTING, MAX_WASTED, SLOW_NAME, cut_name};
 
 /// Whether `name` looks like a C++ or Rust linkage name.
 pub(super) fn is_mangled(name: &str) -> bool {
@@ -73,12 +71,9 @@ pub(super) fn demangle(name: &str) -> String {
 fn is_legacy_rust(name: &str) -> bool {
     let is_hash = |tail: &str| {
         let hash = tail.get(..17).unwrap_or_default();
-        hash.ends_with('E')
-            && hash.len() == 17
-            && hash.bytes().take(16).all(|byte| byte.is_ascii_hexdigit())
+        hash.ends_with('E') && hash.len() == 17 && hash.bytes().take(16).all(|byte| byte.is_ascii_hexdigit())
     };
-    name.starts_with("_ZN")
-        && name.match_indices("17h").any(|(at, _)| name.get(at + 3..).is_some_and(is_hash))
+    name.starts_with("_ZN") && name.match_indices("17h").any(|(at, _)| name.get(at + 3..).is_some_and(is_hash))
 }
 
 fn rust(name: &str) -> Option<String> {
@@ -138,10 +133,7 @@ mod tests {
     fn rust_names_lose_their_hash() {
         check(&[
             ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
-            (
-                "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.77",
-                "core::fmt::Write::write_fmt",
-            ),
+            ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.77", "core::fmt::Write::write_fmt"),
             ("_RNvCskwGfYPst2Cb_3foo16example_function", "foo::example_function"),
             ("_RNCNvC4main3run0", "main::run::{closure#0}"),
         ]);
@@ -152,16 +144,10 @@ mod tests {
         check(&[
             ("_Znwm", "operator new(unsigned long)"),
             ("_ZN3Foo3barEv", "Foo::bar()"),
-            (
-                "_ZNSt6vectorIiSaIiEE9push_backERKi",
-                "std::vector<int, std::allocator<int> >::push_back(int const&)",
-            ),
+            ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
             ("_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const"),
             ("_ZL6helperi.constprop.0", "helper(int) [clone .constprop.0]"),
-            (
-                "_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE",
-                "void std::get<0, int, int>(std::tuple<int, int>&)",
-            ),
+            ("_ZSt3getILm0EJiiEEvRSt5tupleIJDpT0_EE", "void std::get<0, int, int>(std::tuple<int, int>&)"),
             (
                 "_ZSt4swapIN2n72K7EENSt9enable_ifIXsrSt6__and_IJSt6__not_ISt15__is_tuple_likeIT_EEEE5valueEvE4typeERS6_S_",
                 "std::swap<n7::K7>",
@@ -176,12 +162,8 @@ mod tests {
     #[test]
     fn clones_are_the_function_itself() {
         let rust = "_ZN50_$LT$alloc..vec..Vec$GT$3foo17h0123456789abcdefE.llvm.1";
-        let names = [
-            ("_Z1fv.isra.0.cold", "_Z1fv"),
-            ("_RNvC1a1b.llvm.1", "_RNvC1a1b"),
-            (rust, rust),
-            ("f.part.0", "f.part.0"),
-        ];
+        let names =
+            [("_Z1fv.isra.0.cold", "_Z1fv"), ("_RNvC1a1b.llvm.1", "_RNvC1a1b"), (rust, rust), ("f.part.0", "f.part.0")];
         for (linked, function) in names {
             assert_eq!(without_clone(linked), function);
         }
@@ -189,18 +171,9 @@ mod tests {
 
     #[test]
     fn other_names_stay() {
-        for name in [
-            "main",
-            "",
-            "_start",
-            "<script>alert(1)</script>",
-            "a\"b'c",
-            "_Zap",
-            "_Rest",
-            "_ZN",
-            "foo.part.0",
-            "ünï",
-        ] {
+        for name in
+            ["main", "", "_start", "<script>alert(1)</script>", "a\"b'c", "_Zap", "_Rest", "_ZN", "foo.part.0", "ünï"]
+        {
             check(&[(name, name)]);
         }
     }

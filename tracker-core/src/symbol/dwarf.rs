@@ -100,9 +100,7 @@ impl DebugData {
             let file = location.as_ref().and_then(|location| location.file);
             let name = frame.function.as_ref().and_then(|function| {
                 let name = function.raw_name().ok()?;
-                let scoped = frame
-                    .dw_die_offset
-                    .filter(|_| !is_mangled(&name) && has_scopes(function.language));
+                let scoped = frame.dw_die_offset.filter(|_| !is_mangled(&name) && has_scopes(function.language));
                 let full = scoped.and_then(|entry| {
                     let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
                     self.scopes.qualify(unit, entry)

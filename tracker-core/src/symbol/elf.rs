@@ -95,11 +95,7 @@ impl Elf {
     pub(super) fn debug_section(&self, name: &str) -> io::Result<Vec<u8>> {
         if let Some(section) = self.section(name) {
             let bytes = self.read(section)?;
-            return if section.flags & SHF_COMPRESSED == 0 {
-                Ok(bytes)
-            } else {
-                decompress(&bytes)
-            };
+            return if section.flags & SHF_COMPRESSED == 0 { Ok(bytes) } else { decompress(&bytes) };
         }
         match self.section(&old_compressed_name(name)) {
             Some(section) => decompress_old(&self.read(section)?),
@@ -126,12 +122,12 @@ impl Elf {
     /// Note sections first: in a separate debug file the segments' offsets lead nowhere. A file without a section
     /// table still has its segments.
     fn find_build_id(&self, header: &[u8]) -> Vec<u8> {
-        let notes =
-            self.sections.iter().filter(|section| section.kind == SHT_NOTE).map(|section| {
-                (section.offset, section.size) //
-            });
-        let segments =
-            if self.sections.is_empty() { note_segments(&self.source, header) } else { Vec::new() };
+        let notes = self
+            .sections
+            .iter()
+            .filter(|section| section.kind == SHT_NOTE)
+            .map(|section| (section.offset, section.size));
+        let segments = if self.sections.is_empty() { note_segments(&self.source, header) } else { Vec::new() };
         let found = notes.chain(segments).take(MAX_NOTES).find_map(|(offset, size)| {
             let bytes = self.source.read(offset, size.min(1 << 16)).ok()?;
             build_id_in_notes(&bytes)
@@ -175,8 +171,7 @@ fn read_sections(source: &Source, header: &[u8]) -> io::Result<Vec<Section>> {
         };
         Some((u32_at(entry, 0)?, section))
     };
-    let mut sections: Vec<(u32, Section)> =
-        bytes.chunks_exact(SECTION_LEN as usize).filter_map(parse).collect();
+    let mut sections: Vec<(u32, Section)> = bytes.chunks_exact(SECTION_LEN as usize).filter_map(parse).collect();
     let names = sections.get(names_index as usize).map(|(_, names)| (names.offset, names.size));
     let (offset, size) = names.ok_or_else(invalid)?;
     let names = source.read(offset, size.min(1 << 24))?;
@@ -190,8 +185,7 @@ fn note_segments(source: &Source, header: &[u8]) -> Vec<(u64, u64)> {
     let table = u64_at(header, 32).unwrap_or(0);
     let count = u64::from(u16_at(header, 56).unwrap_or(0));
     let bytes = source.read(table, count * SEGMENT_LEN).unwrap_or_default();
-    let notes =
-        bytes.chunks_exact(SEGMENT_LEN as usize).filter(|entry| u32_at(entry, 0) == Some(PT_NOTE));
+    let notes = bytes.chunks_exact(SEGMENT_LEN as usize).filter(|entry| u32_at(entry, 0) == Some(PT_NOTE));
     notes.filter_map(|entry| Some((u64_at(entry, 8)?, u64_at(entry, 32)?))).collect()
 }
 
@@ -235,8 +229,7 @@ fn decompress_old(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn inflate(format: CompressionFormat, data: &[u8], uncompressed_size: u64) -> io::Result<Vec<u8>> {
-    let limit =
-        (data.len() as u64).saturating_mul(MAX_DECOMPRESS_RATIO).saturating_add(DECOMPRESS_SLACK);
+    let limit = (data.len() as u64).saturating_mul(MAX_DECOMPRESS_RATIO).saturating_add(DECOMPRESS_SLACK);
     if uncompressed_size > limit.min(MAX_SECTION_BYTES) {
         return Err(io::Error::other("a compressed section is implausibly large"));
     }
@@ -311,10 +304,7 @@ mod tests {
         let property = note(b"GNU\0", 5, &[1; 16]);
         let build_id = note(b"GNU\0", 3, &[7; 20]);
         let stranger = note(b"Other\0", 3, &[9; 5]);
-        assert_eq!(
-            build_id_in_notes(&[&property[..], &stranger, &build_id].concat()),
-            Some(vec![7; 20])
-        );
+        assert_eq!(build_id_in_notes(&[&property[..], &stranger, &build_id].concat()), Some(vec![7; 20]));
         assert_eq!(build_id_in_notes(&[&property[..], &stranger].concat()), None);
         assert_eq!(build_id_in_notes(&build_id[..30]), None);
         assert_eq!(build_id_in_notes(&[0xff; 64]), None);

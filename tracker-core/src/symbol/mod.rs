@@ -33,6 +33,4 @@ mod symtab;
 
 pub use describe::{Description, build_id_of, build_id_of_bytes, describe};
 pub use perf_map::PerfMap;
-pub use symbolizer::{
-    FileIdentity, ModuleHandle, ModuleSource, SymbolFrame, SymbolOptions, Symbolizer,
-};
+pub use symbolizer::{FileIdentity, ModuleHandle, ModuleSource, SymbolFrame, SymbolOptions, Symbolizer};

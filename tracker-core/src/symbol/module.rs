@@ -31,8 +31,9 @@ impl Module {
         let build_id = main.as_ref().map_or(recorded_id, |elf| elf.build_id.clone());
         let separate = match &main {
             Ok(elf) if DebugData::is_in(elf) => None,
-            Ok(elf) => debug_files::by_build_id(&build_id, options)
-                .or_else(|| debug_files::by_debug_link(&path, elf, options)),
+            Ok(elf) => {
+                debug_files::by_build_id(&build_id, options).or_else(|| debug_files::by_debug_link(&path, elf, options))
+            }
             Err(_) => debug_files::by_build_id(&build_id, options),
         };
         let here = debug_files::in_sysroot(&path, options);
@@ -70,9 +71,7 @@ impl Module {
                 Ok(frames) => return frames,
                 Err(error) => {
                     let (path, why) = (self.path.display(), debug.explain(error));
-                    self.facts.note.get_or_insert_with(|| {
-                        format!("{path}: {why}: names or lines are missing")
-                    });
+                    self.facts.note.get_or_insert_with(|| format!("{path}: {why}: names or lines are missing"));
                 }
             }
         }
@@ -85,8 +84,7 @@ impl Module {
 fn open_main(wanted: ModuleSource, options: &SymbolOptions) -> Result<Elf, String> {
     let source = match wanted.embedded {
         Some(bytes) => Source::Memory(bytes),
-        None => Source::open(&debug_files::in_sysroot(&wanted.path, options))
-            .map_err(|error| explain(&error))?,
+        None => Source::open(&debug_files::in_sysroot(&wanted.path, options)).map_err(|error| explain(&error))?,
     };
     let identity = source.identity();
     let elf = Elf::parse(source).map_err(|error| explain(&error))?;

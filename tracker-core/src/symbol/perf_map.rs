@@ -88,46 +88,24 @@ mod tests {
     fn names_cover_their_range() {
         let text = "1000 10 LazyCompile:~main /tmp/a b.js:1\n0x2000 0x8 java::run()\n";
         let main = Some("LazyCompile:~main /tmp/a b.js:1");
-        check(
-            text,
-            &[
-                (0xfff, None),
-                (0x1000, main),
-                (0x100f, main),
-                (0x1010, None),
-                (0x2007, Some("java::run()")),
-            ],
-        );
+        check(text, &[(0xfff, None), (0x1000, main), (0x100f, main), (0x1010, None), (0x2007, Some("java::run()"))]);
     }
 
     #[test]
     fn later_lines_win() {
         let whole = "100 100 old\n140 10 new\n";
-        check(
-            whole,
-            &[
-                (0x13f, Some("old")),
-                (0x140, Some("new")),
-                (0x14f, Some("new")),
-                (0x150, Some("old")),
-            ],
-        );
+        check(whole, &[(0x13f, Some("old")), (0x140, Some("new")), (0x14f, Some("new")), (0x150, Some("old"))]);
         let cover = "100 10 a\n110 10 b\n120 10 c\n108 20 d\n";
-        check(
-            cover,
-            &[(0x107, Some("a")), (0x108, Some("d")), (0x127, Some("d")), (0x128, Some("c"))],
-        );
+        check(cover, &[(0x107, Some("a")), (0x108, Some("d")), (0x127, Some("d")), (0x128, Some("c"))]);
         check("100 10 a\n100 20 b\n", &[(0x100, Some("b")), (0x11f, Some("b"))]);
         check("100 20 a\n100 10 b\n", &[(0x100, Some("b")), (0x110, Some("a"))]);
-        check(
-            "100 20 a\n100 20 b\n100 20 c",
-            &[(0x100, Some("c")), (0x11f, Some("c")), (0x120, None)],
-        );
+        check("100 20 a\n100 20 b\n100 20 c", &[(0x100, Some("c")), (0x11f, Some("c")), (0x120, None)]);
     }
 
     #[test]
     fn other_lines_are_stepped_over() {
-        let text = "\n1000\n1000 10\n1000 10 \nzz 10 a\n1000 zz a\n+1000 10 a\n1000 0 a\nffffffffffffffff 1 top\r\n20 10 ok";
+        let text =
+            "\n1000\n1000 10\n1000 10 \nzz 10 a\n1000 zz a\n+1000 10 a\n1000 0 a\nffffffffffffffff 1 top\r\n20 10 ok";
         check(text, &[(0x1000, None), (0x25, Some("ok")), (u64::MAX, None)]);
         assert!(PerfMap::parse(&[0xff; 100]).is_empty());
         check("ffffffffffffff00 ffff wide\r\n", &[(u64::MAX - 1, Some("wide"))]);

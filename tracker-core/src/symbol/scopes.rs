@@ -31,13 +31,8 @@ struct Scope {
 
 impl Scopes {
     /// The full name of the function whose entry is `entry` of `unit`, when its scopes are known.
-    pub(super) fn qualify(
-        &mut self,
-        unit: UnitRef<'_, SectionReader>,
-        entry: UnitOffset<usize>,
-    ) -> Option<String> {
-        let key =
-            (unit.header.debug_info_offset().map(|offset| offset.0), unit.dwo_id.map(|id| id.0));
+    pub(super) fn qualify(&mut self, unit: UnitRef<'_, SectionReader>, entry: UnitOffset<usize>) -> Option<String> {
+        let key = (unit.header.debug_info_offset().map(|offset| offset.0), unit.dwo_id.map(|id| id.0));
         if let Some(known) = self.names.get(&(key, entry.0)) {
             return known.clone();
         }
@@ -67,11 +62,7 @@ pub(super) fn has_scopes(language: Option<DwLang>) -> bool {
     )
 }
 
-fn qualified(
-    unit: UnitRef<'_, SectionReader>,
-    scopes: &[Scope],
-    entry: UnitOffset<usize>,
-) -> Option<String> {
+fn qualified(unit: UnitRef<'_, SectionReader>, scopes: &[Scope], entry: UnitOffset<usize>) -> Option<String> {
     let declaration = declaration(unit, entry)?;
     let mut name = attribute(unit, declaration, gimli::DW_AT_name)?;
     let after = scopes.partition_point(|scope| scope.start < declaration.0);
@@ -93,11 +84,7 @@ fn qualified(
 }
 
 /// A scope's name (`nameless` for a class without one), and whether it includes the names of the scopes around it.
-fn scope_name(
-    unit: UnitRef<'_, SectionReader>,
-    scope: UnitOffset<usize>,
-    nameless: &str,
-) -> Option<(String, bool)> {
+fn scope_name(unit: UnitRef<'_, SectionReader>, scope: UnitOffset<usize>, nameless: &str) -> Option<(String, bool)> {
     let tag = unit.entry(scope).ok()?.tag();
     if tag == gimli::DW_TAG_subprogram {
         let function = declaration(unit, scope)?;
@@ -112,10 +99,7 @@ fn scope_name(
 }
 
 /// Follows an entry to what it is an instance of, and that to where it is declared.
-fn declaration(
-    unit: UnitRef<'_, SectionReader>,
-    mut entry: UnitOffset<usize>,
-) -> Option<UnitOffset<usize>> {
+fn declaration(unit: UnitRef<'_, SectionReader>, mut entry: UnitOffset<usize>) -> Option<UnitOffset<usize>> {
     for _ in 0..MAX_STEPS {
         let found = unit.entry(entry).ok()?;
         let origin = found.attr_value(gimli::DW_AT_abstract_origin);
@@ -129,11 +113,7 @@ fn declaration(
     None
 }
 
-fn attribute(
-    unit: UnitRef<'_, SectionReader>,
-    entry: UnitOffset<usize>,
-    name: DwAt,
-) -> Option<String> {
+fn attribute(unit: UnitRef<'_, SectionReader>, entry: UnitOffset<usize>, name: DwAt) -> Option<String> {
     use gimli::Reader as _;
     let value = unit.entry(entry).ok()?.attr_value(name)?;
     let text = unit.attr_string(value).ok()?;

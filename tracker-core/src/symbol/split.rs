@@ -24,15 +24,14 @@ impl SplitFiles {
     pub(super) fn new(module: &Path, sections: &Sections) -> Self {
         let mut package_path = module.as_os_str().to_owned();
         package_path.push(".dwp");
-        let package =
-            debug_files::open(package_path.into()).and_then(|DebugFile { elf, .. }| {
-                // All sections: the package's index points into each.
-                let load = |id: SectionId| {
-                    let section = sections.read(&elf, id.dwo_name().unwrap_or_default());
-                    section.map_err(|_| gimli::Error::Io)
-                };
-                DwarfPackage::load(load, sections.empty()).ok()
-            });
+        let package = debug_files::open(package_path.into()).and_then(|DebugFile { elf, .. }| {
+            // All sections: the package's index points into each.
+            let load = |id: SectionId| {
+                let section = sections.read(&elf, id.dwo_name().unwrap_or_default());
+                section.map_err(|_| gimli::Error::Io)
+            };
+            DwarfPackage::load(load, sections.empty()).ok()
+        });
         Self { dir: module.parent().map(Path::to_owned).unwrap_or_default(), package }
     }
 

@@ -86,10 +86,7 @@ impl SymbolTable {
         let table = self.strings.len() as u32;
         self.strings.push(elf.read(strings)?);
         let room = MAX_SYMBOLS.saturating_sub(self.symbols.len());
-        let symbols = bytes
-            .chunks_exact(SYMBOL_LEN)
-            .take(room)
-            .filter_map(|entry| parse_symbol(entry, table, elf));
+        let symbols = bytes.chunks_exact(SYMBOL_LEN).take(room).filter_map(|entry| parse_symbol(entry, table, elf));
         self.symbols.extend(symbols);
         Ok(())
     }
@@ -117,8 +114,7 @@ impl SymbolTable {
     fn rank(&self, symbol: &Symbol) -> impl Ord + use<'_> {
         let name = self.name(symbol.name, RANKED_BYTES);
         let is_mangled = name.starts_with(b"_Z") || name.starts_with(b"_R");
-        let underscores =
-            name.iter().take_while(|byte| **byte == b'_').count() - usize::from(is_mangled);
+        let underscores = name.iter().take_while(|byte| **byte == b'_').count() - usize::from(is_mangled);
         (!symbol.is_function, symbol.is_local, underscores, name.len(), name)
     }
 
@@ -167,17 +163,9 @@ fn parse_symbol(entry: &[u8], table: u32, elf: &Elf) -> Option<Symbol> {
         return None;
     }
     let section = elf.sections.get(usize::from(index)).filter(|_| index != SHN_XINDEX);
-    let is_code = is_function
-        || (info & 15 == STT_NOTYPE && section.is_some_and(|section| section.is_executable()));
+    let is_code = is_function || (info & 15 == STT_NOTYPE && section.is_some_and(|section| section.is_executable()));
     let limit = section.map_or(u64::MAX, |section| section.address.saturating_add(section.size));
-    let symbol = Symbol {
-        start,
-        size,
-        limit,
-        name: NameAt { table, offset },
-        is_function,
-        is_local: info >> 4 == 0,
-    };
+    let symbol = Symbol { start, size, limit, name: NameAt { table, offset }, is_function, is_local: info >> 4 == 0 };
     (is_code && start < limit).then_some(symbol)
 }
 
@@ -242,14 +230,7 @@ mod tests {
                 let name_at = NameAt { table: 0, offset: strings.len() as u32 };
                 strings.extend_from_slice(name.as_bytes());
                 strings.push(0);
-                table.symbols.push(Symbol {
-                    start,
-                    size,
-                    limit: LIMIT,
-                    name: name_at,
-                    is_function,
-                    is_local,
-                });
+                table.symbols.push(Symbol { start, size, limit: LIMIT, name: name_at, is_function, is_local });
             }
             table.strings.push(strings);
             table.segment();
@@ -262,46 +243,23 @@ mod tests {
     #[test]
     fn a_symbol_covers_its_size_only() {
         let symbols = [("a", 100, 10, FUNCTION), ("b", 120, 10, FUNCTION)];
-        check(
-            &symbols,
-            &[
-                (99, None),
-                (100, Some("a")),
-                (109, Some("a")),
-                (110, None),
-                (129, Some("b")),
-                (130, None),
-            ],
-        );
+        check(&symbols, &[(99, None), (100, Some("a")), (109, Some("a")), (110, None), (129, Some("b")), (130, None)]);
     }
 
     #[test]
     fn a_symbol_without_size_reaches_to_the_next() {
-        let symbols =
-            [("start", 100, 0, FUNCTION), ("sized", 120, 10, FUNCTION), ("end", 140, 0, LABEL)];
-        check(
-            &symbols,
-            &[(119, Some("start")), (120, Some("sized")), (130, None), (140, Some("end"))],
-        );
+        let symbols = [("start", 100, 0, FUNCTION), ("sized", 120, 10, FUNCTION), ("end", 140, 0, LABEL)];
+        check(&symbols, &[(119, Some("start")), (120, Some("sized")), (130, None), (140, Some("end"))]);
         check(&symbols, &[(999, Some("end")), (1000, None)]);
-        check(
-            &[("f", 100, 50, FUNCTION), ("inside", 120, 0, LABEL)],
-            &[(119, Some("f")), (121, Some("f"))],
-        );
+        check(&[("f", 100, 50, FUNCTION), ("inside", 120, 0, LABEL)], &[(119, Some("f")), (121, Some("f"))]);
     }
 
     #[test]
     fn the_innermost_of_overlapping_symbols_wins() {
         let nested = [("outer", 100, 100, FUNCTION), ("inner", 120, 10, FUNCTION)];
-        check(
-            &nested,
-            &[(119, Some("outer")), (125, Some("inner")), (130, Some("outer")), (200, None)],
-        );
+        check(&nested, &[(119, Some("outer")), (125, Some("inner")), (130, Some("outer")), (200, None)]);
         let crossed = [("a", 100, 50, FUNCTION), ("b", 120, 80, FUNCTION), ("c", 160, 10, LOCAL)];
-        check(
-            &crossed,
-            &[(119, Some("a")), (149, Some("b")), (165, Some("c")), (175, Some("b")), (200, None)],
-        );
+        check(&crossed, &[(119, Some("a")), (149, Some("b")), (165, Some("c")), (175, Some("b")), (200, None)]);
         let same_start = [("short", 100, 10, FUNCTION), ("long", 100, 50, FUNCTION)];
         check(&same_start, &[(105, Some("short")), (115, Some("long"))]);
         check(&[("endless", 100, u64::MAX, FUNCTION)], &[(999, Some("endless")), (1000, None)]);
@@ -311,29 +269,17 @@ mod tests {
     fn the_best_alias_wins() {
         let at = |name, kind| (name, 100, 10, kind);
         let best = |symbols: &[_], name| check(symbols, &[(105, Some(name))]);
-        best(
-            &[at("__libc_malloc", FUNCTION), at("malloc", FUNCTION), at("__malloc", FUNCTION)],
-            "malloc",
-        );
+        best(&[at("__libc_malloc", FUNCTION), at("malloc", FUNCTION), at("__malloc", FUNCTION)], "malloc");
         best(&[at("cfree", FUNCTION), at("free", FUNCTION), at("__free", FUNCTION)], "free");
         best(&[at("exported_name", FUNCTION), at("local", LOCAL)], "exported_name");
         best(&[at("a", LABEL), at("function", FUNCTION)], "function");
         best(&[at("b", FUNCTION), at("a", FUNCTION)], "a");
-        best(
-            &[at("_ZN1aC2Ev", FUNCTION), at("_ZN1aC1Ev", FUNCTION), at("_alias", FUNCTION)],
-            "_ZN1aC1Ev",
-        );
+        best(&[at("_ZN1aC2Ev", FUNCTION), at("_ZN1aC1Ev", FUNCTION), at("_alias", FUNCTION)], "_ZN1aC1Ev");
     }
 
     #[test]
     fn versions_are_no_part_of_a_name() {
-        let names = [
-            ("memcpy@@GLIBC_2.14", "memcpy"),
-            ("f@V1", "f"),
-            ("a@b/c", "a@b/c"),
-            ("@x", "@x"),
-            ("x@", "x@"),
-        ];
+        let names = [("memcpy@@GLIBC_2.14", "memcpy"), ("f@V1", "f"), ("a@b/c", "a@b/c"), ("@x", "@x"), ("x@", "x@")];
         for (linked, name) in names {
             check(&[(linked, 100, 10, FUNCTION)], &[(105, Some(name))]);
         }

@@ -29,11 +29,7 @@ fn ask(bytes: Vec<u8>, addresses: &[u64]) -> Vec<Vec<SymbolFrame>> {
     let _ = build_id_of_bytes(bytes.clone());
     let mut symbolizer = Symbolizer::new(options());
     let path = PathBuf::from("/nonexistent/program");
-    let module = symbolizer.add_module(ModuleSource {
-        path,
-        embedded: Some(bytes),
-        ..ModuleSource::default()
-    });
+    let module = symbolizer.add_module(ModuleSource { path, embedded: Some(bytes), ..ModuleSource::default() });
     let frames = addresses.iter().map(|address| symbolizer.frames(module, *address)).collect();
     let _ = symbolizer.note(module);
     frames
@@ -43,8 +39,7 @@ fn ask(bytes: Vec<u8>, addresses: &[u64]) -> Vec<Vec<SymbolFrame>> {
 fn vital_parts(bytes: &[u8]) -> Vec<Range<usize>> {
     use object::{Object as _, ObjectSection as _};
     let file = object::File::parse(bytes).expect("a file just made");
-    let is_vital =
-        |name: &str| name.contains("debug") || name.contains("tab") || name.contains("sym");
+    let is_vital = |name: &str| name.contains("debug") || name.contains("tab") || name.contains("sym");
     let vital = file.sections().filter(|section| section.name().is_ok_and(is_vital));
     let mut parts: Vec<_> = vital
         .filter_map(|section| section.file_range())
@@ -69,8 +64,7 @@ fn damaged_files() {
         let path = workshop.build(program, flags);
         let whole = fs::read(&path).expect("a file just made");
         let parts = vital_parts(&whole);
-        let addresses: Vec<u64> =
-            crate::toolchain::marks(&workshop, &path).into_iter().map(|mark| mark.1).collect();
+        let addresses: Vec<u64> = crate::toolchain::marks(&workshop, &path).into_iter().map(|mark| mark.1).collect();
         assert!(ask(whole.clone(), &addresses).iter().all(|frames| !frames.is_empty()));
         for _ in 0..500 {
             let mut bytes = whole.clone();
@@ -131,8 +125,7 @@ fn main_of(debug: &str) -> (Vec<SymbolFrame>, Option<String>) {
     let line = symbols.lines().find(|line| line.ends_with(" main")).expect("main is a symbol");
     let mut symbolizer = Symbolizer::new(options());
     let module = symbolizer.add_module(module_of(&path));
-    let frames =
-        symbolizer.frames(module, u64::from_str_radix(&line[..16], 16).expect("an address"));
+    let frames = symbolizer.frames(module, u64::from_str_radix(&line[..16], 16).expect("an address"));
     (frames, symbolizer.note(module).map(str::to_owned))
 }
 
@@ -181,26 +174,17 @@ fn lines(files: u32) -> String {
 
 #[test]
 fn hand_made_debug_data_is_understood() {
-    let (frames, note) =
-        main_of(&(unit(".uleb128 2; .asciz \"handmade\"; .quad main, .Lend; .byte 0") + &lines(1)));
+    let (frames, note) = main_of(&(unit(".uleb128 2; .asciz \"handmade\"; .quad main, .Lend; .byte 0") + &lines(1)));
     let [frame] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!((frame.function.as_deref(), frame.line, note), (Some("handmade"), Some(1), None));
-    assert!(
-        frame
-            .file
-            .as_ref()
-            .is_some_and(|file| file.starts_with("/directory/directory") && file.len() < 4200)
-    );
+    assert!(frame.file.as_ref().is_some_and(|file| file.starts_with("/directory/directory") && file.len() < 4200));
 }
 
 #[test]
 fn nesting_without_end() {
     for (depth, is_whole) in [(100, true), (1_000_000, false)] {
-        let inlined = format!(
-            ".rept {depth}; .uleb128 3; .quad main, .Lend; .endr; .rept {depth}; .byte 0; .endr"
-        );
-        let entries =
-            format!(".uleb128 2; .asciz \"handmade\"; .quad main, .Lend; {inlined}; .byte 0");
+        let inlined = format!(".rept {depth}; .uleb128 3; .quad main, .Lend; .endr; .rept {depth}; .byte 0; .endr");
+        let entries = format!(".uleb128 2; .asciz \"handmade\"; .quad main, .Lend; {inlined}; .byte 0");
         let (frames, note) = main_of(&(unit(&entries) + &lines(1)));
         assert_eq!(note.is_none(), is_whole, "{note:?}");
         let outermost = frames.last().and_then(|frame| frame.function.as_deref());
@@ -224,8 +208,7 @@ fn work_without_end() {
     told(note);
 
     // A hundred thousand functions that share a list of a hundred thousand ranges.
-    let ranges =
-        ".section .debug_ranges,\"\",@progbits; .rept 100000; .quad 1, 2; .endr; .quad 0, 0";
+    let ranges = ".section .debug_ranges,\"\",@progbits; .rept 100000; .quad 1, 2; .endr; .quad 0, 0";
     let entries = ".rept 100000; .uleb128 4; .long .debug_ranges; .endr";
     let (frames, note) = main_of(&(unit(entries) + &lines(1) + "\n" + ranges));
     assert_eq!(frames.last().and_then(|frame| frame.function.as_deref()), Some("main"));
@@ -244,14 +227,8 @@ fn names_without_end() {
     workshop.run("gcc", ["main.s", "-o", "program"]);
     let mut bytes = fs::read(workshop.path("program")).expect("a file just made");
     let file = object::File::parse(&bytes[..]).expect("an ELF file");
-    let strings = file
-        .section_by_name(".strtab")
-        .and_then(|section| section.file_range())
-        .expect("a string table");
-    let main = file
-        .symbols()
-        .find(|symbol| object::ObjectSymbol::name(symbol) == Ok("main"))
-        .expect("main");
+    let strings = file.section_by_name(".strtab").and_then(|section| section.file_range()).expect("a string table");
+    let main = file.symbols().find(|symbol| object::ObjectSymbol::name(symbol) == Ok("main")).expect("main");
     let address = object::ObjectSymbol::address(&main);
     // One string for all: each name is the rest of the table.
     for byte in &mut bytes[strings.0 as usize..(strings.0 + strings.1) as usize] {

@@ -54,12 +54,7 @@ fn ask_binutils(path: &str, addresses: &[u64]) -> Vec<Answer> {
             answers.push(Vec::new());
             continue;
         }
-        let place = lines
-            .next()
-            .expect("a line `FILE:LINE`")
-            .split(" (discriminator")
-            .next()
-            .unwrap_or_default();
+        let place = lines.next().expect("a line `FILE:LINE`").split(" (discriminator").next().unwrap_or_default();
         let (file, number) = place.rsplit_once(':').expect("`FILE:LINE`");
         let answer = answers.last_mut().expect("`-a` prints the address first");
         answer.push((line.to_owned(), file.to_owned(), number.to_owned()));

@@ -1,8 +1,8 @@
 //! Functions, lines and inlined frames at known addresses, however the program was built.
 
 use crate::toolchain::{
-    CLOSURES_CPP, NAMES_C, PLAIN_C, PLAIN_CPP, PLAIN_RS, Program, Workshop, check, check_functions,
-    marks, module_of, options,
+    CLOSURES_CPP, NAMES_C, PLAIN_C, PLAIN_CPP, PLAIN_RS, Program, Workshop, check, check_functions, marks, module_of,
+    options,
 };
 
 /// Ways to say the same thing in DWARF.
@@ -63,8 +63,7 @@ fn names_come_back_as_they_are() {
 #[test]
 fn rust() {
     let workshop = Workshop::new();
-    std::fs::write(workshop.path("mark.c"), include_str!("programs/mark.c"))
-        .expect("the tests' folder is writable");
+    std::fs::write(workshop.path("mark.c"), include_str!("programs/mark.c")).expect("the tests' folder is writable");
     workshop.run("gcc", ["-O2", "-fPIC", "-c", "mark.c", "-o", "mark.o"]);
     let build_and_check = |program: &Program<'_>, flags: &[&str]| {
         let flags = [flags, &["-Csymbol-mangling-version=v0", "-Clink-arg=mark.o"]].concat();
@@ -75,12 +74,8 @@ fn rust() {
         build_and_check(&PLAIN_RS, flags);
     }
     // Here rustc tells no more of inlined functions than their plain names.
-    let source =
-        PLAIN_RS.source.replace("plain::deepest", "deepest").replace("plain::deeper", "deeper");
-    build_and_check(
-        &Program { source: &source, ..PLAIN_RS },
-        &["-Cdebuginfo=line-tables-only", "-Copt-level=1"],
-    );
+    let source = PLAIN_RS.source.replace("plain::deepest", "deepest").replace("plain::deeper", "deeper");
+    build_and_check(&Program { source: &source, ..PLAIN_RS }, &["-Cdebuginfo=line-tables-only", "-Copt-level=1"]);
 }
 
 #[test]
@@ -88,22 +83,12 @@ fn a_shared_library_is_a_module_of_its_own() {
     let workshop = Workshop::new();
     for flags in [["-g", "-gdwarf-4"], ["-g", "-gdwarf-5"]] {
         let library = [&flags[..], &["-O2", "-fPIC", "-shared", "-Dmain=library"]].concat();
-        std::fs::rename(workshop.build(&PLAIN_C, &library), workshop.path("libplain.so"))
-            .expect("a file just made");
-        let host = Program {
-            name: "host.c",
-            source: "int library(void); int main(void) { return library(); }",
-        };
-        let host =
-            workshop.build(&host, &["-L.", "-Wl,-rpath,$ORIGIN", "-Wl,--no-as-needed", "-lplain"]);
+        std::fs::rename(workshop.build(&PLAIN_C, &library), workshop.path("libplain.so")).expect("a file just made");
+        let host = Program { name: "host.c", source: "int library(void); int main(void) { return library(); }" };
+        let host = workshop.build(&host, &["-L.", "-Wl,-rpath,$ORIGIN", "-Wl,--no-as-needed", "-lplain"]);
         let source = PLAIN_C.source.replace("main: main", "main: library");
         let program = Program { source: &source, ..PLAIN_C };
-        check(
-            &program,
-            &marks(&workshop, &host),
-            module_of(&workshop.path("libplain.so")),
-            options(),
-        );
+        check(&program, &marks(&workshop, &host), module_of(&workshop.path("libplain.so")), options());
     }
 }
 
@@ -113,8 +98,7 @@ fn without_debug_data_the_symbol_table_names_functions() {
         let workshop = Workshop::new();
         let path = workshop.build(program, &["-O2"]);
         let note = check_functions(program, &marks(&workshop, &path), module_of(&path));
-        let expected =
-            format!("{}: no debug data: functions without files and lines", path.display());
+        let expected = format!("{}: no debug data: functions without files and lines", path.display());
         assert_eq!(note.as_deref(), Some(expected.as_str()));
     }
 }

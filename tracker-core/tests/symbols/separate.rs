@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
-use tracker_core::symbol::{
-    FileIdentity, ModuleSource, SymbolOptions, Symbolizer, build_id_of, describe,
-};
+use tracker_core::symbol::{FileIdentity, ModuleSource, SymbolOptions, Symbolizer, build_id_of, describe};
 
 use crate::toolchain::{PLAIN_C, PLAIN_CPP, Workshop, check, marks, module_of, options};
 
@@ -44,12 +42,7 @@ impl Stripped {
 
     #[track_caller]
     fn check(&self, debug_dirs: Vec<PathBuf>) {
-        check(
-            &PLAIN_C,
-            &self.marks,
-            module_of(&self.path),
-            SymbolOptions { debug_dirs, sysroot: None },
-        );
+        check(&PLAIN_C, &self.marks, module_of(&self.path), SymbolOptions { debug_dirs, sysroot: None });
     }
 
     /// What the user is told, when nothing but `main`'s function may be known.
@@ -110,9 +103,7 @@ fn files_are_described() {
     workshop.run("strip", ["program"]);
     let description = describe(&path, &options()).expect("an ELF file");
     assert_eq!((description.functions, description.debug_file), (0, None));
-    assert!(
-        description.note.is_some_and(|note| note.ends_with("program: no debug data: no names"))
-    );
+    assert!(description.note.is_some_and(|note| note.ends_with("program: no debug data: no names")));
     let error = describe(&workshop.path("nothing"), &options()).expect_err("no such file");
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
@@ -183,21 +174,16 @@ fn without_a_build_id_length_and_time_decide() {
     file.set_modified(modified).expect("a file just made");
     let len = file.metadata().expect("a file just made").len();
     let identity = FileIdentity { len, modified_ns: 1_700_000_000_123_456_789 };
-    let module =
-        |expected| ModuleSource { path: path.clone(), expected, ..ModuleSource::default() };
+    let module = |expected| ModuleSource { path: path.clone(), expected, ..ModuleSource::default() };
     check(&PLAIN_C, &marks, module(None), options());
     check(&PLAIN_C, &marks, module(Some(identity)), options());
-    let changed =
-        [FileIdentity { len: len + 1, ..identity }, FileIdentity { modified_ns: 1, ..identity }];
+    let changed = [FileIdentity { len: len + 1, ..identity }, FileIdentity { modified_ns: 1, ..identity }];
     for identity in changed {
         let mut symbolizer = Symbolizer::new(options());
         let handle = symbolizer.add_module(module(Some(identity)));
         assert!(symbolizer.frames(handle, marks[0].1).is_empty());
         let note = symbolizer.note(handle).expect("a note");
-        assert!(
-            note.ends_with("program: the file has changed since it was recorded: no names"),
-            "{note}"
-        );
+        assert!(note.ends_with("program: the file has changed since it was recorded: no names"), "{note}");
     }
 }
 
@@ -226,9 +212,7 @@ fn below_a_sysroot() {
 #[test]
 fn split_dwarf() {
     // GNU's packer loses DWARF 5.
-    for (flags, packer) in
-        [(&["-gdwarf-4"][..], Some("dwp")), (&["-gdwarf-5"], Some("llvm-dwp")), (&["-gz"], None)]
-    {
+    for (flags, packer) in [(&["-gdwarf-4"][..], Some("dwp")), (&["-gdwarf-5"], Some("llvm-dwp")), (&["-gz"], None)] {
         let workshop = Workshop::new();
         let path = workshop.build(&PLAIN_CPP, &[&["-g", "-O2", "-gsplit-dwarf"], flags].concat());
         let marks = marks(&workshop, &path);
@@ -237,9 +221,8 @@ fn split_dwarf() {
         // Moved elsewhere, together.
         let elsewhere = Workshop::new();
         let is_dwo = |path: &PathBuf| path.extension() == Some(OsStr::new("dwo"));
-        let entries = fs::read_dir(&workshop.dir)
-            .expect("the tests' folder")
-            .map(|entry| entry.expect("an entry").path());
+        let entries =
+            fs::read_dir(&workshop.dir).expect("the tests' folder").map(|entry| entry.expect("an entry").path());
         let dwo = entries.into_iter().find(is_dwo).expect("gcc wrote a .dwo file");
         let moved = elsewhere.path("program");
         fs::rename(&path, &moved).expect("a file just made");
@@ -252,10 +235,8 @@ fn split_dwarf() {
         fs::remove_file(&beside).expect("a file just made");
         let mut symbolizer = Symbolizer::new(options());
         let module = symbolizer.add_module(module_of(&moved));
-        let frames = symbolizer
-            .frames(module, marks.iter().find(|(label, _)| label == "member").expect("a mark").1);
-        let seen: Vec<_> =
-            frames.iter().map(|frame| (frame.function.as_deref(), frame.line.is_some())).collect();
+        let frames = symbolizer.frames(module, marks.iter().find(|(label, _)| label == "member").expect("a mark").1);
+        let seen: Vec<_> = frames.iter().map(|frame| (frame.function.as_deref(), frame.line.is_some())).collect();
         assert_eq!(seen, [(Some("outer::inner::Widget::size() const"), true)]);
 
         // Packed. Not every machine has a packer.
@@ -302,8 +283,7 @@ fn parts_that_several_debug_files_share() {
         .asciz \"GNU\"
         .byte 1, 2, 3, 4";
     fs::write(workshop.path("main.s"), format!("{main}\n")).expect("the tests' folder is writable");
-    fs::write(workshop.path("shared.s"), format!("{shared}\n"))
-        .expect("the tests' folder is writable");
+    fs::write(workshop.path("shared.s"), format!("{shared}\n")).expect("the tests' folder is writable");
     workshop.run("gcc", ["main.s", "-o", "program"]);
     workshop.run("gcc", ["-c", "shared.s", "-o", "shared.debug"]);
 
@@ -319,8 +299,7 @@ fn parts_that_several_debug_files_share() {
     let path = workshop.path("program");
     assert_eq!(functions(&path), ["shared_name"]);
     // Another build-id: not the right part. The symbol table is left.
-    fs::write(workshop.path("shared.s"), shared.replace("1, 2, 3, 4", "4, 3, 2, 1") + "\n")
-        .expect("writable");
+    fs::write(workshop.path("shared.s"), shared.replace("1, 2, 3, 4", "4, 3, 2, 1") + "\n").expect("writable");
     workshop.run("gcc", ["-c", "shared.s", "-o", "shared.debug"]);
     assert_eq!(functions(&path), ["main"]);
 }

@@ -18,11 +18,9 @@ impl Workshop {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("symbols-{}-{number}", std::process::id()));
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("symbols-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).expect("the tests' folder is writable");
-        fs::write(dir.join("mark.h"), include_str!("programs/mark.h"))
-            .expect("the tests' folder is writable");
+        fs::write(dir.join("mark.h"), include_str!("programs/mark.h")).expect("the tests' folder is writable");
         Self { dir }
     }
 
@@ -32,22 +30,12 @@ impl Workshop {
 
     /// Runs a tool of the machine in the folder and returns what it printed.
     #[track_caller]
-    pub(crate) fn run<S: AsRef<OsStr>>(
-        &self,
-        tool: impl AsRef<OsStr>,
-        args: impl IntoIterator<Item = S>,
-    ) -> String {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, tool: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> String {
         let tool = tool.as_ref();
         let output = Command::new(tool).args(args).current_dir(&self.dir).output();
-        let output =
-            output.unwrap_or_else(|error| panic!("these tests need `{}`: {error}", tool.display()));
+        let output = output.unwrap_or_else(|error| panic!("these tests need `{}`: {error}", tool.display()));
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "`{}` failed: {}\n{errors}",
-            tool.display(),
-            output.status
-        );
+        assert!(output.status.success(), "`{}` failed: {}\n{errors}", tool.display(), output.status);
         String::from_utf8(output.stdout).expect("tools print UTF-8")
     }
 
@@ -79,16 +67,12 @@ pub(crate) struct Program<'a> {
     pub(crate) source: &'a str,
 }
 
-pub(crate) const PLAIN_C: Program<'_> =
-    Program { name: "plain.c", source: include_str!("programs/plain.c") };
-pub(crate) const NAMES_C: Program<'_> =
-    Program { name: "names.c", source: include_str!("programs/names.c") };
-pub(crate) const PLAIN_CPP: Program<'_> =
-    Program { name: "plain.cpp", source: include_str!("programs/plain.cpp") };
+pub(crate) const PLAIN_C: Program<'_> = Program { name: "plain.c", source: include_str!("programs/plain.c") };
+pub(crate) const NAMES_C: Program<'_> = Program { name: "names.c", source: include_str!("programs/names.c") };
+pub(crate) const PLAIN_CPP: Program<'_> = Program { name: "plain.cpp", source: include_str!("programs/plain.cpp") };
 pub(crate) const CLOSURES_CPP: Program<'_> =
     Program { name: "closures.cpp", source: include_str!("programs/closures.cpp") };
-pub(crate) const PLAIN_RS: Program<'_> =
-    Program { name: "plain.rs", source: include_str!("programs/plain.rs") };
+pub(crate) const PLAIN_RS: Program<'_> = Program { name: "plain.rs", source: include_str!("programs/plain.rs") };
 
 /// A mark, and the frames that must be there: function and line, innermost first.
 struct Expected<'a> {
@@ -139,34 +123,20 @@ pub(crate) fn options() -> SymbolOptions {
 
 /// Checks every mark: functions, files, lines and which frames are inlined.
 #[track_caller]
-pub(crate) fn check(
-    program: &Program<'_>,
-    marks: &[(String, u64)],
-    module: ModuleSource,
-    options: SymbolOptions,
-) {
+pub(crate) fn check(program: &Program<'_>, marks: &[(String, u64)], module: ModuleSource, options: SymbolOptions) {
     let mut symbolizer = Symbolizer::new(options);
     let module = symbolizer.add_module(module);
     for Expected { label, frames } in program.expected() {
         let address = address_of(marks, label);
         let found = symbolizer.frames(module, address);
-        let seen: Vec<_> = found
-            .iter()
-            .map(|frame| (frame.function.as_deref(), frame.line, frame.inlined))
-            .collect();
+        let seen: Vec<_> = found.iter().map(|frame| (frame.function.as_deref(), frame.line, frame.inlined)).collect();
         let last = frames.len() - 1;
-        let expected: Vec<_> = frames
-            .iter()
-            .enumerate()
-            .map(|(at, (function, line))| (Some(*function), Some(*line), at < last))
-            .collect();
+        let expected: Vec<_> =
+            frames.iter().enumerate().map(|(at, (function, line))| (Some(*function), Some(*line), at < last)).collect();
         let note = symbolizer.note(module);
         assert_eq!(seen, expected, "{} at {label}, {address:#x} ({note:?})", program.name);
         for SymbolFrame { file, .. } in found {
-            assert!(
-                file.as_ref().is_some_and(|file| file.ends_with(program.name)),
-                "{label}: {file:?}"
-            );
+            assert!(file.as_ref().is_some_and(|file| file.ends_with(program.name)), "{label}: {file:?}");
         }
         assert_eq!(note, None);
     }
@@ -174,22 +144,13 @@ pub(crate) fn check(
 
 /// Checks the outermost function at every mark, and that nothing more is claimed.
 #[track_caller]
-pub(crate) fn check_functions(
-    program: &Program<'_>,
-    marks: &[(String, u64)],
-    module: ModuleSource,
-) -> Option<String> {
+pub(crate) fn check_functions(program: &Program<'_>, marks: &[(String, u64)], module: ModuleSource) -> Option<String> {
     let mut symbolizer = Symbolizer::new(options());
     let module = symbolizer.add_module(module);
     for Expected { label, frames } in program.expected() {
         let function = frames.last().map(|(function, _)| (*function).to_owned());
         let expected = SymbolFrame { function, ..SymbolFrame::default() };
-        assert_eq!(
-            symbolizer.frames(module, address_of(marks, label)),
-            [expected],
-            "{} at {label}",
-            program.name
-        );
+        assert_eq!(symbolizer.frames(module, address_of(marks, label)), [expected], "{} at {label}", program.name);
     }
     symbolizer.note(module).map(str::to_owned)
 }

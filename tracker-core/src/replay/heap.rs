@@ -1,0 +1,309 @@
+//! Live blocks and the sums over them: per row (stack and thread), per image, for the whole tree.
+//!
+//! The peak is found in one pass. Each new maximum gets a number. A row that is about to change first saves its value,
+//! if it has not done so since the current maximum; so at the end the saved value (or the present one, if the row never
+//! changed again) is what the row held at the last maximum. Of equal maxima the earliest is the peak.
+//!
+//! Knows nothing of order, stack contents or time's meaning. Sums saturate: sizes come from a file.
+
+use rustc_hash::FxHashMap;
+
+use super::stacks::NodeId;
+
+/// Blocks and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    pub blocks: u64,
+    pub bytes: u64,
+}
+
+impl Amount {
+    #[inline(always)]
+    fn add(&mut self, size: u64) {
+        self.blocks += 1;
+        self.bytes = self.bytes.saturating_add(size);
+    }
+
+    #[inline(always)]
+    fn sub(&mut self, size: u64) {
+        self.blocks = self.blocks.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+
+    /// Adds another sum.
+    pub fn join(&mut self, other: Self) {
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// A live block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Requested bytes.
+    pub size: u64,
+    /// Time of its allocation.
+    pub time: u64,
+    /// Number of the allocation among those of its thread.
+    pub serial: u64,
+    /// Who allocated it.
+    pub row: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Saved {
+    peak: u64,
+    amount: Amount,
+}
+
+/// The numbers of one stack in one thread.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The stack.
+    pub node: NodeId,
+    /// Index of the thread.
+    pub thread: u32,
+    image: u32,
+    live: Amount,
+    pub allocated: Amount,
+    pub temporary: Amount,
+    pub leaked: Amount,
+    saved: Saved,
+    image_saved: Saved,
+    /// Time of the first and last allocation.
+    pub first: u64,
+    pub last: u64,
+    /// The same, of the blocks that leaked.
+    pub leaked_first: u64,
+    pub leaked_last: u64,
+}
+
+/// A sum of live blocks and its maximum.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope {
+    pub live: Amount,
+    /// The maximum of `live.bytes`, with the blocks there were then.
+    pub peak: Amount,
+    /// When it was first reached.
+    pub peak_at: u64,
+    /// Number of the maximum.
+    number: u64,
+}
+
+impl Scope {
+    #[inline(always)]
+    fn grow(&mut self, size: u64, time: u64) {
+        self.live.add(size);
+        if self.live.bytes > self.peak.bytes {
+            self.peak = self.live;
+            self.peak_at = time;
+            self.number += 1;
+        }
+    }
+}
+
+/// One image's blocks and sums.
+#[derive(Debug, Default)]
+pub struct ImageHeap {
+    blocks: FxHashMap<u64, Block>,
+    pub scope: Scope,
+    /// Blocks that were freed.
+    pub frees: u64,
+    pub reallocations: u64,
+    /// Frees of blocks that belong to the image this one was forked from.
+    pub inherited_frees: u64,
+    /// Frees of unknown blocks, and blocks whose address was given out again without a free.
+    pub unmatched_frees: u64,
+}
+
+/// Everything that is live.
+#[derive(Debug)]
+pub struct Heap {
+    temporary_distance: u64,
+    rows: Vec<Row>,
+    row_ids: FxHashMap<u64, u32>,
+    /// Allocations so far, per thread.
+    serials: Vec<u64>,
+    images: Vec<ImageHeap>,
+    /// The whole tree.
+    pub tree: Scope,
+    pub allocated: Amount,
+    /// Most bytes live since [`Self::reset_high`].
+    pub high: u64,
+    /// Allocations by size class: 0, 1, 2-3, 4-7, …
+    pub sizes: [Amount; 65],
+}
+
+impl Heap {
+    /// Nothing is live. `temporary_distance`: a block is temporary when its thread allocated at most this many others
+    /// between its allocation and its free.
+    pub fn new(temporary_distance: u64) -> Self {
+        Self {
+            temporary_distance,
+            rows: Vec::new(),
+            row_ids: FxHashMap::default(),
+            serials: Vec::new(),
+            images: Vec::new(),
+            tree: Scope::default(),
+            allocated: Amount::default(),
+            high: 0,
+            sizes: [Amount::default(); 65],
+        }
+    }
+
+    /// Adds an image; images are numbered from 0.
+    pub fn add_image(&mut self) {
+        self.images.push(ImageHeap::default());
+    }
+
+    /// Adds a thread; threads are numbered from 0.
+    pub fn add_thread(&mut self) {
+        self.serials.push(0);
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// One image's sums.
+    pub fn image(&self, image: u32) -> Option<&ImageHeap> {
+        self.images.get(image as usize)
+    }
+
+    /// One image's sums, to be counted up.
+    pub fn image_mut(&mut self, image: u32) -> Option<&mut ImageHeap> {
+        self.images.get_mut(image as usize)
+    }
+
+    /// Starts a new interval for `high`.
+    pub fn reset_high(&mut self) {
+        self.high = self.tree.live.bytes;
+    }
+
+    /// Number of the row of a stack in a thread of an image.
+    pub fn row(&mut self, node: NodeId, thread: u32, image: u32) -> u32 {
+        let next = self.rows.len() as u32;
+        let id = *self.row_ids.entry(u64::from(thread) << 32 | u64::from(node.0)).or_insert(next);
+        if id == next {
+            let number = |scope: &Scope| Saved { peak: scope.number, amount: Amount::default() };
+            self.rows.push(Row {
+                node,
+                thread,
+                image,
+                live: Amount::default(),
+                allocated: Amount::default(),
+                temporary: Amount::default(),
+                leaked: Amount::default(),
+                saved: number(&self.tree),
+                image_saved: self.images.get(image as usize).map_or(Saved::default(), |image| number(&image.scope)),
+                first: u64::MAX,
+                last: 0,
+                leaked_first: u64::MAX,
+                leaked_last: 0,
+            });
+        }
+        id
+    }
+
+    /// The block at `address`.
+    pub fn has(&self, image: u32, address: u64) -> bool {
+        self.images.get(image as usize).is_some_and(|image| image.blocks.contains_key(&address))
+    }
+
+    /// Takes the block at `address` out of the map; it still counts as live until [`Self::release`].
+    #[inline]
+    pub fn take(&mut self, image: u32, address: u64) -> Option<Block> {
+        self.images.get_mut(image as usize)?.blocks.remove(&address)
+    }
+
+    /// Puts a block (back) under `address`; answers the one it displaces.
+    #[inline]
+    pub fn put(&mut self, image: u32, address: u64, block: Block) -> Option<Block> {
+        self.images.get_mut(image as usize)?.blocks.insert(address, block)
+    }
+
+    /// A block that its thread has just been given, not counted yet.
+    #[inline]
+    pub fn allocate(&mut self, row: u32, size: u64, time: u64) -> Option<Block> {
+        let thread = self.rows.get(row as usize)?.thread;
+        let serial = self.serials.get_mut(thread as usize)?;
+        *serial += 1;
+        Some(Block { size, time, serial: *serial, row })
+    }
+
+    /// Counts a block as live. `now`: the time for the peak.
+    #[inline]
+    pub fn count(&mut self, block: Block, now: u64) {
+        let Block { size, time, .. } = block;
+        let Some(row) = self.rows.get_mut(block.row as usize) else { return };
+        let Some(image) = self.images.get_mut(row.image as usize) else { return };
+        row.save(&self.tree, &image.scope);
+        row.live.add(size);
+        row.allocated.add(size);
+        row.first = row.first.min(time);
+        row.last = row.last.max(time);
+        image.scope.grow(size, now);
+        self.tree.grow(size, now);
+        self.high = self.high.max(self.tree.live.bytes);
+        self.allocated.add(size);
+        let class = (u64::BITS - size.leading_zeros()) as usize;
+        if let Some(class) = self.sizes.get_mut(class) {
+            class.add(size);
+        }
+    }
+
+    /// Ends a block that is in no map any more. `freed`: by a free, not by the end of its image or of its address.
+    #[inline]
+    pub fn release(&mut self, block: Block, freed: bool) {
+        let Some(row) = self.rows.get_mut(block.row as usize) else { return };
+        let Some(image) = self.images.get_mut(row.image as usize) else { return };
+        row.save(&self.tree, &image.scope);
+        row.live.sub(block.size);
+        image.scope.live.sub(block.size);
+        self.tree.live.sub(block.size);
+        if freed {
+            image.frees += 1;
+            let serial = self.serials.get(row.thread as usize).map_or(0, |serial| *serial);
+            if serial.wrapping_sub(block.serial) <= self.temporary_distance {
+                row.temporary.add(block.size);
+            }
+        }
+    }
+
+    /// Ends an image: whatever it has live leaked, and is gone.
+    pub fn end_image(&mut self, image_id: u32) {
+        let Some(image) = self.images.get_mut(image_id as usize) else { return };
+        for block in std::mem::take(&mut image.blocks).into_values() {
+            let Some(row) = self.rows.get_mut(block.row as usize) else { continue };
+            row.save(&self.tree, &image.scope);
+            row.live.sub(block.size);
+            row.leaked.add(block.size);
+            row.leaked_first = row.leaked_first.min(block.time);
+            row.leaked_last = row.leaked_last.max(block.time);
+            image.scope.live.sub(block.size);
+            self.tree.live.sub(block.size);
+        }
+    }
+}
+
+impl Row {
+    #[inline(always)]
+    fn save(&mut self, tree: &Scope, image: &Scope) {
+        if self.saved.peak != tree.number {
+            self.saved = Saved { peak: tree.number, amount: self.live };
+        }
+        if self.image_saved.peak != image.number {
+            self.image_saved = Saved { peak: image.number, amount: self.live };
+        }
+    }
+
+    /// What the row held at the tree's peak, and at its image's.
+    pub fn at_peaks(&self, heap: &Heap) -> (Amount, Amount) {
+        let image = heap.image(self.image).map_or(Scope::default(), |image| image.scope);
+        let at = |saved: &Saved, scope: &Scope| {
+            if saved.peak == scope.number { saved.amount } else { self.live }
+        };
+        (at(&self.saved, &heap.tree), at(&self.image_saved, &image))
+    }
+}

@@ -1,0 +1,64 @@
+//! From a capture's records to numbers: one pass over all streams in order, memory bounded by what is live and by the
+//! distinct stacks.
+//!
+//! [`merge`] decides the order of records, [`state`] what each one does, to the blocks and sums in [`heap`], the stacks in
+//! [`stacks`], the images and threads in [`census`], the [`timeline`]. Nothing here knows symbols, reports or files.
+
+pub mod census;
+mod doubt;
+pub mod heap;
+mod merge;
+pub mod stacks;
+pub mod state;
+pub mod timeline;
+
+use std::io;
+
+use crate::capture::cursor::Missing;
+use crate::capture::reader::{Capture, Progress};
+use crate::capture::source::Source;
+use merge::Merge;
+use state::State;
+
+/// What can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// A block is temporary when its thread allocated at most this many others before it was freed.
+    pub temporary_distance: u64,
+}
+
+/// A capture, replayed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The state after the last record.
+    pub state: State,
+    /// What could not be read.
+    pub missing: Missing,
+    /// The last moment, nanoseconds since the session's start.
+    pub end: u64,
+}
+
+/// Stacks allowed in any case; more when the capture is larger.
+const STACKS: usize = 1 << 20;
+
+/// Replays all events of a capture. Takes the streams' block lists out of it.
+pub fn replay<S: Source>(capture: &mut Capture<S>, options: Options, progress: Progress<'_>) -> io::Result<Outcome> {
+    let (facts, streams) = (&capture.facts, std::mem::take(&mut capture.streams));
+    // A stack takes more than one byte, so an honest capture cannot reach this.
+    let stack_limit = usize::try_from(capture.size).unwrap_or(usize::MAX).saturating_add(STACKS);
+    let mut state = State::new(options.temporary_distance, stack_limit);
+    if facts.session.is_some() || !streams.is_empty() {
+        // The first row belongs to the program that was started, whether it allocates or not.
+        let first = state.image(1);
+        state.census.admit(first);
+    }
+    for stream in &streams {
+        state.add_lane(stream.image, stream.tid);
+    }
+    state.expect_ends(&facts.image_ends);
+    let mut merge = Merge::new(&capture.source, streams)?;
+    merge.run(&mut state, progress)?;
+    let end = facts.end.map_or(facts.last_time.max(state.now), |end| end.0);
+    state.finish(end);
+    Ok(Outcome { state, missing: merge.missing, end })
+}

@@ -1,0 +1,155 @@
+//! From a file to a [`Profile`]: the one door that every reading command goes through.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::build::build;
+use super::names::{NoSymbols, Symbols};
+use super::profile::{Profile, State};
+use super::remarks;
+use super::resolve::FileSymbols;
+use crate::capture::reader::{Capture, Progress, ReadError};
+use crate::capture::source::Source;
+use crate::replay::{self, Outcome, replay};
+
+/// What can be chosen when a capture is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// A block is temporary when its thread allocated at most this many others before it was freed.
+    pub temporary_distance: u64,
+    /// Look up functions, files and lines. Without, frames are addresses in modules.
+    pub symbols: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { temporary_distance: 1, symbols: true }
+    }
+}
+
+/// Why a capture cannot be opened. Its text names the file and the way out.
+#[derive(Debug)]
+pub struct OpenError {
+    path: PathBuf,
+    problem: Problem,
+}
+
+/// What is wrong with the file.
+#[derive(Debug)]
+pub enum Problem {
+    /// It cannot be opened.
+    Unavailable(io::Error),
+    /// It is a folder, a pipe or a device.
+    NotAFile,
+    /// It is no capture that can be read.
+    Unreadable(ReadError),
+}
+
+impl OpenError {
+    /// What is wrong.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.problem {
+            Problem::Unavailable(error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "{path}: there is no such file; `memtrack run -o FILE PROGRAM` records one")
+            }
+            Problem::Unavailable(error) => write!(f, "{path} cannot be opened: {error}"),
+            Problem::NotAFile => {
+                write!(f, "{path} is not a regular file; name a capture that `memtrack run` wrote")
+            }
+            Problem::Unreadable(error) => {
+                let way_out = match error {
+                    ReadError::Empty => "; record again with `memtrack run`",
+                    ReadError::NotACapture => "; name a file that `memtrack run` wrote",
+                    ReadError::Damaged => "; restore it from a copy or record again",
+                    ReadError::Version { .. } => "; open it with the memtrack that recorded it",
+                    ReadError::Io(_) => "",
+                };
+                write!(f, "{path} {error}{way_out}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.problem {
+            Problem::Unavailable(error) => Some(error),
+            Problem::NotAFile => None,
+            Problem::Unreadable(error) => Some(error),
+        }
+    }
+}
+
+/// Opens, replays and names the capture at `path`. `progress` gets bytes done and bytes to do.
+pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Result<Profile, OpenError> {
+    let fail = |problem| OpenError { path: path.to_owned(), problem };
+    let metadata = path.metadata().map_err(|error| fail(Problem::Unavailable(error)))?;
+    // Before opening: a pipe would wait for its writer.
+    if !metadata.is_file() {
+        return Err(fail(Problem::NotAFile));
+    }
+    let file = File::open(path).map_err(|error| fail(Problem::Unavailable(error)))?;
+    let held = is_held(&file);
+    let unreadable = |error| fail(Problem::Unreadable(error));
+    let replayed = Replayed::new(&file, held, options, progress).map_err(unreadable)?;
+    if !options.symbols {
+        return Ok(replayed.profile(&mut NoSymbols));
+    }
+    let modules = replayed.outcome.state.census.modules.clone();
+    let mut files = FileSymbols::new(&replayed.capture, &modules);
+    Ok(build(&replayed.capture, replayed.outcome, replayed.state, &mut files))
+}
+
+/// The same for any source and any names. `held`: its collector is still at work.
+pub fn read(
+    source: &impl Source,
+    held: bool,
+    options: &OpenOptions,
+    symbols: &mut dyn Symbols,
+    progress: Progress<'_>,
+) -> Result<Profile, ReadError> {
+    Replayed::new(source, held, options, progress).map(|replayed: Replayed<_>| replayed.profile(symbols))
+}
+
+/// A capture whose events are replayed and whose addresses have no names yet.
+struct Replayed<S> {
+    capture: Capture<S>,
+    outcome: Outcome,
+    state: State,
+}
+
+impl<S: Source> Replayed<S> {
+    fn new(source: S, held: bool, options: &OpenOptions, progress: Progress<'_>) -> Result<Self, ReadError> {
+        let mut capture = Capture::open(source, progress)?;
+        let chosen = replay::Options { temporary_distance: options.temporary_distance };
+        let outcome = replay(&mut capture, chosen, progress)?;
+        let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
+        Ok(Self { capture, outcome, state })
+    }
+
+    fn profile(self, symbols: &mut dyn Symbols) -> Profile {
+        build(&self.capture, self.outcome, self.state, symbols)
+    }
+}
+
+/// Whether the collector, which locks the file it writes, still has it. Where files cannot be locked, it has not.
+fn is_held(file: &File) -> bool {
+    match file.try_lock_shared() {
+        Ok(()) => {
+            // Closing the file does it too; until then the lock would be in the way of others.
+            drop(file.unlock());
+            false
+        }
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => false,
+    }
+}

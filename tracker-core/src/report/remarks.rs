@@ -1,0 +1,84 @@
+//! What a person should know before trusting the numbers, in words.
+
+use crate::capture::facts::Facts;
+use crate::capture::reader::Damage;
+use crate::replay::Outcome;
+use crate::report::profile::State;
+
+/// Whether the capture is whole. `held`: its collector still has the file.
+pub(super) fn state(facts: &Facts, damage: &Damage, outcome: &Outcome, held: bool) -> State {
+    let damaged = damage.holes > 0 || damage.metas > 0 || !outcome.missing.is_none() || facts.session.is_none();
+    match (&facts.end, &facts.stopped) {
+        (None, _) if held => State::Running,
+        (Some(_), None) if !damaged && damage.tail_bytes == 0 => State::Complete,
+        _ => State::Cut,
+    }
+}
+
+/// The remarks, most general first. `cut_stacks`: stacks whose middle was left out to save memory.
+pub(super) fn remarks(
+    facts: &Facts,
+    damage: &Damage,
+    outcome: &Outcome,
+    state: State,
+    cut_stacks: usize,
+) -> Vec<String> {
+    let mut remarks = facts.warnings.clone();
+    let mut say = |condition: bool, text: String| {
+        if condition {
+            remarks.push(text);
+        }
+    };
+    let missing = &outcome.missing;
+    if let Some((time, reason, bytes)) = &facts.stopped {
+        let seconds = *time as f64 / 1e9;
+        say(
+            true,
+            format!("writing stopped {seconds:.3} s after the start ({reason}): {bytes} bytes of events are missing"),
+        );
+    }
+    say(
+        facts.end.is_none() && facts.stopped.is_none() && state == State::Cut,
+        "the capture has no end: its collector was killed, or the file was cut".to_owned(),
+    );
+    say(
+        damage.tail_bytes > 0 && state == State::Cut,
+        format!("the file ends inside a block: its last {} bytes are not used", damage.tail_bytes),
+    );
+    say(
+        damage.holes > 0,
+        format!("{} bytes in {} of the file are damaged", damage.hole_bytes, count(u64::from(damage.holes), "place")),
+    );
+    say(damage.metas > 0, format!("{} with metadata are damaged", count(damage.metas, "block")));
+    say(facts.session.is_none(), "the description of the recorded program is missing".to_owned());
+    say(
+        missing.blocks > 0,
+        format!(
+            "{} of events with {} cannot be read",
+            count(missing.blocks, "block"),
+            count(missing.records, "record")
+        ),
+    );
+    say(missing.gaps > 0, format!("events are missing in {} of the threads' streams", count(missing.gaps, "place")));
+    say(missing.broken > 0, format!("{} of events end with bytes that are no record", count(missing.broken, "block")));
+    let lost = outcome.state.lost_stacks;
+    say(
+        lost > 0,
+        format!("the stacks of {} are unknown, because their definition is missing", count(lost, "allocation")),
+    );
+    say(
+        outcome.state.stacks_full,
+        "there are more stacks than a capture of this size can hold: some are unknown".to_owned(),
+    );
+    say(
+        cut_stacks > 0,
+        format!("the middle of {} was left out to save memory", count(cut_stacks as u64, "very deep stack")),
+    );
+    let differences = facts.end.map_or(0, |end| end.2);
+    say(differences > 0, format!("the unwinder's self-check found {}", count(differences, "difference")));
+    remarks
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

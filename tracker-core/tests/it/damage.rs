@@ -1,0 +1,183 @@
+//! Captures that are cut, damaged or made up: they open as far as they go, say what is missing, and never panic.
+
+use tracker_core::capture::block::{BLOCK_HEADER_LEN, FILE_HEADER_LEN};
+use tracker_core::capture::dump::dump;
+use tracker_core::capture::reader::ReadError;
+use tracker_core::report::OpenOptions;
+use tracker_core::report::names::NoSymbols;
+use tracker_core::report::open::read;
+use tracker_core::report::profile::{Profile, State};
+
+use crate::check::{assert_sums, plain_profile};
+use crate::random::Random;
+use crate::trace::{Layout, write};
+
+const TRACE: &str = "
+    t1 alloc a 64 main>parse
+    t1 alloc b 10 main>run
+    t1 part
+    epoch
+    time 3000
+    t2 alloc c 5 main>thread>work
+    t2 free a
+    t1 realloc b d 20 main>run
+    t2 chunk
+    epoch
+    p2 fork p1
+    p2.t1 alloc a 100 main>child
+    p2.t1 free c
+    t2 alloc e 7 main>thread>work
+    t2 part
+    t2 free e
+    p2 ends
+    p3 exec p1
+    p3.t1 alloc a 9 main
+";
+
+fn try_profile(bytes: &[u8], held: bool) -> Result<Profile, ReadError> {
+    // The dump goes over the same bytes by another way.
+    let mut text = Vec::new();
+    let _ = dump(&bytes, &mut text);
+    let profile = read(&bytes, held, &OpenOptions::default(), &mut NoSymbols, &mut |_, _| {})?;
+    assert_sums(&profile);
+    Ok(profile)
+}
+
+fn captures() -> impl Iterator<Item = Vec<u8>> {
+    [Layout::PLAIN, Layout::ALL[1], Layout::ALL[2], Layout::ALL[3]]
+        .map(|layout| write(TRACE, layout).0.finish())
+        .into_iter()
+}
+
+#[test]
+fn a_capture_cut_anywhere_opens() {
+    for whole in captures() {
+        let full = plain_profile(&whole);
+        assert_eq!(full.state, State::Complete);
+        let mut allocations = 0;
+        for len in 0..whole.len() {
+            match try_profile(&whole[..len], false) {
+                Err(error) => {
+                    assert!(len < FILE_HEADER_LEN && matches!(error, ReadError::Empty), "{len}: {error}");
+                }
+                Ok(profile) => {
+                    assert_eq!(profile.state, State::Cut, "{len}");
+                    assert!(!profile.warnings.is_empty());
+                    let now = profile.totals.metrics.allocations;
+                    assert!(now >= allocations, "a longer file has no fewer events");
+                    allocations = now;
+                }
+            }
+        }
+        assert_eq!(allocations, full.totals.metrics.allocations);
+    }
+}
+
+#[test]
+fn a_capture_that_still_grows_is_running_and_its_last_block_is_no_damage() {
+    let whole = write(TRACE, Layout::PLAIN).0.cut();
+    for len in [whole.len(), whole.len() - 1, whole.len() - 30] {
+        let profile = try_profile(&whole[..len], true).unwrap();
+        assert_eq!((profile.state, profile.warnings.len()), (State::Running, 0));
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_noticed_and_costs_one_block() {
+    for whole in captures() {
+        let full = show_without_stacks(&plain_profile(&whole));
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            match try_profile(&bytes, false) {
+                Err(_) => assert!(at < FILE_HEADER_LEN, "byte {at}"),
+                Ok(profile) => {
+                    // Blocks are checked by sums over all their bytes, so a flip never goes unnoticed.
+                    assert_eq!(profile.state, State::Cut, "byte {at}");
+                    assert!(!profile.warnings.is_empty(), "byte {at}");
+                    assert_ne!(at, 0, "{full}");
+                }
+            }
+        }
+    }
+}
+
+fn show_without_stacks(profile: &Profile) -> String {
+    format!("{:?}", profile.totals)
+}
+
+#[test]
+fn bytes_between_blocks_and_behind_them_are_stepped_over() {
+    let whole = write(TRACE, Layout::ALL[1]).0.finish();
+    let full = plain_profile(&whole);
+    // Behind the first block, the session's.
+    let first = FILE_HEADER_LEN + BLOCK_HEADER_LEN + u32::from_le_bytes(whole[72..76].try_into().unwrap()) as usize;
+    for junk in [&b"MTB1"[..], &[0; 500], &whole[first..first + BLOCK_HEADER_LEN - 1]] {
+        let mut bytes = whole.clone();
+        bytes.splice(first..first, junk.iter().copied());
+        let profile = try_profile(&bytes, false).unwrap();
+        assert_eq!(profile.totals, full.totals);
+        assert_eq!(profile.warnings, [format!("{} bytes in 1 place of the file are damaged", junk.len())]);
+        let mut bytes = whole.clone();
+        bytes.extend_from_slice(junk);
+        let profile = try_profile(&bytes, false).unwrap();
+        assert_eq!((profile.totals, profile.state), (full.totals, State::Cut));
+    }
+}
+
+#[test]
+fn files_that_are_no_capture_are_told_apart() {
+    let check = |bytes: &[u8], expected: &str| {
+        let error = try_profile(bytes, false).expect_err("no capture");
+        assert!(error.to_string().starts_with(expected), "{error}");
+    };
+    let whole = write(TRACE, Layout::PLAIN).0.finish();
+    check(b"", "is empty");
+    check(b"MEM", "is empty");
+    check(&whole[..40], "is empty");
+    check(b"\x7fELF\x02\x01\x01", "is not a memtrack capture");
+    let with = |at: usize, byte: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    check(&with(8, 9), "has capture format 9, this memtrack reads format 1");
+    check(&with(20, 99), "starts like a memtrack capture, but its header is damaged");
+}
+
+/// Random changes to a capture, with all check sums put right again, so that what lies behind them is reached.
+#[test]
+fn made_up_records_never_panic() {
+    let mut random = Random::new(5);
+    for round in 0..3000 {
+        let layout = Layout { chunk_len: 100 + random.below(400) as usize, ..Layout::PLAIN };
+        let mut bytes = write(TRACE, layout).0.finish();
+        for _ in 0..=random.below(6) {
+            let at = FILE_HEADER_LEN + random.below((bytes.len() - FILE_HEADER_LEN) as u64) as usize;
+            bytes[at] = match random.below(4) {
+                0 => random.next() as u8,
+                1 => bytes[at].wrapping_add(1),
+                2 => 0xff,
+                _ => bytes[at] ^ 1 << random.below(8),
+            };
+        }
+        repair(&mut bytes);
+        let profile = try_profile(&bytes, round % 2 == 0);
+        assert!(profile.is_ok());
+    }
+}
+
+/// Puts right the check sums of all blocks that can still be found by their lengths.
+fn repair(bytes: &mut [u8]) {
+    let mut at = FILE_HEADER_LEN;
+    while let Some(header) = bytes.get(at..at + BLOCK_HEADER_LEN) {
+        let stored = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
+        let payload = at + BLOCK_HEADER_LEN..at + BLOCK_HEADER_LEN + stored;
+        let Some(payload) = bytes.get(payload) else { return };
+        let sum = crc32c::crc32c(payload).to_le_bytes();
+        bytes[at + 72..at + 76].copy_from_slice(&sum);
+        let sum = crc32c::crc32c(&bytes[at..at + 76]).to_le_bytes();
+        bytes[at + 76..at + 80].copy_from_slice(&sum);
+        at += BLOCK_HEADER_LEN + stored;
+    }
+}
