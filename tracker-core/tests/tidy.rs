@@ -33,6 +33,11 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Whether tests compile it themselves, to record it or to look at its debug information.
+fn is_recorded(path: &str) -> bool {
+    ["/victims/", "/programs/"].iter().any(|folder| path.contains(folder))
+}
+
 /// The names in a manifest's `[dependencies]`.
 fn dependencies(package: &str) -> BTreeSet<String> {
     let manifest = read(&format!("{package}/Cargo.toml"));
@@ -120,9 +125,13 @@ fn stations_know_only_those_before_them() {
     }
 }
 
+/// Whether there is unsafe code in `code`; the page's content policy has a word like it, in quotes.
+fn has_unsafe(code: &str) -> bool {
+    has_word(&code.replace("unsafe-", "").replace("\"unsafe\"", ""), "unsafe")
+}
+
 /// The files of the library that touch the C ABI, the system, thread storage, shared memory or foreign stacks.
-const UNSAFE_PRELOAD: [&str; 22] = [
-    "chunk.rs",
+const UNSAFE_PRELOAD: [&str; 20] = [
     "environment.rs",
     "exec.rs",
     "exports.rs",
@@ -142,7 +151,6 @@ const UNSAFE_PRELOAD: [&str; 22] = [
     "unwind/cfi.rs",
     "unwind/expression.rs",
     "unwind/mod.rs",
-    "unwind/rules.rs",
     "weak.rs",
 ];
 
@@ -150,13 +158,17 @@ const UNSAFE_PRELOAD: [&str; 22] = [
 fn unsafe_is_a_place() {
     for source in files(".", &[".rs"]) {
         let source = source.trim_start_matches("./");
-        if !has_word(&code(source), "unsafe") || source.ends_with("tidy.rs") {
+        if !has_unsafe(&code(source)) || source.ends_with("tidy.rs") || is_recorded(source) {
             continue;
         }
         let listed = |file| UNSAFE_PRELOAD.contains(&file);
         let allowed = source.starts_with("tracker-cli/src/sys/")
             || source.strip_prefix("tracker-preload/src/").is_some_and(listed);
         assert!(allowed, "{source} has no business with unsafe");
+    }
+    for file in UNSAFE_PRELOAD {
+        let path = format!("tracker-preload/src/{file}");
+        assert!(has_unsafe(&code(&path)), "{path} is listed without need");
     }
     for package in ["tracker-core", "web"] {
         assert!(read(&format!("{package}/src/lib.rs")).contains("#![forbid(unsafe_code)]"), "{package}");
@@ -171,7 +183,7 @@ fn nothing_is_left_lying_about() {
             continue;
         }
         let text = read(&path);
-        for left in ["todo!", "unimplemented!", "dbg!(", "TODO", "FIXME", "XXX"] {
+        for left in ["todo!", "unimplemented!", "dbg!(", "#[ignore", "TODO", "FIXME", "XXX"] {
             assert!(!text.contains(left), "{path} has a {left}");
         }
         // Places that exist on one machine only.
@@ -191,8 +203,7 @@ fn files_own_one_concept_and_say_which() {
     let mut lengths = Vec::new();
     for source in files(".", &[".rs"]) {
         let text = read(&source);
-        let is_part = source.contains("/tests/victims/");
-        assert!(is_part || text.starts_with("//!"), "{source} does not say what it owns");
+        assert!(is_recorded(&source) || text.starts_with("//!"), "{source} does not say what it owns");
         let lines = text.lines().count();
         assert!(lines <= 800, "{source} has {lines} lines: what is its second concept?");
         lengths.push(lines);

@@ -1,4 +1,4 @@
-//! [unsafe] The session's variable in the environment block: found, read, and taken out again, in place.
+//! \[unsafe\] The session's variable in the environment block: found, read, and taken out again, in place.
 //!
 //! Called once, before the program's own code, while the process has one thread.
 

@@ -1,4 +1,4 @@
-//! [unsafe] Following exec: every way into a new image passes here, and gets the session's variables added to its
+//! \[unsafe\] Following exec: every way into a new image passes here, and gets the session's variables added to its
 //! environment if the library can work in it.
 //!
 //! A vfork child runs this on its parent's stack and memory: everything is built on the stack, and nothing of the

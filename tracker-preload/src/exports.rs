@@ -1,4 +1,4 @@
-//! [unsafe] The symbols that the loader binds the program to. Nothing but entry: each hands its arguments, the address
+//! \[unsafe\] The symbols that the loader binds the program to. Nothing but entry: each hands its arguments, the address
 //! of its return address and the caller's frame pointer to its hook.
 //!
 //! Naked, so that the walk starts at exactly the caller's frame, whatever the compiler does to the hooks.

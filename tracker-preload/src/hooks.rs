@@ -1,4 +1,4 @@
-//! [unsafe] What each hook does: forward exactly, and record what happened.
+//! \[unsafe\] What each hook does: forward exactly, and record what happened.
 //!
 //! A free is recorded before it happens and an allocation after it has, so that in the stream no block is live twice
 //! at one address (see the order rules in `docs/format.md`). `reallocarray` is answered here, because the C library's

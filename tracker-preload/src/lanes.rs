@@ -1,4 +1,4 @@
-//! [unsafe] The shared memory as this process maps it. Mapped once, never unmapped, so references are `'static`.
+//! \[unsafe\] The shared memory as this process maps it. Mapped once, never unmapped, so references are `'static`.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! [unsafe] The loaded modules, looked up by address without a lock: glibc's `_dl_find_object`, else the loader's list
+//! \[unsafe\] The loaded modules, looked up by address without a lock: glibc's `_dl_find_object`, else the loader's list
 //! for debuggers while it is consistent.
 //!
 //! Only addresses found on the calling thread's stack are looked up, so their module cannot be unloaded meanwhile.

@@ -1,4 +1,4 @@
-//! [unsafe] The system calls the library makes, raw: no libc call, no `errno`, no cancellation point.
+//! \[unsafe\] The system calls the library makes, raw: no libc call, no `errno`, no cancellation point.
 //!
 //! None of them is on the fast path. Errors come back as negative numbers, as the kernel gives them.
 

@@ -1,4 +1,4 @@
-//! [unsafe] The allocator behind us: the next definition of each function, and a small arena for the calls that the
+//! \[unsafe\] The allocator behind us: the next definition of each function, and a small arena for the calls that the
 //! loader makes while we look for it.
 
 use core::ffi::{CStr, c_char, c_int, c_void};

@@ -1,4 +1,4 @@
-//! [unsafe] One stream: encodes records into the chunk that its thread owns, and commits each by its tag byte.
+//! \[unsafe\] One stream: encodes records into the chunk that its thread owns, and commits each by its tag byte.
 //!
 //! The invariant this file upholds: in a chunk, everything before the first zero tag byte is a whole record, at any
 //! instant. A recorder is used by one thread at a time, and never re-entered: `thread` gives a nested hook the next

@@ -1,4 +1,4 @@
-//! [unsafe] The life of the recording in this process.
+//! \[unsafe\] The life of the recording in this process.
 //!
 //! ```text
 //! NEW ──first hook or constructor──▶ STARTING ──lanes attached──▶ RECORDING ──fork child, children ignored──▶ OFF

@@ -1,4 +1,4 @@
-//! [unsafe] `system`, `popen` and `pclose`, which the C library builds on an internal spawn that passes no hook. While
+//! \[unsafe\] `system`, `popen` and `pclose`, which the C library builds on an internal spawn that passes no hook. While
 //! images are followed they are built here on our own `posix_spawn`, by POSIX's rules; otherwise they are forwarded.
 
 use core::ffi::{CStr, c_char, c_int, c_void};

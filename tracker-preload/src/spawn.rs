@@ -1,4 +1,4 @@
-//! [unsafe] Following `posix_spawn`, whose exec happens inside the C library: only the environment is replaced.
+//! \[unsafe\] Following `posix_spawn`, whose exec happens inside the C library: only the environment is replaced.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 

@@ -1,4 +1,4 @@
-//! [unsafe] Which recorder a hook may use: per-thread places, found through one thread-local word.
+//! \[unsafe\] Which recorder a hook may use: per-thread places, found through one thread-local word.
 //!
 //! A place is memory that a fork wipes: in the child, even of a raw clone, it reads "not live", and the first hook
 //! there starts a new image. Places of dead threads are found again by the address of their thread control block,

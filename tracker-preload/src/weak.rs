@@ -1,4 +1,4 @@
-//! [unsafe] Symbols of the C library that may be missing: referenced weakly, so that the library loads everywhere and
+//! \[unsafe\] Symbols of the C library that may be missing: referenced weakly, so that the library loads everywhere and
 //! has no DT_NEEDED.
 
 use core::arch::{asm, global_asm};

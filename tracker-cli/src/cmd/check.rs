@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// A limit, for example peak=256MiB or leaked=0; may be given several times
     #[arg(long, value_name = "KEY=VALUE", required = true, value_parser = limit)]
     max: Vec<Limit>,
-    /// Judge a capture that is cut or still running, too
+    /// Judge a capture that is cut, running, or of a program that could not be recorded, too
     #[arg(long)]
     allow_partial: bool,
     /// Write JSON (memtrack.check/1)
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
         output::print(&output::check::text(look, &verdict))?;
     }
     if !args.allow_partial
-        && let Some(reason) = output::check::partial(capture.profile.state)
+        && let Some(reason) = output::check::partial(&capture.profile)
     {
         let path = capture.path.display();
         return Err(Error::capture(format!("{path} {reason}: this proves nothing (--allow-partial judges it anyway)")));

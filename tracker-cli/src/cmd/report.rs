@@ -16,7 +16,7 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
-    /// Blocks that were never freed [default]
+    /// Blocks that were never freed (the default)
     #[arg(long, group = "kind")]
     leaks: bool,
     /// Blocks that were live at the peak

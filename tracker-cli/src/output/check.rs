@@ -79,9 +79,10 @@ fn worst(look: &Look, profile: &Profile, kind: Kind, entry: &Entry) -> String {
     format!("{numbers}{what}\n")
 }
 
-/// Why a capture in this state proves nothing; `None` when it does.
-pub(crate) fn partial(state: State) -> Option<&'static str> {
-    match state {
+/// Why keeping a budget proves nothing with this capture; `None` when it does.
+pub(crate) fn partial(profile: &Profile) -> Option<&'static str> {
+    match profile.state {
+        State::Complete if profile.is_blank() => Some("holds nothing, because the program could not be recorded"),
         State::Complete => None,
         State::Running => Some("is still being recorded"),
         State::Cut => Some("is cut or damaged"),

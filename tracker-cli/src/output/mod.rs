@@ -1,6 +1,6 @@
 //! Everything the commands print: how text looks, how numbers read, one file per view.
 //!
-//! Views turn plain data into a `String`; only [`print`], [`print_json`] and [`note`] touch the terminal. Names from a
+//! Views turn plain data into a `String`; only [`print()`], [`print_json`] and [`note`] touch the terminal. Names from a
 //! capture pass through [`clean::clean`] before they become text.
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -40,7 +40,7 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 /// Writes `value` and a newline to stdout, indented where a person looks.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     to_stdout(|out| {
         if io::stdout().is_terminal() {
@@ -55,7 +55,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 /// Lets `write` fill stdout.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error> {
     let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let written = write(&mut out).and_then(|()| out.flush());

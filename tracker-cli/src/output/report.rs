@@ -1,5 +1,6 @@
 //! `memtrack report` as text: one paragraph per stack, largest first.
 
+use tracker_core::report::profile::State;
 use tracker_core::report::rows::{Entry, Kind, Report};
 use tracker_core::report::sums::Sums;
 
@@ -52,9 +53,14 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
     let size = bytes(report.sum.bytes);
     let blocks = noun(report.kind, report.sum.blocks);
     let stacks = counted(report.sum.stacks, "stack");
+    // Nothing is leaked before its process has ended.
+    let profile = report.selection.profile();
+    let running = profile.state == State::Running;
     match report.kind {
+        _ if profile.is_blank() => "Nothing was recorded".to_owned(),
         Kind::Leaks if report.sum.blocks == 0 && report.suppressed.is_empty() => "No leaks".to_owned(),
         Kind::Leaks if report.sum.blocks == 0 => "No leaks but suppressed ones".to_owned(),
+        Kind::Leaks if running => format!("Not freed so far: {size} in {blocks} from {stacks}"),
         Kind::Leaks => format!("Leaked {size} in {blocks} from {stacks}"),
         Kind::Peak => {
             let at = duration(sums.peak_at_ns);

@@ -3,6 +3,7 @@
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::places::Places;
+use tracker_core::report::profile::State;
 use tracker_core::report::summary::Summary;
 use tracker_core::report::sums::Sums;
 use tracker_core::report::suppress::Suppressions;
@@ -28,11 +29,17 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
 
     let mut text = head::text(look, selection);
     text.push('\n');
-    text += &numbers(look, sums, kept);
+    let running = summary.state == State::Running;
+    if selection.profile().is_blank() {
+        text += &(look.bold("Nothing was recorded") + "\n");
+    } else {
+        text += &numbers(look, sums, kept, running);
+    }
     let all = Places::of(selection);
+    let leaked = if running { "Not freed so far" } else { "Leaked" };
     for (title, metric, places, total) in [
         ("At the peak", Metric::Peak, &all, selection.total(Metric::Peak)),
-        ("Leaked", Metric::Leaked, &Places::of(&own), own.total(Metric::Leaked)),
+        (leaked, Metric::Leaked, &Places::of(&own), own.total(Metric::Leaked)),
         ("Most allocations", Metric::Allocations, &all, selection.total(Metric::Allocations)),
     ] {
         let top = places.top(metric, PLACES);
@@ -48,7 +55,7 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
 }
 
 /// `kept`: leaked bytes that the C and C++ libraries keep on purpose.
-fn numbers(look: &Look, sums: &Sums, kept: u64) -> String {
+fn numbers(look: &Look, sums: &Sums, kept: u64, running: bool) -> String {
     let mut table = Table::new(&[Side::Left, Side::Right, Side::Left]);
     let mut row = |name: &str, value: String, more: String| {
         table.row(vec![name.to_owned(), value, more]);
@@ -61,7 +68,9 @@ fn numbers(look: &Look, sums: &Sums, kept: u64) -> String {
         kept if kept == sums.leaked_bytes => format!("{leaked}, all of it kept by libc and the like"),
         kept => format!("{leaked}, {} of it kept by libc and the like", bytes(kept)),
     };
-    row("leaked", bytes(sums.leaked_bytes), leaked);
+    // Nothing is leaked before its process has ended.
+    let name = if running { "not freed" } else { "leaked" };
+    row(name, bytes(sums.leaked_bytes), leaked);
     let allocations = counted(sums.allocations, "allocation");
     let average = match sums.allocated_bytes.checked_div(sums.allocations) {
         Some(average) => format!("{allocations} of {} on average", bytes(average)),

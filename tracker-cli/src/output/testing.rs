@@ -178,6 +178,9 @@ fn golden_summary() {
     let filter = Filter { process: Some(2), ..Filter::default() };
     let selection = filter.select(&profile).unwrap();
     golden("summary-process.txt", &NARROW, &summary::text(&NARROW, &selection));
+    let mut profile = sample();
+    profile.state = State::Running;
+    golden("summary-running.txt", &NARROW, &summary::text(&NARROW, &Selection::whole(&profile)));
 }
 
 #[test]
@@ -193,6 +196,13 @@ fn golden_report() {
     let profile = troubled();
     let temporary = report_of(&profile, Kind::Temporary, 10);
     golden("report-temporary.txt", &NARROW, &report::text(&NARROW, &temporary, 16));
+    let blank = Sketch::new("./static").with(|profile| {
+        let (exe, reason) = ("./static".to_owned(), "statically linked".to_owned());
+        profile.untracked.push(Untracked { pid: 4711, exe, reason });
+    });
+    let blank = blank.build();
+    let nothing = report_of(&blank, Kind::Leaks, 10);
+    golden("report-nothing.txt", &NARROW, &report::text(&NARROW, &nothing, 16));
     let clean = Sketch::new("true").build();
     let none = report_of(&clean, Kind::Leaks, 10);
     golden("report-no-leaks.txt", &NARROW, &report::text(&NARROW, &none, 16));

@@ -9,6 +9,11 @@ use super::runtime::{is_runtime_function, runtime_module};
 pub const UNKNOWN: &str = "[unknown]";
 
 impl Profile {
+    /// Whether the program could not be recorded at all, so that its zeros mean nothing.
+    pub fn is_blank(&self) -> bool {
+        self.rows.is_empty() && !self.untracked.is_empty()
+    }
+
     /// A frame by its id.
     pub fn frame(&self, id: FrameId) -> Option<&Frame> {
         self.frames.get(id.0 as usize)

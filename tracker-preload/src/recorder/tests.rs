@@ -1,4 +1,4 @@
-//! [unsafe] Streams as a recorder writes them and the decoder reads them, through real lanes.
+//! \[unsafe\] Streams as a recorder writes them and the decoder reads them, through real lanes.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

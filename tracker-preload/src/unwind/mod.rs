@@ -1,4 +1,4 @@
-//! [unsafe] Call stacks: walks return addresses from the hook's caller to the root of the thread.
+//! \[unsafe\] Call stacks: walks return addresses from the hook's caller to the root of the thread.
 //!
 //! The state of a walk is (pc, stack pointer, rbp); each step is a function of the state, the rule for the pc and the
 //! memory it reads. Rules come from the modules' own unwind tables ([`cfi`]), resolved once per return address and kept
