@@ -168,7 +168,7 @@ impl Hook {
         // SAFETY: the place is this thread's; only it touches these fields.
         unsafe {
             let (bounds, outermost) = ((*place).bounds, (*place).outermost);
-            if bounds.contain(start.slot) && bounds.contain(outermost) && start.slot > outermost {
+            if bounds.contain(start.slot) && bounds.contain(outermost) && start.slot >= outermost {
                 // The hook we seem to be inside of has left the stack: a signal handler jumped out of it.
                 (*place).depth = 1;
                 (*place).outermost = start.slot;
