@@ -179,7 +179,8 @@ fn tell(capture: &Path, ended: &Ended) {
         Recording::Done(counts) => note(&format!("the capture ends early: {}", counts.stopped)),
         Recording::Running(images) => {
             let others = match images {
-                1 => "another process of it is".to_owned(),
+                // A fork child that has not allocated yet is no image.
+                0 | 1 => "another process of it is".to_owned(),
                 _ => format!("{images} other processes of it are"),
             };
             note(&format!("the program has ended; {others} still recorded into {path}"));

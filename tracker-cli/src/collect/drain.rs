@@ -288,8 +288,9 @@ impl Reporter {
     /// Passes on what a record says about images and modules.
     fn record(&self, image: u32, record: &Record<'_>, time: u64) {
         match record {
-            Record::Image { kind, pid, .. } => {
-                self.tell(News::Image { image, pid: *pid, first: *kind == ImageKind::First, time });
+            Record::Image { kind, pid, parent, .. } => {
+                let first = *kind == ImageKind::First;
+                self.tell(News::Image { image, pid: *pid, parent: *parent, first, time });
             }
             Record::Module { build_id, path, .. } => {
                 self.tell(News::Module { image, build_id: build_id.to_vec(), path: path.to_vec() });

@@ -37,6 +37,8 @@ pub(super) enum News {
     Image {
         image: u32,
         pid: u32,
+        /// The image it came from.
+        parent: u32,
         first: bool,
         time: u64,
     },
@@ -88,7 +90,7 @@ struct Image {
 }
 
 /// An image whose process was not where it should be: gone before we looked, or in a pid namespace of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Missing {
     image: u32,
     own_pid: u32,
@@ -111,6 +113,8 @@ pub(super) struct Observer {
     root: u32,
     program: PathBuf,
     images: HashMap<u32, Image>,
+    /// Of every image its parent and what it calls its process.
+    origins: HashMap<u32, (u32, u32)>,
     missing: Vec<Missing>,
     next_search: Instant,
     modules: Modules,
@@ -139,6 +143,7 @@ impl Observer {
             root,
             program,
             images: HashMap::new(),
+            origins: HashMap::new(),
             missing: Vec::new(),
             next_search: Instant::now(),
             modules: Modules::default(),
@@ -176,7 +181,10 @@ impl Observer {
 
     fn learn(&mut self, news: News) {
         match news {
-            News::Image { image, pid, first, time } => self.new_image(image, pid, first, time),
+            News::Image { image, pid, parent, first, time } => {
+                self.origins.insert(image, (parent, pid));
+                self.new_image(image, pid, first, time);
+            }
             News::Module { image, build_id, path } => {
                 let pid = self.images.get(&image).map(|image| image.pid);
                 self.modules.first_sight(image, pid, path, build_id, &self.queue);
@@ -196,6 +204,13 @@ impl Observer {
         if self.images.contains_key(&image) {
             return;
         }
+        if self.is_replaced(image, own_pid) {
+            return self.lay_to_rest(image, time);
+        }
+        if self.has_later(image, own_pid) {
+            // Probably replaced, too, by images in between that we have not heard of yet.
+            return self.missing.push(Missing { image, own_pid, time, unclear: true });
+        }
         let (pid, sight) =
             if first { (self.root, Sight::Here) } else { (own_pid, proc::sight(own_pid, self.lanes_inode, self.root)) };
         if sight != Sight::Here || !self.admit(image, pid, true, time) {
@@ -203,12 +218,36 @@ impl Observer {
         }
     }
 
+    /// Whether a later image is known for the same process id. Chunks of different streams are taken in any order, so an
+    /// image may become known after one that followed it by exec.
+    fn has_later(&self, image: u32, own_pid: u32) -> bool {
+        self.images.iter().any(|(&later, known)| known.pid == own_pid && later > image)
+    }
+
+    /// Whether a living image has replaced this one by exec: the same process, and its origin.
+    fn is_replaced(&self, image: u32, own_pid: u32) -> bool {
+        let alive = self.images.iter().filter(|(later, known)| known.pid == own_pid && **later > image);
+        alive.into_iter().any(|(&later, _)| {
+            let before = |number: &u32| {
+                let &(parent, pid) = self.origins.get(number)?;
+                // Numbers are drawn in order of time, so this ends.
+                (pid == own_pid && parent < *number).then_some(parent)
+            };
+            std::iter::successors(Some(later), before).any(|number| number == image)
+        })
+    }
+
+    fn lay_to_rest(&mut self, image: u32, time: u64) {
+        self.register.is_gone(image);
+        self.queue.meta(Meta::ImageEnd { time, image });
+    }
+
     /// Begins to watch process `pid` as `image`, unless it is gone. `threads`: its thread ids mean the same to us.
     fn admit(&mut self, number: u32, pid: u32, threads: bool, time: u64) -> bool {
         let Ok(watch) = process::watch(pid) else { return false };
         // An exec ends the image that the process was before.
-        let before: Vec<u32> =
-            self.images.iter().filter(|(_, image)| image.pid == pid).map(|(number, _)| *number).collect();
+        let same = |(earlier, image): &(&u32, &Image)| image.pid == pid && **earlier < number;
+        let before: Vec<u32> = self.images.iter().filter(same).map(|(earlier, _)| *earlier).collect();
         for earlier in before {
             self.end(earlier, time);
         }
@@ -231,12 +270,21 @@ impl Observer {
             return;
         }
         let elsewhere = proc::in_other_namespaces(self.lanes_inode);
-        for Missing { image, own_pid, time, unclear } in std::mem::take(&mut self.missing) {
+        for missing in std::mem::take(&mut self.missing) {
+            let Missing { image, own_pid, time, unclear } = missing;
+            if self.is_replaced(image, own_pid) {
+                self.lay_to_rest(image, time);
+                continue;
+            }
             let found = elsewhere.get(&own_pid);
             let admitted = found.copied().flatten().is_some_and(|pid| self.admit(image, pid, false, time));
-            if !admitted && !unclear && found != Some(&None) {
-                self.register.is_gone(image);
-                self.queue.meta(Meta::ImageEnd { time: self.clock.now(), image });
+            if admitted || found == Some(&None) {
+                continue;
+            }
+            if !unclear {
+                self.lay_to_rest(image, self.clock.now());
+            } else if self.has_later(image, own_pid) {
+                self.missing.push(missing);
             }
         }
         self.next_search = Instant::now() + SEARCH;
@@ -244,8 +292,7 @@ impl Observer {
 
     fn end(&mut self, image: u32, time: u64) {
         if self.images.remove(&image).is_some() {
-            self.register.is_gone(image);
-            self.queue.meta(Meta::ImageEnd { time, image });
+            self.lay_to_rest(image, time);
         }
     }
 

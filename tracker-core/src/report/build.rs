@@ -13,7 +13,7 @@ use super::remarks::remarks;
 use super::rss::rss;
 use super::stacks::{Names, Naming};
 use crate::capture::facts::Facts;
-use crate::capture::reader::{Capture, Damage};
+use crate::capture::reader::Capture;
 use crate::format::record::UntrackedReason;
 use crate::replay::Outcome;
 use crate::replay::census::{Census, Image};

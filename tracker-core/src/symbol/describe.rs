@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::debug_files::in_sysroot;
 use super::elf::Elf;
-use super::module::{Facts, Module};
+use super::module::Module;
 use super::source::Source;
-use super::symbolizer::{FileIdentity, ModuleSource, SymbolOptions};
+use super::symbolizer::{ModuleSource, SymbolOptions};
 
 /// What memtrack would know about the code of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Description {
     /// Empty when the file has none.
     pub build_id: Vec<u8>,
@@ -23,12 +24,11 @@ pub struct Description {
 
 /// Describes the file at `path`. Fails when it cannot be read as an ELF file.
 pub fn describe(path: &Path, options: &SymbolOptions) -> io::Result<Description> {
-    let source = Source::open(&super::debug_files::in_sysroot(path, options))?;
-    let expected: Option<FileIdentity> = source.identity();
+    let source = Source::open(&in_sysroot(path, options))?;
+    let expected = source.identity();
     let build_id = Elf::parse(source)?.build_id;
     let wanted = ModuleSource { path: path.to_owned(), build_id, embedded: None, expected };
-    let Facts { build_id, functions, debug_file, note } = Module::open(wanted, options).facts;
-    Ok(Description { build_id, functions, debug_file, note })
+    Ok(Module::open(wanted, options).facts)
 }
 
 /// The build-id of the ELF file at `path`; empty when it has none.

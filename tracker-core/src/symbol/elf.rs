@@ -17,6 +17,10 @@ const SHT_NOBITS: u32 = 8;
 const SHF_EXECINSTR: u64 = 4;
 const SHF_COMPRESSED: u64 = 0x800;
 const PT_NOTE: u32 = 4;
+/// Note sections that are searched for a build-id; programs have about three.
+const MAX_NOTES: usize = 64;
+/// Longer than any name that is asked for.
+const MAX_SECTION_NAME: usize = 64;
 
 /// A section's header.
 #[derive(Debug, Clone)]
@@ -102,7 +106,7 @@ impl Elf {
     /// `.gnu_debuglink`: the debug file's name and the CRC-32 of its bytes.
     pub(super) fn debug_link(&self) -> Option<(Vec<u8>, u32)> {
         let bytes = self.read(self.section(".gnu_debuglink")?).ok()?;
-        let name = bytes.split(|byte| *byte == 0).next()?.to_vec();
+        let name = string_at(&bytes, 0, bytes.len()).to_vec();
         let crc = u32_at(&bytes, (name.len() + 4) & !3)?;
         Some((name, crc))
     }
@@ -110,7 +114,7 @@ impl Elf {
     /// `.gnu_debugaltlink`: path and build-id of the file that holds what several debug files share (dwz).
     pub(super) fn debug_alt_link(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let bytes = self.read(self.section(".gnu_debugaltlink")?).ok()?;
-        let path = bytes.split(|byte| *byte == 0).next()?.to_vec();
+        let path = string_at(&bytes, 0, bytes.len()).to_vec();
         let build_id = bytes.get(path.len() + 1..)?.to_vec();
         Some((path, build_id))
     }
@@ -118,11 +122,13 @@ impl Elf {
     /// Note sections first: in a separate debug file the segments' offsets lead nowhere. A file without a section
     /// table still has its segments.
     fn find_build_id(&self, header: &[u8]) -> Vec<u8> {
-        let notes = self.sections.iter().filter(|section| section.kind == SHT_NOTE).map(|section| {
-            (section.offset, section.size) //
-        });
+        let notes = self
+            .sections
+            .iter()
+            .filter(|section| section.kind == SHT_NOTE)
+            .map(|section| (section.offset, section.size));
         let segments = if self.sections.is_empty() { note_segments(&self.source, header) } else { Vec::new() };
-        let found = notes.chain(segments).find_map(|(offset, size)| {
+        let found = notes.chain(segments).take(MAX_NOTES).find_map(|(offset, size)| {
             let bytes = self.source.read(offset, size.min(1 << 16)).ok()?;
             build_id_in_notes(&bytes)
         });
@@ -170,9 +176,7 @@ fn read_sections(source: &Source, header: &[u8]) -> io::Result<Vec<Section>> {
     let (offset, size) = names.ok_or_else(invalid)?;
     let names = source.read(offset, size.min(1 << 24))?;
     for (name, section) in &mut sections {
-        // Longer than any name that is asked for; keeps a hostile table from multiplying one long name.
-        section.name =
-            string_at(&names, *name as usize).get(..64).unwrap_or(string_at(&names, *name as usize)).to_vec();
+        section.name = string_at(&names, *name as usize, MAX_SECTION_NAME).to_vec();
     }
     Ok(sections.into_iter().map(|(_, section)| section).collect())
 }
@@ -233,11 +237,12 @@ fn inflate(format: CompressionFormat, data: &[u8], uncompressed_size: u64) -> io
     Ok(compressed.decompress().map_err(io::Error::other)?.into_owned())
 }
 
-/// The bytes from `at` up to the next zero byte.
-pub(super) fn string_at(bytes: &[u8], at: usize) -> &[u8] {
+/// The bytes from `at` up to the next zero byte, at most `max`: entries may share one long string, and none may cost
+/// more than it shows.
+pub(super) fn string_at(bytes: &[u8], at: usize, max: usize) -> &[u8] {
     let tail = bytes.get(at..).unwrap_or_default();
-    let end = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
-    tail.get(..end).unwrap_or_default()
+    let tail = tail.get(..max).unwrap_or(tail);
+    tail.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

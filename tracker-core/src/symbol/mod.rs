@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Every file here is hostile input. Sizes are checked against the file before anything is allocated and against
-//! [`limits`]; DWARF is read through a meter that ends overlong work; nothing here panics, executes, or asks the
+//! `limits`; DWARF is read through a meter that ends overlong work; nothing here panics, executes, or asks the
 //! network. A file whose build-id is not the recorded one gives no names: wrong names are worse than none.
 //!
 //! Used by the replay once per distinct (module, address), and by `memtrack doctor`.

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::debug_files::{self, DebugFile, hex};
+use super::debug_files::{self, hex};
 use super::demangle::Demangler;
+use super::describe::Description;
 use super::dwarf::DebugData;
 use super::elf::Elf;
 use super::source::Source;
@@ -13,22 +14,12 @@ use super::symtab::SymbolTable;
 
 /// A module whose files were looked for and read.
 pub(super) struct Module {
+    /// Where its file is, or should be.
     path: PathBuf,
     symbols: SymbolTable,
     debug: Option<DebugData>,
     demangler: Demangler,
-    pub(super) facts: Facts,
-}
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    pub(super) build_id: Vec<u8>,
-    /// Functions in the symbol tables.
-    pub(super) functions: usize,
-    /// The file that holds the debug data.
-    pub(super) debug_file: Option<PathBuf>,
-    pub(super) note: Option<String>,
+    pub(super) facts: Description,
 }
 
 impl Module {
@@ -45,26 +36,21 @@ impl Module {
             }
             Err(_) => debug_files::by_build_id(&build_id, options),
         };
-        let separate_elf = separate.as_ref().map(|file| &file.elf);
-        let symbols = SymbolTable::read(separate_elf.into_iter().chain(main.as_ref().ok()));
-
-        let holder = match (&separate, &main) {
-            (Some(file), _) => Some((file.path.as_path(), &file.elf)),
-            (None, Ok(elf)) => Some((path.as_path(), elf)),
-            (None, Err(_)) => None,
-        };
-        let holder = holder.filter(|(_, elf)| DebugData::is_in(elf));
+        let here = debug_files::in_sysroot(&path, options);
+        let files = separate.iter().map(|file| (file.path.as_path(), &file.elf));
+        let files = files.chain(main.iter().map(|elf| (here.as_path(), elf)));
+        let symbols = SymbolTable::read(files.clone().map(|(_, elf)| elf));
+        let holder = files.clone().find(|(_, elf)| DebugData::is_in(elf));
         let debug = holder.map(|(holder, elf)| {
             let alt = debug_files::by_alt_link(holder, elf, options);
-            let beside = debug_files::in_sysroot(&path, options);
-            let alt = alt.as_ref().map(|DebugFile { elf, .. }| elf);
-            DebugData::open(&beside, elf, alt).map_err(|error| (holder, error))
+            let alt = alt.as_ref().map(|file| &file.elf);
+            DebugData::open(&here, elf, alt).map_err(|error| (holder, error))
         });
-        let note = note(&path, &main, &symbols, &debug);
+        let note = note(&here, &main, &symbols, &debug);
         let debug_file = holder.map(|(holder, _)| holder.to_owned());
-        let facts = Facts { build_id, functions: symbols.len(), debug_file, note };
+        let facts = Description { build_id, functions: symbols.len(), debug_file, note };
         let debug = debug.and_then(Result::ok);
-        Self { path, symbols, debug, demangler: Demangler::default(), facts }
+        Self { path: here.clone(), symbols, debug, demangler: Demangler::default(), facts }
     }
 
     /// The frames at `address`, innermost first; empty when nothing is known.

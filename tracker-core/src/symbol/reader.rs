@@ -22,8 +22,7 @@ pub(super) struct Meter {
 impl Meter {
     /// Allows `bytes` more to be read.
     pub(super) fn grant(&self, bytes: u64) {
-        let fuel = self.fuel.load(Ordering::Relaxed);
-        self.fuel.store(fuel.saturating_add(bytes), Ordering::Relaxed);
+        self.fuel.store(self.fuel().saturating_add(bytes), Ordering::Relaxed);
     }
 
     /// Measures the parser's stack from the caller's frame on.
@@ -33,12 +32,16 @@ impl Meter {
 
     /// Nothing can be read any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.fuel.load(Ordering::Relaxed) == 0
+        self.fuel() == 0
+    }
+
+    fn fuel(&self) -> u64 {
+        self.fuel.load(Ordering::Relaxed)
     }
 
     fn charge(&self, bytes: usize) -> Option<()> {
         // One for the step itself: skipping and empty reads are work too.
-        let left = self.fuel.load(Ordering::Relaxed).saturating_sub(bytes as u64 + 1);
+        let left = self.fuel().saturating_sub(bytes as u64 + 1);
         self.fuel.store(left, Ordering::Relaxed);
         let depth = self.stack.load(Ordering::Relaxed).abs_diff(stack_address());
         (left > 0 && depth < MAX_PARSER_STACK).then_some(())
@@ -133,9 +136,13 @@ impl Reader for SectionReader {
     }
 
     fn find(&self, byte: u8) -> Result<usize> {
-        match self.rest().iter().position(|candidate| *candidate == byte) {
+        // Search no further than can be paid for.
+        let payable = usize::try_from(self.section.meter.fuel()).unwrap_or(usize::MAX);
+        let rest = self.rest();
+        let payable = rest.get(..payable).unwrap_or(rest);
+        match payable.iter().position(|candidate| *candidate == byte) {
             Some(at) => self.pay(at).map(|_| at),
-            None => self.pay_rest().and_then(|_| self.eof()),
+            None => self.pay(payable.len()).and_then(|_| self.eof()),
         }
     }
 

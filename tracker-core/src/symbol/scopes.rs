@@ -5,7 +5,7 @@ use gimli::{AttributeValue, DwAt, DwLang, UnitOffset, UnitRef};
 use rustc_hash::FxHashMap;
 
 use super::demangle::demangle;
-use super::limits::MAX_KEPT_NAMES;
+use super::limits::{MAX_KEPT_NAMES, cut_name};
 use super::reader::SectionReader;
 
 /// How far declarations refer to one another, and scopes contain one another.
@@ -37,7 +37,7 @@ impl Scopes {
             return known.clone();
         }
         let scopes = self.units.entry(key).or_insert_with(|| read_scopes(unit).unwrap_or_default());
-        let name = qualified(unit, scopes, entry);
+        let name = qualified(unit, scopes, entry).map(cut_name);
         if self.names.len() >= MAX_KEPT_NAMES {
             self.names.clear();
         }

@@ -113,3 +113,23 @@ impl fmt::Debug for State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symbolizer_can_move_to_another_thread() {
+        fn check<T: Send>() {}
+        check::<Symbolizer>();
+    }
+
+    #[test]
+    fn strangers_have_no_frames() {
+        let mut one = Symbolizer::new(SymbolOptions::default());
+        let module = one.add_module(ModuleSource::default());
+        let mut other = Symbolizer::new(SymbolOptions::default());
+        assert!(other.frames(module, 1).is_empty());
+        assert_eq!(other.note(module), None);
+    }
+}

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::io;
 
 use super::elf::{Elf, string_at, u16_at, u32_at, u64_at};
-use super::limits::{MAX_SYMBOLS, cut_name};
+use super::limits::{MAX_MANGLED, MAX_SYMBOLS};
 
 const SYMBOL_LEN: usize = 24;
 const STT_NOTYPE: u8 = 0;
@@ -13,6 +13,8 @@ const STT_GNU_IFUNC: u8 = 10;
 const SHN_UNDEF: u16 = 0;
 const SHN_LORESERVE: u16 = 0xff00;
 const SHN_XINDEX: u16 = 0xffff;
+/// How much of a name is looked at to choose between aliases.
+const RANKED_BYTES: usize = 256;
 
 /// One function symbol. `size` 0: it reaches up to the next symbol, at most to `limit`, its section's end.
 #[derive(Debug, Clone, Copy)]
@@ -72,8 +74,9 @@ impl SymbolTable {
     pub(super) fn lookup(&self, address: u64) -> Option<String> {
         let after = self.segments.partition_point(|segment| segment.start <= address);
         let segment = self.segments.get(after.checked_sub(1)?)?;
-        let name = if address < segment.end { self.name(segment.name) } else { return None };
-        Some(cut_name(String::from_utf8_lossy(name).into_owned()))
+        let name = self.name(segment.name, MAX_MANGLED + 1);
+        let is_named = address < segment.end && !name.is_empty();
+        is_named.then(|| String::from_utf8_lossy(name).into_owned())
     }
 
     fn add(&mut self, elf: &Elf, name: &str) -> io::Result<()> {
@@ -88,10 +91,10 @@ impl SymbolTable {
         Ok(())
     }
 
-    /// The name without a symbol version, which only `.symtab` glues on.
-    fn name(&self, at: NameAt) -> &[u8] {
+    /// The first `max` bytes of a name, without a symbol version, which only `.symtab` glues on.
+    fn name(&self, at: NameAt, max: usize) -> &[u8] {
         let strings = self.strings.get(at.table as usize).map_or(&[][..], Vec::as_slice);
-        let name = string_at(strings, at.offset as usize);
+        let name = string_at(strings, at.offset as usize, max);
         let is_version = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.".contains(byte);
         match name.iter().position(|byte| *byte == b'@') {
             Some(0) | None => name,
@@ -109,7 +112,7 @@ impl SymbolTable {
     /// Orders names of one place, the best first: functions before labels, exported before local ones, few leading
     /// underscores before many (`malloc`, not `__libc_malloc`), short before long, then by bytes.
     fn rank(&self, symbol: &Symbol) -> impl Ord + use<'_> {
-        let name = self.name(symbol.name);
+        let name = self.name(symbol.name, RANKED_BYTES);
         let is_mangled = name.starts_with(b"_Z") || name.starts_with(b"_R");
         let underscores = name.iter().take_while(|byte| **byte == b'_').count() - usize::from(is_mangled);
         (!symbol.is_function, symbol.is_local, underscores, name.len(), name)

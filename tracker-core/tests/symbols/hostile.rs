@@ -216,6 +216,32 @@ fn work_without_end() {
 }
 
 #[test]
+fn names_without_end() {
+    use object::{Object as _, ObjectSection as _};
+    let workshop = Workshop::new();
+    let source = ".globl main\nmain: ret\n.size main, .-main\n.type main, @function\n\
+                  .altmacro\n.macro alias number\n.set alias_\\number, main\n.type alias_\\number, @function\n.endm\n\
+                  .set count, 0\n.rept 10000\nalias %count\n.set count, count + 1\n.endr\n\
+                  .section .note.GNU-stack,\"\",@progbits\n";
+    fs::write(workshop.path("main.s"), source).expect("the tests' folder is writable");
+    workshop.run("gcc", ["main.s", "-o", "program"]);
+    let mut bytes = fs::read(workshop.path("program")).expect("a file just made");
+    let file = object::File::parse(&bytes[..]).expect("an ELF file");
+    let strings = file.section_by_name(".strtab").and_then(|section| section.file_range()).expect("a string table");
+    let main = file.symbols().find(|symbol| object::ObjectSymbol::name(symbol) == Ok("main")).expect("main");
+    let address = object::ObjectSymbol::address(&main);
+    // One string for all: each name is the rest of the table.
+    for byte in &mut bytes[strings.0 as usize..(strings.0 + strings.1) as usize] {
+        if *byte == 0 {
+            *byte = b'x';
+        }
+    }
+    let frames = ask(bytes, &[address]);
+    let name = frames[0][0].function.as_deref().expect("one of them");
+    assert!(name.len() < 4200, "{name}");
+}
+
+#[test]
 fn perf_maps_of_any_bytes() {
     let text = b"7f0010 20 LazyCompile:~a b.js:1\n7f0020 40 Builtin:X\n7f0000 100 late\n";
     let mut random = Random(7);

@@ -94,6 +94,21 @@ fn by_debug_link_only_if_it_is_the_right_file() {
 }
 
 #[test]
+fn files_are_described() {
+    let workshop = Workshop::new();
+    let path = workshop.build(&PLAIN_C, &["-g"]);
+    let description = describe(&path, &options()).expect("an ELF file");
+    assert_eq!(description.build_id, build_id_of(&path).expect("an ELF file"));
+    assert_eq!((description.debug_file, description.note), (Some(path.clone()), None));
+    workshop.run("strip", ["program"]);
+    let description = describe(&path, &options()).expect("an ELF file");
+    assert_eq!((description.functions, description.debug_file), (0, None));
+    assert!(description.note.is_some_and(|note| note.ends_with("program: no debug data: no names")));
+    let error = describe(&workshop.path("nothing"), &options()).expect_err("no such file");
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
 fn by_build_id() {
     let stripped = Stripped::new(&[]);
     let build_id = build_id_of(&stripped.path).expect("an ELF file");
