@@ -30,21 +30,19 @@ fn note(message: &str, place: Option<&str>) -> String {
     note + "Captures are never changed by reading them. Please report these lines and the command.\n"
 }
 
-/// The frames between the panic and `main`, innermost first.
+/// The frames between the panic and `main`, innermost first; those of the standard library, which says where it was built,
+/// and of this file are left out.
 fn own_frames() -> Vec<String> {
     let mut lines = Vec::new();
     for frame in Backtrace::new().frames() {
         for symbol in frame.symbols() {
-            let Some(name) = symbol.name().map(|name| format!("{name:#}")) else { continue };
-            let machinery = ["backtrace::", "std::", "core::", "<alloc::", "__rust", "rust_", "memtrack::crash"];
-            if machinery.iter().any(|start| name.starts_with(start)) {
+            let (Some(name), Some(file)) = (symbol.name(), symbol.filename()) else { continue };
+            let (name, file) = (format!("{name:#}"), file.to_string_lossy());
+            if file.starts_with("/rustc/") || name.starts_with("backtrace::") || name.starts_with("memtrack::crash") {
                 continue;
             }
-            let place = match (symbol.filename(), symbol.lineno()) {
-                (Some(file), Some(line)) => format!("  {}:{line}", file.display()),
-                _ => String::new(),
-            };
-            lines.push(format!("{name}{place}"));
+            let line = symbol.lineno().map_or(String::new(), |line| format!(":{line}"));
+            lines.push(format!("{name}  {file}{line}"));
         }
     }
     lines
