@@ -7,7 +7,7 @@ use tracker_core::format::lanes::{BITMAP_WORDS, ChunkHeader, OWNER_FULL, SMALL_C
 use crate::lanes::{ChunkBytes, Lanes};
 use crate::os;
 
-/// How long hooks wait for the collector's heartbeat before they give up on it, in milliseconds.
+/// How long hooks wait without any chunk coming free before they give up, in milliseconds.
 const PATIENCE: u32 = 1000;
 const SLICE: u32 = 50;
 
@@ -30,10 +30,14 @@ pub(crate) fn claim(lanes: Lanes, image: u32, tid: u32, small: bool) -> Option<C
     if talk.stopped.load(Ordering::Relaxed) != 0 {
         return None;
     }
+    if tid == 0 {
+        // A fork child resumed a hook of its parent, and finds its place wiped.
+        return None;
+    }
     let mine = owner(image, tid);
     let mut patience = PATIENCE;
     loop {
-        let heartbeat = talk.heartbeat.load(Ordering::Acquire);
+        let (heartbeat, freed) = (talk.heartbeat.load(Ordering::Acquire), talk.freed.load(Ordering::Acquire));
         if let Some(claim) = find(lanes, mine, small) {
             IMPATIENT.store(false, Ordering::Relaxed);
             return Some(claim);
@@ -47,9 +51,9 @@ pub(crate) fn claim(lanes: Lanes, image: u32, tid: u32, small: bool) -> Option<C
         os::futex_wake(&talk.wake);
         os::futex_wait(&talk.heartbeat, heartbeat, SLICE);
         talk.waiters.fetch_sub(1, Ordering::AcqRel);
-        // A beating heart is progress: the collector drains, whatever its disk does.
-        let alive = talk.heartbeat.load(Ordering::Acquire) != heartbeat;
-        patience = if alive { PATIENCE } else { patience.saturating_sub(SLICE) };
+        // Only chunks that come free are progress: a living collector cannot help when living threads hold them all.
+        let progress = talk.freed.load(Ordering::Acquire) != freed;
+        patience = if progress { PATIENCE } else { patience.saturating_sub(SLICE) };
     }
 }
 
@@ -75,6 +79,10 @@ fn find_in_word(lanes: Lanes, mine: u64, word: usize) -> Option<Claim> {
         bits.fetch_and(!(1 << (index % 64)), Ordering::Relaxed);
         if claimed {
             return Some(Claim { index, header, bytes: lanes.chunk(index)? });
+        }
+        if header.owner.load(Ordering::Acquire) == 0 {
+            // It came free between the two steps, and its new bit may be the one that was cleared.
+            bits.fetch_or(1 << (index % 64), Ordering::Relaxed);
         }
     }
 }

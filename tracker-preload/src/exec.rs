@@ -17,6 +17,7 @@ use crate::lanes::Lanes;
 use crate::real::{self, Strings};
 use crate::target::{self, Verdict};
 use crate::thread::{Hook, with_recorder};
+use crate::unwind::Start;
 use crate::{os, session, weak};
 
 /// Longest environment that is rebuilt, in bytes of the buffer on the stack; beyond it nothing is added.
@@ -66,10 +67,11 @@ impl Program {
 pub(crate) fn follow(program: Program, environment: Strings, start: impl FnOnce(Strings) -> c_int) -> c_int {
     let Some((token, library, parent)) = session::following() else { return start(environment) };
     match program.judge() {
+        Verdict::Follow if !os::is_reachable(library) => return start(environment),
         Verdict::Follow => {}
         Verdict::Leave => return start(environment),
         Verdict::Untrackable(reason) => {
-            if let Some(hook) = &Hook::enter(0) {
+            if let Some(hook) = &Hook::enter(Start::NOWHERE) {
                 with_recorder!(hook, |recorder, _frames| {
                     recorder.note(|buffer| record::write_untracked(buffer, os::getpid(), reason, program.name()));
                 });
@@ -191,8 +193,24 @@ fn decimal(writer: &mut Writer<'_>, value: u32) {
     }
 }
 
-/// Calls `f` with `size` bytes of fresh, 16-aligned stack.
+/// More than this is not taken from the stack, which may be a small thread's.
+const STACK_LIMIT: usize = 16 << 10;
+
+/// Calls `f` with `size` bytes of fresh, 16-aligned stack; of other memory, if that is much. (A vfork child that executes
+/// successfully leaves such memory to its parent: two thousand variables are rare.)
 pub(crate) fn on_stack<F: FnOnce(&mut [u8]) -> c_int>(size: usize, f: F) -> c_int {
+    if size > STACK_LIMIT {
+        let memory = os::map_private(size);
+        if memory.is_null() {
+            return -1;
+        }
+        // SAFETY: a mapping of that size, this call's alone, until it is removed.
+        unsafe {
+            let result = f(core::slice::from_raw_parts_mut(memory, size));
+            os::unmap(memory, size);
+            return result;
+        }
+    }
     struct Call<F> {
         f: Option<F>,
         size: usize,

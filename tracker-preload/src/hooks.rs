@@ -45,7 +45,7 @@ fn record_free(hook: &Hook, block: *mut c_void, realloc: bool) {
 /// `start` describes the hook's own frame.
 #[inline(always)]
 unsafe fn allocate(function: Function, size: usize, start: Start, call: impl FnOnce() -> *mut c_void) -> *mut c_void {
-    let hook = Hook::enter(start.caller());
+    let hook = Hook::enter(start);
     let block = call();
     if let Some(hook) = &hook
         && !block.is_null()
@@ -95,7 +95,7 @@ pub(crate) unsafe extern "C" fn posix_memalign(
     rbp: usize,
 ) -> c_int {
     let start = Start { slot, rbp };
-    let hook = Hook::enter(start.caller());
+    let hook = Hook::enter(start);
     // SAFETY: forwarding is exact.
     let result = unsafe { real::posix_memalign(out, align, size) };
     if let Some(hook) = &hook
@@ -111,7 +111,7 @@ pub(crate) unsafe extern "C" fn posix_memalign(
 }
 
 pub(crate) unsafe extern "C" fn free(block: *mut c_void, slot: usize, rbp: usize) {
-    let hook = if block.is_null() { None } else { Hook::enter(Start { slot, rbp }.caller()) };
+    let hook = if block.is_null() { None } else { Hook::enter(Start { slot, rbp }) };
     if let Some(hook) = &hook
         && !real::is_bootstrap(block)
     {
@@ -145,7 +145,7 @@ pub(crate) unsafe extern "C" fn reallocarray(
 /// As `realloc`; `start` describes the hook's own frame.
 #[inline(always)]
 unsafe fn resize(function: Function, block: *mut c_void, size: usize, start: Start) -> *mut c_void {
-    let hook = Hook::enter(start.caller());
+    let hook = Hook::enter(start);
     let Some(hook) = &hook else {
         // SAFETY: forwarding is exact.
         return unsafe { real::realloc(block, size) };
@@ -172,7 +172,7 @@ fn records_maps() -> bool {
 
 #[cold]
 fn record_map(function: Function, (address, len): (*mut c_void, usize), file: bool, start: Start) {
-    let Some(hook) = &Hook::enter(start.caller()) else { return };
+    let Some(hook) = &Hook::enter(start) else { return };
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
         let path = frames.walk(start, hook.bounds(), &mut |module| {
@@ -184,7 +184,7 @@ fn record_map(function: Function, (address, len): (*mut c_void, usize), file: bo
 
 #[cold]
 fn record_unmap(address: *mut c_void, len: usize, start: Start) {
-    let Some(hook) = &Hook::enter(start.caller()) else { return };
+    let Some(hook) = &Hook::enter(start) else { return };
     with_recorder!(hook, |recorder, _frames| {
         recorder.note(|buffer| record::write_unmap(buffer, address as u64, len as u64));
     });
@@ -241,6 +241,9 @@ pub(crate) unsafe extern "C" fn mremap(a: &MremapArguments, slot: usize, rbp: us
 }
 
 pub(crate) unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
+    // Before, so that a library which another thread loads in the gap at once is announced; and after, so that no rule
+    // learned of the one that goes is kept.
+    session::modules_changed();
     // SAFETY: forwarding is exact. `dlopen` is not hooked: it looks at its caller.
     let result = unsafe { real::dlclose(handle) };
     session::modules_changed();

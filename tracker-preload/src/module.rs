@@ -186,7 +186,8 @@ static ANNOUNCED: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
 
 /// True for the one caller that has to announce the module at `start` in `generation`.
 fn first_sight(start: usize, generation: u32) -> bool {
-    let key = (start as u64 >> 12) << 16 | u64::from(generation & 0xfff) << 1 | 1;
+    // 35 bits of page number, 27 of generation, and a one so that no key is zero.
+    let key = (start as u64 >> 12) << 28 | u64::from(generation & 0x7ff_ffff) << 1 | 1;
     let mut slot = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize;
     for _ in 0..ANNOUNCED.len() {
         let Some(entry) = ANNOUNCED.get(slot) else { return true };
@@ -198,6 +199,11 @@ fn first_sight(start: usize, generation: u32) -> bool {
     }
     // Thousands of modules unloaded: telling one twice does no harm.
     true
+}
+
+/// A new generation announces everything it meets: what is known of former ones only takes room.
+pub(crate) fn announce_anew() {
+    ANNOUNCED.iter().for_each(|entry| entry.store(0, Ordering::Relaxed));
 }
 
 impl Module {

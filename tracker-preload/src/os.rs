@@ -33,6 +33,8 @@ mod number {
     pub(super) const PIPE2: usize = 293;
     pub(super) const GETUID: usize = 102;
     pub(super) const GETGID: usize = 104;
+    pub(super) const GETEUID: usize = 107;
+    pub(super) const GETEGID: usize = 108;
     pub(super) const FGETXATTR: usize = 193;
 }
 
@@ -196,6 +198,29 @@ pub(crate) fn open_at(folder: i32, path: &[u8]) -> Option<i32> {
     // SAFETY: the path is a C string, checked above.
     let result = unsafe { syscall(number::OPENAT, args) };
     if failed(result) { None } else { Some(result as i32) }
+}
+
+/// Whether the loader of a program that this process executes would find the library at `path` and take it.
+pub(crate) fn is_reachable(path: &[u8]) -> bool {
+    let mut name = [0u8; 1024];
+    let Some(room) = name.get_mut(..path.len()) else { return false };
+    for (to, from) in room.iter_mut().zip(path) {
+        *to = *from;
+    }
+    // SAFETY: these calls take nothing.
+    let ids = unsafe {
+        [number::GETUID, number::GETEUID, number::GETGID, number::GETEGID].map(|number| syscall(number, [0; 6]))
+    };
+    let [uid, euid, gid, egid] = ids;
+    uid == euid && gid == egid && open_c(&name).inspect(|&fd| close(fd)).is_some()
+}
+
+/// Whether a word at `address` can be read. The kernel copies the mask before it refuses the invalid `how`.
+#[cold]
+pub(crate) fn is_readable(address: usize) -> bool {
+    // SAFETY: nothing is changed, whatever the address.
+    let result = unsafe { syscall(number::RT_SIGPROCMASK, [usize::MAX, address, 0, 8, 0, 0]) };
+    result != -(libc::EFAULT as isize)
 }
 
 /// Opens the path at the front of `buffer`, up to its first zero byte.

@@ -15,6 +15,7 @@ use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
 use crate::chunk;
 use crate::lanes::Lanes;
 use crate::program;
+use crate::session;
 use crate::stacks::{Dictionary, extend};
 use crate::unwind::Path;
 
@@ -93,8 +94,12 @@ impl Captured<'_> {
 impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     /// Binds fresh (or recycled) memory to a thread. The stream number is drawn with the first chunk.
     pub(crate) fn start(&mut self, image: u32, tid: u32, level: u32) {
-        // A chunk may be left by a dead thread whose place this one takes.
-        self.release();
+        // A chunk may be left by a dead thread whose place this one takes. It is the collector's, who may have given it
+        // to somebody else already: it is not touched, only pointed out.
+        if self.header.take().is_some() {
+            session::call_attention();
+        }
+        (self.cursor, self.limit, self.end) = (core::ptr::null_mut(), core::ptr::null_mut(), core::ptr::null_mut());
         self.deltas = Deltas::default();
         (self.epoch_events, self.clock_events, self.epoch_bytes, self.lost) = (0, 0, 0, 0);
         (self.stream, self.sequence) = (0, 0);

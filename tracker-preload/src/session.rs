@@ -13,10 +13,11 @@ use tracker_core::format::ImageKind;
 use tracker_core::format::lanes::flag;
 use tracker_core::format::record;
 
-use crate::environment::{Session, Start};
+use crate::environment::{Session, Start as Block};
 use crate::lanes::{self, Lanes};
 use crate::real::Real;
 use crate::thread::{Hook, with_recorder};
+use crate::unwind::Start;
 use crate::{module, os, program, real, weak};
 
 const NEW: u8 = 0;
@@ -33,6 +34,8 @@ struct Identity {
     image: AtomicU32,
     /// 1: its image record was written.
     introduced: AtomicU32,
+    /// The process that registered the image.
+    pid: AtomicU32,
 }
 
 static IDENTITY: AtomicPtr<Identity> = AtomicPtr::new(core::ptr::null_mut());
@@ -44,7 +47,7 @@ unsafe impl Sync for Origin {}
 
 struct Facts {
     session: Option<Session>,
-    start: Option<Start>,
+    start: Option<Block>,
     executable: [u8; 1024],
     /// Image number this memory was first registered as.
     own: u32,
@@ -64,12 +67,12 @@ fn facts() -> &'static Facts {
 /// Called by the loader with this process's arguments and environment.
 pub(crate) unsafe extern "C" fn constructor(argc: c_int, argv: *const *const c_char, envp: *mut *mut c_char) {
     // SAFETY: the caller's promise.
-    let start_block = unsafe { Start::new(argc as usize, argv, envp) };
+    let start_block = unsafe { Block::new(argc as usize, argv, envp) };
     if STATE.compare_exchange(NEW, STARTING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
         start(start_block);
     }
     // The collector learns of the image even if it never allocates.
-    drop(Hook::enter(0));
+    drop(Hook::enter(Start::NOWHERE));
 }
 
 /// Whether hooks record. Starts the session at the first call.
@@ -80,7 +83,7 @@ pub(crate) fn is_recording() -> bool {
         NEW => {
             let Some(end) = weak::libc_stack_end() else { return false };
             // SAFETY: the loader's own word.
-            let Some(block) = (unsafe { Start::from_stack(*end) }) else { return false };
+            let Some(block) = (unsafe { Block::from_stack(*end) }) else { return false };
             if STATE.compare_exchange(NEW, STARTING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 start(block);
             }
@@ -90,7 +93,7 @@ pub(crate) fn is_recording() -> bool {
     }
 }
 
-fn start(block: Start) {
+fn start(block: Block) {
     program::set_headers(block.program_headers());
     let attached = block.take_session().is_some_and(|session| attach(block, session));
     // While the state is STARTING, what the look-up allocates is forwarded and not recorded.
@@ -101,7 +104,7 @@ fn start(block: Start) {
     STATE.store(if attached { RECORDING } else { OFF }, Ordering::Release);
 }
 
-fn attach(block: Start, session: Session) -> bool {
+fn attach(block: Block, session: Session) -> bool {
     let inherited = session.descriptor.filter(|&(fd, inode)| os::inode(fd) == Some(inode)).map(|(fd, _)| fd);
     let fd = inherited.or_else(|| {
         let mut name = *b"memtrack-00000000000000000000000000000000";
@@ -141,6 +144,7 @@ fn attach(block: Start, session: Session) -> bool {
         let len = os::read_link(c"/proc/self/exe", &mut facts.executable).len();
         EXECUTABLE_LEN.store(len, Ordering::Relaxed);
         facts.own = control.numbers.0.next_image.fetch_add(1, Ordering::AcqRel);
+        (*identity).pid.store(os::getpid(), Ordering::Relaxed);
         (*identity).image.store(facts.own, Ordering::Relaxed);
         program::set_last_image(facts.own);
     }
@@ -180,10 +184,24 @@ pub(crate) fn image() -> Option<u32> {
         return None;
     }
     let drawn = lanes.control().numbers.0.next_image.fetch_add(1, Ordering::AcqRel);
+    identity.pid.store(os::getpid(), Ordering::Relaxed);
     match identity.image.compare_exchange(0, drawn, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(drawn),
         Err(other) => Some(other),
     }
+}
+
+/// Whether this process runs on the memory of another, which waits for it (vfork): what it records would be in the
+/// other's name.
+#[cold]
+pub(crate) fn is_borrowed() -> bool {
+    let identity = IDENTITY.load(Ordering::Acquire);
+    if identity.is_null() {
+        return false;
+    }
+    // SAFETY: as in `image`.
+    let owner = unsafe { (*identity).pid.load(Ordering::Relaxed) };
+    owner != 0 && owner != os::getpid()
 }
 
 /// Writes this image's record, once, in the stream of the first thread that has one.
@@ -249,4 +267,5 @@ pub(crate) fn following() -> Option<(&'static [u8], &'static [u8], u32)> {
 pub(crate) fn modules_changed() {
     program::next_generation();
     crate::unwind::forget_rules();
+    module::announce_anew();
 }

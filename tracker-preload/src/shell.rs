@@ -143,8 +143,11 @@ struct Pipe {
     fd: AtomicI32,
 }
 
-static PIPES: [Pipe; 256] =
-    [const { Pipe { stream: AtomicUsize::new(0), pid: AtomicI32::new(0), fd: AtomicI32::new(-1) } }; 256];
+/// More streams at once than most systems allow descriptors.
+const STREAMS: usize = 4096;
+
+static PIPES: [Pipe; STREAMS] =
+    [const { Pipe { stream: AtomicUsize::new(0), pid: AtomicI32::new(0), fd: AtomicI32::new(-1) } }; STREAMS];
 
 /// Marks an entry that is being filled.
 const RESERVED: usize = 1;
@@ -153,10 +156,14 @@ pub(crate) unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut 
     let reserve = |pipe: &&Pipe| pipe.stream.compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     // SAFETY: the caller's mode is a C string.
     let parsed = parse_mode(unsafe { CStr::from_ptr(mode) }.to_bytes());
-    let pipe = session::following().and(parsed).and_then(|_| PIPES.iter().find(reserve));
-    let (Some(pipe), Some((reads, close_on_exec))) = (pipe, parsed) else {
+    let (Some(_), Some((reads, close_on_exec))) = (session::following(), parsed) else {
         // SAFETY: forwarding is exact.
         return unsafe { real::popen(command, mode) };
+    };
+    let Some(pipe) = PIPES.iter().find(reserve) else {
+        // Not forwarded: the C library's child would inherit our streams, and keep their readers waiting.
+        weak::set_errno(libc::EMFILE);
+        return core::ptr::null_mut();
     };
     // SAFETY: the caller's command is a C string.
     let result = unsafe { open_pipe(pipe, command, reads, close_on_exec) };
@@ -230,6 +237,10 @@ unsafe fn open_pipe(
     }
     if !close_on_exec {
         os::keep_on_exec(ours);
+    }
+    // A stream at this address that was closed without pclose is gone.
+    for stale in PIPES.iter().filter(|other| other.stream.load(Ordering::Acquire) == stream as usize) {
+        stale.stream.store(0, Ordering::Release);
     }
     pipe.pid.store(pid, Ordering::Relaxed);
     pipe.fd.store(ours, Ordering::Relaxed);

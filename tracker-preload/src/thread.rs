@@ -12,7 +12,7 @@ use crate::lanes::Lanes;
 use crate::os;
 use crate::recorder::Recorder;
 use crate::session;
-use crate::unwind::{Bounds, Frames};
+use crate::unwind::{Bounds, Frames, Start};
 
 // One word of initial-exec TLS: stable Rust has no other way to ask for that model, and the general one may allocate.
 global_asm!(
@@ -45,6 +45,8 @@ pub(crate) struct Place {
     live: u32,
     /// Hooks this thread is inside of.
     depth: u32,
+    /// Where the outermost of them was called.
+    outermost: usize,
     /// Kernel id of the thread that holds or held the place, 0 for none.
     tid: AtomicU32,
     /// Its thread control block.
@@ -139,25 +141,47 @@ pub(crate) enum Level<'h> {
 impl Hook {
     /// Enters a hook called from `caller`. `None`: do not record, forward only.
     #[inline(always)]
-    pub(crate) fn enter(caller: usize) -> Option<Self> {
+    pub(crate) fn enter(start: Start) -> Option<Self> {
         let place = word() as *mut Place;
         // SAFETY: a word above ATTACHING is the address of a place that is never unmapped.
         if place as usize > ATTACHING && unsafe { (*place).live } == 1 {
             // SAFETY: as above; only this thread touches its depth.
             let depth = unsafe { (*place).depth };
-            if depth != 0 && crate::program::is_allocator(caller) {
-                return None;
+            if depth != 0 {
+                return Self::enter_nested(place, depth, start);
             }
             // SAFETY: as above.
-            unsafe { (*place).depth = depth + 1 };
+            unsafe {
+                (*place).depth = 1;
+                (*place).outermost = start.slot;
+            }
             return Some(Self { place, depth });
         }
-        Self::enter_new(place as usize)
+        Self::enter_new(place as usize, start)
+    }
+
+    #[cold]
+    fn enter_nested(place: *mut Place, depth: u32, start: Start) -> Option<Self> {
+        if crate::program::is_allocator(start.caller()) {
+            return None;
+        }
+        // SAFETY: the place is this thread's; only it touches these fields.
+        unsafe {
+            let (bounds, outermost) = ((*place).bounds, (*place).outermost);
+            if bounds.contain(start.slot) && bounds.contain(outermost) && start.slot > outermost {
+                // The hook we seem to be inside of has left the stack: a signal handler jumped out of it.
+                (*place).depth = 1;
+                (*place).outermost = start.slot;
+                return Some(Self { place, depth: 0 });
+            }
+            (*place).depth = depth + 1;
+        }
+        Some(Self { place, depth })
     }
 
     #[cold]
     #[inline(never)]
-    fn enter_new(word: usize) -> Option<Self> {
+    fn enter_new(word: usize, start: Start) -> Option<Self> {
         if !session::is_recording() {
             return None;
         }
@@ -165,8 +189,14 @@ impl Hook {
             lose();
             return None;
         }
+        if session::is_borrowed() {
+            // A vfork child on its parent's memory, before the parent's thread has a place.
+            lose();
+            return None;
+        }
+        let image = session::image()?;
         set_word(ATTACHING);
-        let place = attach();
+        let place = attach(image);
         set_word(place as usize);
         if place.is_null() {
             lose();
@@ -174,7 +204,10 @@ impl Hook {
         }
         let hook = Self { place, depth: 0 };
         // SAFETY: the place is this thread's now.
-        unsafe { (*place).depth = 1 };
+        unsafe {
+            (*place).depth = 1;
+            (*place).outermost = start.slot;
+        }
         session::introduce(&hook);
         Some(hook)
     }
@@ -186,6 +219,10 @@ impl Hook {
         // hook borrows its own only once at a time.
         unsafe {
             let place = &*self.place;
+            if place.live != 1 {
+                // A signal handler forked, and this is the child, resuming its parent's hook.
+                return Level::None;
+            }
             match self.depth {
                 0 => Level::Own(&mut *place.own.get(), &mut *place.own_frames.get()),
                 1 => Level::Nested(&mut *place.nested.get(), &mut *place.nested_frames.get()),
@@ -218,9 +255,8 @@ pub(crate) fn lose() {
 }
 
 /// Finds this thread a place, and starts its recorders. Null: no memory.
-fn attach() -> *mut Place {
+fn attach(image: u32) -> *mut Place {
     let (tid, control_block) = (os::gettid(), control_block());
-    let Some(image) = session::image() else { return core::ptr::null_mut() };
     let place = find(tid, control_block);
     if place.is_null() {
         return place;

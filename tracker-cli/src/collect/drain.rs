@@ -135,6 +135,10 @@ impl Drain {
         let mut released = 0;
         for chunk in chunks {
             let Some(header) = lanes.header(chunk.index) else { continue };
+            if candidate(header, chunk.index) != chunk {
+                // Freed and claimed anew since it was listed: its turn comes with its own number.
+                continue;
+            }
             let owner = header.owner.load(Ordering::Acquire);
             // Asked before taking: whoever is dead now has written everything already.
             let done = owner & OWNER_FULL != 0 || self.is_dead(owner);
@@ -222,6 +226,7 @@ impl Drain {
         lanes.release(index);
         beat(lanes);
         let talk = &lanes.control().talk.0;
+        talk.freed.fetch_add(1, Ordering::SeqCst);
         if talk.waiters.load(Ordering::SeqCst) != 0 {
             futex::wake_all(&talk.heartbeat);
         }

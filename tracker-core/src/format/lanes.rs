@@ -131,8 +131,8 @@ pub struct Numbers {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Talk {
-    /// Counted up by the collector each time it has freed chunks, and at least ten times a second while it lives.
-    /// Also the futex word that hooks wait on for a free chunk.
+    /// Counted up by the collector at least ten times a second while it lives. Also the futex word that hooks wait on
+    /// for a free chunk.
     pub heartbeat: AtomicU32,
     /// Nonzero: hooks wait on `heartbeat`; the collector wakes them after freeing.
     pub waiters: AtomicU32,
@@ -148,6 +148,8 @@ pub struct Talk {
     pub lost: AtomicU64,
     /// Events that the unwinder's self-check found different.
     pub unwind_differences: AtomicU64,
+    /// Chunks that the collector has freed so far; wraps.
+    pub freed: AtomicU32,
 }
 
 /// Who writes a chunk, and where its delta coding starts. All fields but `owner` are written by the owner before its

@@ -79,6 +79,9 @@ pub(crate) struct Frames<const N: usize> {
     entries: [Entry; N],
 }
 
+/// No stack has more frames: one that seems to is damaged and goes in circles.
+const DEEPEST: usize = 1 << 24;
+
 /// How the walk ended: where it joins the cache, or what ended it.
 enum End {
     /// The first `0` cached entries are the outer frames.
@@ -144,7 +147,7 @@ impl<const N: usize> Frames<N> {
                 return End::Full;
             }
             *free -= 1;
-            let rule = state.rule(modules);
+            let rule = state.rule(high, modules);
             if let Some(entry) = self.entries.get_mut(*free) {
                 entry.pc = state.pc as u64;
                 entry.slot = slot;
@@ -229,12 +232,15 @@ impl<const N: usize> Frames<N> {
             if (state.pc as u64) < MARKER_LIMIT {
                 break false;
             }
+            if count == DEEPEST {
+                break true;
+            }
             let at = if count < N { count } else { INNERMOST + (count - INNERMOST) % ring };
             if let Some(entry) = self.entries.get_mut(at) {
                 entry.pc = state.pc as u64;
             }
             count += 1;
-            match state.step(state.rule(modules), high) {
+            match state.step(state.rule(high, modules), high) {
                 Step::Next(next) => state = next,
                 Step::Root => break false,
                 Step::Lost => break true,

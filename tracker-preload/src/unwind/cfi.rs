@@ -56,8 +56,11 @@ pub(super) fn resolve(pc: usize, exact: bool, modules: ModuleSink<'_>) -> Rule {
     found.announce(modules);
     let Some(tables) = found.tables() else { return Rule::NONE };
     match row(&tables, lookup) {
-        Ok((_, true)) => Rule::SIGNAL,
-        Ok((row, false)) => pack(&row),
+        Ok(found) if found.is_signal => Rule::SIGNAL,
+        Ok(found) => {
+            let is_entry = !exact && found.end == pc as u64 && row(&tables, pc).is_ok();
+            if is_entry { pack(&found.row).at_entry() } else { pack(&found.row) }
+        }
         // A return address at the first byte of a function: nobody called it, it was put there (makecontext).
         Err(NoRow) if !exact && row(&tables, pc).is_ok() => Rule::ROOT,
         Err(NoRow) => Rule::NONE,
@@ -69,7 +72,7 @@ pub(super) fn resolve(pc: usize, exact: bool, modules: ModuleSink<'_>) -> Rule {
 pub(super) fn evaluate(pc: usize, exact: bool, registers: &Registers) -> Option<(usize, usize, usize)> {
     let lookup = if exact { pc } else { pc - 1 };
     let tables = module::find(lookup)?.tables()?;
-    let (row, _) = row(&tables, lookup).ok()?;
+    let row = row(&tables, lookup).ok()?.row;
     let cfa = match row.cfa {
         Cfa::Register(X86_64::RSP, offset) => registers.sp.wrapping_add_signed(offset as isize),
         Cfa::Register(X86_64::RBP, offset) => registers.rbp.wrapping_add_signed(offset as isize),
@@ -119,8 +122,16 @@ impl From<gimli::Error> for NoRow {
     }
 }
 
-/// The row for `address`, and whether it is a signal frame's.
-fn row(tables: &module::Tables, address: usize) -> Result<(Row, bool), NoRow> {
+/// What a table says of an address.
+struct Found {
+    row: Row,
+    /// Of the kernel's signal frame.
+    is_signal: bool,
+    /// Address behind the function.
+    end: u64,
+}
+
+fn row(tables: &module::Tables, address: usize) -> Result<Found, NoRow> {
     let bases = BaseAddresses::default().set_eh_frame_hdr(tables.header_address as u64);
     let header = EhFrameHdr::new(tables.header, NativeEndian).parse(&bases, 8)?;
     let gimli::Pointer::Direct(frames) = header.eh_frame_ptr() else { return Err(NoRow) };
@@ -148,7 +159,7 @@ fn row(tables: &module::Tables, address: usize) -> Result<(Row, bool), NoRow> {
             break;
         }
     }
-    Ok((machine.row, fde.is_signal_trampoline()))
+    Ok(Found { row: machine.row, is_signal: fde.is_signal_trampoline(), end: fde.end_address() })
 }
 
 struct Machine {

@@ -21,7 +21,7 @@ pub(crate) use rules::forget_all as forget_rules;
 use tracker_core::format::PC_NOT_WALKED;
 use tracker_core::format::record::ModuleFields;
 
-use crate::program;
+use crate::{os, program};
 use rules::Rule;
 
 /// Innermost frames that are kept of a stack deeper than the buffer; outermost ones fill the rest.
@@ -42,9 +42,15 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    /// For hooks that record nothing with a stack.
+    pub(crate) const NOWHERE: Self = Self { slot: 0, rbp: 0 };
+
     /// The return address of the hook.
     #[inline(always)]
     pub(crate) fn caller(self) -> usize {
+        if self.slot == 0 {
+            return 0;
+        }
         // SAFETY: the naked entry points pass the address of their own return address.
         unsafe { load(self.slot) }
     }
@@ -111,8 +117,9 @@ enum Step {
 impl State {
     /// How to leave this frame.
     #[inline(always)]
-    fn rule(self, modules: ModuleSink<'_>) -> Rule {
-        if self.exact { cfi::resolve(self.pc, true, modules) } else { rules::rule_for(self.pc, modules) }
+    fn rule(self, high: usize, modules: ModuleSink<'_>) -> Rule {
+        let rule = if self.exact { cfi::resolve(self.pc, true, modules) } else { rules::rule_for(self.pc, modules) };
+        rule.on_stack(high != usize::MAX)
     }
 
     #[inline(always)]
@@ -131,6 +138,9 @@ impl State {
             return if cfa > high { Step::Root } else { Step::Lost };
         }
         let saved = rule.rbp_offset();
+        if high == usize::MAX && (!self.reaches(cfa - 8) || (saved != 0 && !self.reaches(cfa.wrapping_sub(saved)))) {
+            return Step::Lost;
+        }
         // SAFETY: `admits` bounds the frame: both cells lie between the stack pointer and the end of a stack in use.
         unsafe {
             let rbp = if saved == 0 { self.rbp } else { load(cfa.wrapping_sub(saved)) };
@@ -142,6 +152,12 @@ impl State {
     #[inline(always)]
     fn admits(self, cfa: usize, high: usize) -> bool {
         cfa > self.sp && cfa <= high && cfa & 7 == 0 && (high != usize::MAX || cfa - self.sp < LARGEST_FOREIGN_FRAME)
+    }
+
+    /// Whether a cell of a stack with unknown bounds can be read: on this frame's page, or on one that the kernel knows.
+    fn reaches(self, cell: usize) -> bool {
+        const PAGE: usize = 4096;
+        (cell ^ self.sp.wrapping_sub(8)) < PAGE || os::is_readable(cell)
     }
 
     #[cold]
@@ -162,9 +178,12 @@ impl State {
         if at < self.sp || at >= high || self.rbp >= high || self.rbp & 7 != 0 {
             return Step::Lost;
         }
+        if high == usize::MAX && !(self.reaches(at) && self.reaches(self.rbp)) {
+            return Step::Lost;
+        }
         // SAFETY: both cells were just found to be in the part of the stack in use.
         let (cfa, rbp) = unsafe { (load(at), load(self.rbp)) };
-        if !self.admits(cfa, high) {
+        if !self.admits(cfa, high) || (high == usize::MAX && !self.reaches(cfa - 8)) {
             return Step::Lost;
         }
         // SAFETY: `admits` bounds the frame.
@@ -199,7 +218,8 @@ impl State {
 
     /// Rules that do not fit the packed form, evaluated anew each time.
     fn step_complex(self, high: usize) -> Step {
-        let end = if high == usize::MAX { self.sp.saturating_add(LARGEST_FOREIGN_FRAME) } else { high };
+        // Of a stack with unknown bounds, this frame's page.
+        let end = if high == usize::MAX { (self.sp | 0xfff) + 1 } else { high };
         match cfi::evaluate(
             self.pc,
             self.exact,

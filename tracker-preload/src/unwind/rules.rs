@@ -15,6 +15,7 @@ pub(super) const FROM_SP: u32 = 0;
 /// CFA = rbp + offset.
 pub(super) const FROM_RBP: u32 = 1;
 const SPECIAL: u32 = 2;
+const ENTRY: u32 = 1 << 26;
 /// CFA = *(rbp - offset), rbp saved at *rbp.
 const REALIGNED: u32 = 3;
 
@@ -38,6 +39,24 @@ impl Rule {
     /// gcc's frame that realigned its stack: CFA = *(rbp - `offset`).
     pub(super) fn realigned(offset: i64) -> Option<Self> {
         Self::plain(false, offset, 0).map(|rule| Self(rule.0 | REALIGNED))
+    }
+
+    /// The return address is also the first byte of another function: somebody may have put it there.
+    pub(super) const fn at_entry(self) -> Self {
+        Self(self.0 | ENTRY)
+    }
+
+    /// The rule on a stack whose bounds are known or not. On a hand-made stack, the first byte of a function was put
+    /// there, whatever ends before it.
+    #[inline(always)]
+    pub(super) const fn on_stack(self, known: bool) -> Self {
+        if self.0 & ENTRY == 0 {
+            self
+        } else if known {
+            Self(self.0 & !ENTRY)
+        } else {
+            Self::ROOT
+        }
     }
 
     /// Whether the step depends on rbp.
