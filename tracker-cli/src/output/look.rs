@@ -79,7 +79,14 @@ impl Look {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if !self.color || text.is_empty() {
+            return text.to_owned();
+        }
+        // A line's end is not painted: it would be part of the next line.
+        match text.strip_suffix('\n') {
+            Some(line) => format!("\x1b[{code}m{line}\x1b[0m\n"),
+            None => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
     }
 
     /// Between parts of a line.

@@ -31,6 +31,7 @@ fn golden(name: &str, look: &Look, text: &str) {
     for line in text.lines() {
         assert!(super::look::columns(line) <= look.width, "{name}: too wide: {line}");
         assert_eq!(line.trim_end(), line, "{name}: space at the end of a line");
+        assert!(look.unicode || line.is_ascii(), "{name}: more than ASCII: {line}");
     }
     same(name, text);
 }

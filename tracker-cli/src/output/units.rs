@@ -57,7 +57,8 @@ pub(crate) fn duration(ns: u64) -> String {
     let seconds = ns as f64 / SECOND as f64;
     match ns / SECOND {
         0 if ns == 0 => "0 s".to_owned(),
-        _ if ns < 1_000_000 => format!("{} µs", ns / 1000),
+        // No micro sign: it is not in every terminal's alphabet.
+        _ if ns < 1_000_000 => format!("{:.3} ms", ns as f64 / 1e6),
         _ if ns < SECOND => format!("{} ms", ns / 1_000_000),
         0..10 => format!("{seconds:.2} s"),
         10..100 => format!("{seconds:.1} s"),
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn times() {
         for (ns, text) in [
-            (12_000, "12 µs"),
+            (12_000, "0.012 ms"),
             (812_000_000, "812 ms"),
             (1_240_000_000, "1.24 s"),
             (75_300_000_000, "75.3 s"),

@@ -18,7 +18,7 @@ mod remarks;
 mod resolve;
 pub mod rows;
 mod rss;
-mod runtime;
+pub mod runtime;
 #[cfg(any(test, feature = "sketch"))]
 pub mod sketch;
 mod stacks;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::profile::{Frame, FrameId, FrameKind, Profile, Stack};
-use super::runtime::{is_runtime_function, runtime_module};
+use super::runtime::is_runtime;
 
 /// What stands where nothing at all is known.
 pub const UNKNOWN: &str = "[unknown]";
@@ -53,8 +53,7 @@ impl Profile {
 
     /// Whether a frame belongs to an allocator, the C library, the loader or a language's standard library.
     pub fn is_runtime(&self, frame: &Frame) -> bool {
-        self.module_path(frame).is_some_and(|path| runtime_module(path).is_some())
-            || frame.function.as_deref().is_some_and(is_runtime_function)
+        is_runtime(frame.function.as_deref(), self.module_path(frame))
     }
 }
 

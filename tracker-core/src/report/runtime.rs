@@ -38,17 +38,13 @@ const STARTS: &[&str] = &[
     "operator new",
     "std::",
     "__gnu_cxx::",
+    "__cxxabiv1::",
     // Rust
     "core::",
     "alloc::",
     "hashbrown::",
-    "<core::",
-    "<alloc::",
-    "<std::",
-    "<hashbrown::",
-    "<T as alloc::",
-    "<T as core::",
-    "<&T as core::",
+    "T as alloc::",
+    "T as core::",
     "__rust_",
     "__rdl_",
     "__rg_",
@@ -82,16 +78,23 @@ const STARTS: &[&str] = &[
     "arena_map_",
 ];
 
-/// Whole names: the allocator itself, and wrappers that many programs have.
-const NAMES: &str = " malloc calloc realloc reallocarray strdup strndup asprintf vasprintf \
+/// Whole names: start-up code, the allocator itself, and wrappers that many programs have.
+const NAMES: &str = " _start start_thread clone clone3 malloc calloc realloc reallocarray strdup strndup asprintf vasprintf \
     xmalloc xcalloc xrealloc xreallocarray xstrdup xstrndup xmemdup xmemdupz xmallocz xzalloc xnmalloc xnrealloc \
     x2realloc x2nrealloc do_xmalloc do_xmallocz zmalloc zcalloc zrealloc safemalloc Perl_safesysmalloc \
     Perl_safesyscalloc Perl_safesysrealloc g_try_malloc g_strdup g_memdup new_arena allocate_from_new_pool gc_alloc ";
 
-/// Whether a function belongs to one of these. A template's return type, which C++ puts in front of its name, does not
-/// matter.
-pub(super) fn is_runtime_function(name: &str) -> bool {
-    let starts = |name: &str| STARTS.iter().any(|start| name.starts_with(start));
+/// Whether a frame of this function in this module asks for memory in its caller's name.
+pub fn is_runtime(function: Option<&str>, module: Option<&str>) -> bool {
+    module.is_some_and(|path| runtime_module(path).is_some()) || function.is_some_and(is_runtime_function)
+}
+
+/// A template's return type, which C++ puts in front of its name, does not matter; `<Vec<T> as Trait>::f` is Vec's.
+fn is_runtime_function(name: &str) -> bool {
+    let starts = |name: &str| {
+        let name = name.trim_start_matches(['<', '&', '(', '[']);
+        STARTS.iter().any(|start| name.starts_with(start))
+    };
     let head = name.find(['(', '<']).map_or(name, |end| name.get(..end).unwrap_or(name));
     let without_type = head.rfind(' ').and_then(|space| name.get(space + 1..));
     starts(name) || without_type.is_some_and(starts) || is_listed(name)
@@ -116,6 +119,8 @@ mod tests {
             "void std::vector<int>::_M_realloc_insert<int const&>(int const&)",
             "unsigned long* std::__relocate_a<Foo>(Foo*)",
             "<alloc::vec::Vec<T> as core::clone::Clone>::clone",
+            "<&T as core::fmt::Debug>::fmt",
+            "_start",
             "_PyObject_GC_NewVar",
         ] {
             assert!(is_runtime_function(name), "{name}");

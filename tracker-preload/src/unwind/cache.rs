@@ -1,4 +1,4 @@
-//! [unsafe] The verified stack cache: the frames of a thread's last walk, root first, with everything needed to prove
+//! \[unsafe\] The verified stack cache: the frames of a thread's last walk, root first, with everything needed to prove
 //! that memory still leads to them.
 //!
 //! The next state of an unwind (address of the return-address cell, return address, rbp) is a pure function of the
