@@ -25,6 +25,7 @@ impl<S: Source> Merge<'_, S> {
         progress: Progress<'_>,
     ) -> io::Result<()> {
         let (mut at_free, mut stuck) = (VecDeque::new(), Vec::new());
+        let mut open = lanes.to_vec();
         let mut look_ahead = LOOK_AHEAD;
         let mut next: Vec<(u32, u32)> = lanes.iter().map(|lane| (*lane, 0)).collect();
         loop {
@@ -33,12 +34,15 @@ impl<S: Source> Merge<'_, S> {
                 match self.advance(lane, Turn::shared(epoch, frees), state, progress)? {
                     Stop::AtFree => at_free.push_back(lane),
                     Stop::Stuck => stuck.push(lane),
-                    stop => self.put_back(lane, stop, state),
+                    stop => {
+                        open.retain(|other| *other != lane);
+                        self.put_back(lane, stop, state);
+                    }
                 }
             }
             // Whatever waits may fit now.
             for lane in std::mem::take(&mut stuck) {
-                if self.unblock(lane, &at_free, state) {
+                if self.unblock(lane, &open, state) {
                     next.push((lane, 0));
                     moved = true;
                 } else {
@@ -67,13 +71,12 @@ impl<S: Source> Merge<'_, S> {
     }
 
     /// Applies what the stream waits for, if it fits now.
-    fn unblock(&mut self, lane_id: u32, others: &VecDeque<u32>, state: &mut State) -> bool {
+    fn unblock(&mut self, lane_id: u32, open: &[u32], state: &mut State) -> bool {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return false };
         let fits = match lane.waiting {
-            // Streams that are stuck are not asked: they may wait for what this image does.
             Some(Waiting::Exec { ended }) => {
-                lane.may_start =
-                    !others.iter().any(|other| state.lane_image(*other) == Some(ended));
+                let mut others = open.iter().filter(|other| **other != lane_id);
+                lane.may_start = !others.any(|other| state.lane_image(*other) == Some(ended));
                 lane.may_start
             }
             Some(waiting) => waiting.apply(lane_id, state, Certainty::Shared),

@@ -106,14 +106,19 @@ impl State {
     pub fn overlap(&mut self, lanes: impl Iterator<Item = u32>) {
         let mut images: Vec<u32> = lanes.filter_map(|lane| self.lane_image(lane)).collect();
         images.sort_unstable();
-        self.overlap = self.overlap.max(images.len() as u64);
-        for same in images.chunk_by(|a, b| a == b) {
-            if let Some(image) =
-                same.first().and_then(|image| self.census.images.get_mut(*image as usize))
-            {
-                image.overlap = image.overlap.max(same.len() as u64);
-            }
+        let counts: Vec<(u32, u64)> = images
+            .chunk_by(|a, b| a == b)
+            .filter_map(|same| Some((*same.first()?, same.len() as u64)))
+            .collect();
+        let mut sum = images.len() as u64;
+        for &(image, count) in &counts {
+            let Some(found) = self.census.images.get_mut(image as usize) else { continue };
+            found.overlap = found.overlap.max(count);
+            // An image and the one that it replaced come one after the other for certain.
+            let replaced = found.replaced.and_then(|old| counts.iter().find(|other| other.0 == old));
+            sum -= replaced.map_or(0, |other| other.1.min(count));
         }
+        self.overlap = self.overlap.max(sum);
     }
 
     /// Gives the stream's image and thread their rows.
@@ -268,10 +273,14 @@ impl State {
             }
             Record::Image { kind, pid, parent, generation, exe, arguments } => {
                 let time = lane.time;
-                if let Some(ended) = self.replaced_by(&record).filter(|ended| *ended != image) {
+                let ended = self.replaced_by(&record).filter(|ended| *ended != image);
+                if let Some(ended) = ended {
                     self.end_image(ended, time);
                 }
                 let parent = (kind != ImageKind::First).then(|| self.image(parent));
+                if let Some(image) = self.census.images.get_mut(image as usize) {
+                    image.replaced = ended;
+                }
                 self.census.describe(image, parent, (kind, pid, generation), (exe, arguments));
                 if let Some(image) = self.census.images.get_mut(image as usize) {
                     image.start = image.start.min(time);
