@@ -19,8 +19,7 @@ use tracker_core::replay::{Options, replay};
 fn main() -> std::io::Result<()> {
     let mut numbers = std::env::args().skip(1).filter_map(|text| text.parse::<u64>().ok());
     let mut number = |default| numbers.next().unwrap_or(default);
-    let (events, live, threads, stacks) =
-        (number(100_000_000), number(1_000_000), number(1), number(10_000));
+    let (events, live, threads, stacks) = (number(100_000_000), number(1_000_000), number(1), number(10_000));
     let path = std::env::temp_dir().join(format!("replay_speed.{}.mtk", std::process::id()));
     write(&path, events, live / threads.max(1), threads.max(1), stacks.max(1))?;
     let before = peak_memory();
@@ -38,31 +37,16 @@ fn main() -> std::io::Result<()> {
         "{done} events in {cpu:.2} s of one core ({seconds:.2} s passed): {:.1} M events/s",
         done as f64 / cpu / 1e6
     );
-    println!(
-        "{:.2} bytes/event; peak {} bytes",
-        capture.size as f64 / done as f64,
-        heap.tree.peak.bytes
-    );
-    println!(
-        "overlap {} streams; peak memory {} KiB, {before} KiB before",
-        outcome.state.overlap,
-        peak_memory()
-    );
+    println!("{:.2} bytes/event; peak {} bytes", capture.size as f64 / done as f64, heap.tree.peak.bytes);
+    println!("overlap {} streams; peak memory {} KiB, {before} KiB before", outcome.state.overlap, peak_memory());
     Ok(())
 }
 
-fn write(
-    path: &std::path::Path,
-    events: u64,
-    live: u64,
-    threads: u64,
-    stacks: u64,
-) -> std::io::Result<()> {
+fn write(path: &std::path::Path, events: u64, live: u64, threads: u64, stacks: u64) -> std::io::Result<()> {
     let mut file = File::create(path)?;
     let mut recording = Recording::new();
     recording.codec = Codec::Zstd;
-    let streams: Vec<usize> =
-        (0..threads).map(|thread| recording.stream(1, 100 + thread as u32)).collect();
+    let streams: Vec<usize> = (0..threads).map(|thread| recording.stream(1, 100 + thread as u32)).collect();
     let mut blocks: Vec<Vec<u64>> = vec![Vec::new(); streams.len()];
     let mut next = vec![0u64; streams.len()];
     let mut free_addresses: Vec<Vec<u64>> = vec![Vec::new(); streams.len()];
@@ -94,11 +78,7 @@ fn write(
                 bytes = 0;
                 recording.epoch += 1;
             }
-            let stack = if random >> 48 & 3 == 0 {
-                (random >> 50) % stacks
-            } else {
-                (random >> 50) % stacks.min(50)
-            };
+            let stack = if random >> 48 & 3 == 0 { (random >> 50) % stacks } else { (random >> 50) % stacks.min(50) };
             let pcs = [0x40_1000, 0x40_2000 + stack / 100 * 16, 0x40_9000 + stack * 16];
             mine.push(address);
             recording.alloc(stream, (address, size), &pcs, false);

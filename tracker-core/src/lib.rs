@@ -4,7 +4,7 @@
 //! format ← capture ← replay ← report ← export        symbol stands beside replay
 //! ```
 //!
-//! [`format`] is all that the preload library takes (`default-features = false`): `no_std`, no allocation.
+//! [`mod@format`] is all that the preload library takes (`default-features = false`): `no_std`, no allocation.
 //! Nothing here writes to a terminal, knows HTTP, or contains `unsafe`.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -14,6 +14,10 @@ pub mod format;
 #[cfg(feature = "std")]
 pub mod capture;
 #[cfg(feature = "std")]
+pub mod export;
+#[cfg(feature = "std")]
 pub mod replay;
 #[cfg(feature = "std")]
 pub mod report;
+#[cfg(feature = "std")]
+pub mod symbol;

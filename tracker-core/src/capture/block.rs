@@ -136,16 +136,8 @@ impl BlockHeader {
         bytes[..4].copy_from_slice(&BLOCK_MAGIC);
         bytes[4] = self.kind;
         bytes[5] = self.codec;
-        let words = [
-            self.stored_len,
-            self.raw_len,
-            self.stream,
-            self.image,
-            self.tid,
-            self.sequence,
-            self.offset,
-            self.count,
-        ];
+        let words =
+            [self.stored_len, self.raw_len, self.stream, self.image, self.tid, self.sequence, self.offset, self.count];
         for (to, word) in bytes[8..40].chunks_exact_mut(4).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
         }

@@ -118,8 +118,7 @@ pub(crate) fn enter(
     }
     let lost = matches!(link, Link::Suspect | Link::Gap) || chain.lost;
     let end = block.offset.saturating_add(block.raw_len);
-    *chain =
-        Chain { last: Some(block.sequence), end, holes: block.holes, whole: true, lost: false };
+    *chain = Chain { last: Some(block.sequence), end, holes: block.holes, whole: true, lost: false };
     Ok(Some(Entered { lost }))
 }
 
@@ -176,9 +175,7 @@ impl Cursor {
         self.at = 0;
         for block in self.blocks.by_ref() {
             let state = (&mut self.chain, &mut self.deltas);
-            if let Some(entered) =
-                enter(&block, state, (source, loader), &mut self.payload, missing)?
-            {
+            if let Some(entered) = enter(&block, state, (source, loader), &mut self.payload, missing)? {
                 return Ok(Some((entered, block)));
             }
         }
@@ -257,9 +254,7 @@ mod tests {
         let mut cursor = Cursor::new(refs);
         let (mut missing, mut text) = (Missing::default(), String::new());
         let mut loader = Loader::new().unwrap();
-        while let Some((entered, _)) =
-            cursor.next_block(&&file[..], &mut loader, &mut missing).unwrap()
-        {
+        while let Some((entered, _)) = cursor.next_block(&&file[..], &mut loader, &mut missing).unwrap() {
             while let Some(record) = cursor.record(&mut missing) {
                 let Record::Gap { lost } = record else { panic!("{record:?}") };
                 text += if entered.lost { " !" } else { " " };
@@ -300,12 +295,7 @@ mod tests {
         let one = Missing { blocks: 1, records: 1, ..NONE };
         check(&[(0, 0, 0), (1, 0, 0), (2, 0, 0)], &[1], "0 !2", one);
         check(&[(0, 0, 0), (0, 11, 0), (1, 0, 0)], &[1], "0 !2", one);
-        check(
-            &[(0, 0, 0), (0, 11, 0), (1, 0, 0)],
-            &[0],
-            "!2",
-            Missing { blocks: 2, records: 2, ..NONE },
-        );
+        check(&[(0, 0, 0), (0, 11, 0), (1, 0, 0)], &[0], "!2", Missing { blocks: 2, records: 2, ..NONE });
         check(&[(0, 0, 0)], &[0], "", one);
     }
 }

@@ -113,11 +113,7 @@ fn write_header(out: &mut dyn io::Write, found: &Found) -> io::Result<()> {
         kind if kind == BlockKind::ModuleData as u8 => "module data",
         _ => "unknown kind",
     };
-    write!(
-        out,
-        "{:#x} {kind} ({}), {codec} ({}), {} of {} bytes",
-        found.at, h.kind, h.codec, h.stored_len, h.raw_len
-    )?;
+    write!(out, "{:#x} {kind} ({}), {codec} ({}), {} of {} bytes", found.at, h.kind, h.codec, h.stored_len, h.raw_len)?;
     if h.kind == BlockKind::Events as u8 {
         write!(out, ", stream {} image {} thread {}", h.stream, h.image, h.tid)?;
         write!(out, ", chunk {} from {}, {} records", h.sequence, h.offset, h.count)?;
@@ -135,9 +131,7 @@ fn write_events(
 ) -> io::Result<()> {
     let mut deltas = match streams.get(&header.stream) {
         _ if header.offset == 0 => Deltas::at_chunk_start(header.first_epoch, header.first_time),
-        Some(&(sequence, end, deltas)) if (sequence, end) == (header.sequence, header.offset) => {
-            deltas
-        }
+        Some(&(sequence, end, deltas)) if (sequence, end) == (header.sequence, header.offset) => deltas,
         _ => {
             streams.remove(&header.stream);
             return writeln!(out, "  continues a part that is missing");
@@ -165,10 +159,7 @@ fn write_events(
             }
         }
     }
-    streams.insert(
-        header.stream,
-        (header.sequence, header.offset.saturating_add(header.raw_len), deltas),
-    );
+    streams.insert(header.stream, (header.sequence, header.offset.saturating_add(header.raw_len), deltas));
     Ok(())
 }
 
@@ -196,10 +187,7 @@ impl fmt::Display for Show<'_> {
             Record::Gap { lost } => write!(f, "gap, {lost} events lost"),
             Record::Generation(generation) => write!(f, "generation {generation}"),
             Record::Module { generation, start, end, bias, build_id, path } => {
-                write!(
-                    f,
-                    "module {start:#x}-{end:#x} bias {bias:#x} generation {generation} build-id "
-                )?;
+                write!(f, "module {start:#x}-{end:#x} bias {bias:#x} generation {generation} build-id ")?;
                 build_id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
                 write!(f, " {}", path.escape_ascii())
             }
@@ -211,22 +199,15 @@ impl fmt::Display for Show<'_> {
                     write!(f, "{parent}")?
                 }
                 write!(f, " generation {generation} {}", exe.escape_ascii())?;
-                arguments
-                    .iter()
-                    .try_for_each(|argument| write!(f, " '{}'", argument.escape_ascii()))?;
+                arguments.iter().try_for_each(|argument| write!(f, " '{}'", argument.escape_ascii()))?;
                 f.write_str(if arguments.cut { " (cut)" } else { "" })
             }
             Record::Untracked { pid, reason, path } => {
-                let text = UntrackedReason::from_number(*reason)
-                    .map_or("unknown reason", UntrackedReason::text);
+                let text = UntrackedReason::from_number(*reason).map_or("unknown reason", UntrackedReason::text);
                 write!(f, "untracked pid {pid} {}: {text} ({reason})", path.escape_ascii())
             }
             Record::Map { address, len, stack, file } => {
-                write!(
-                    f,
-                    "map {address:#x} length {len} stack {stack}{}",
-                    if *file { ", file" } else { "" }
-                )
+                write!(f, "map {address:#x} length {len} stack {stack}{}", if *file { ", file" } else { "" })
             }
             Record::Unmap { address, len } => write!(f, "unmap {address:#x} length {len}"),
             Record::Unknown { tag, payload } => {
@@ -244,21 +225,9 @@ impl fmt::Display for ShowMeta<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Meta::Session(s) => {
-                write!(
-                    f,
-                    "session pid {} exe {} in {}",
-                    s.pid,
-                    s.exe.escape_ascii(),
-                    s.cwd.escape_ascii()
-                )?;
-                s.command
-                    .iter()
-                    .try_for_each(|argument| write!(f, " '{}'", argument.escape_ascii()))?;
-                write!(
-                    f,
-                    ", host {:?}, kernel {:?}, memtrack {:?}",
-                    s.host, s.kernel, s.memtrack_version
-                )?;
+                write!(f, "session pid {} exe {} in {}", s.pid, s.exe.escape_ascii(), s.cwd.escape_ascii())?;
+                s.command.iter().try_for_each(|argument| write!(f, " '{}'", argument.escape_ascii()))?;
+                write!(f, ", host {:?}, kernel {:?}, memtrack {:?}", s.host, s.kernel, s.memtrack_version)?;
                 write!(f, ", pages of {}, {} processors", s.page_size, s.cpus)?;
                 write!(f, ", started {} ns after 1970", s.start_unix_ns)
             }
@@ -266,20 +235,10 @@ impl fmt::Display for ShowMeta<'_> {
                 write!(f, "thread {tid} of image {image} is called '{}'", name.escape_ascii())
             }
             Meta::ModuleFile(m) => {
-                write!(
-                    f,
-                    "module file {} of image {}: {}",
-                    m.number,
-                    m.image,
-                    m.path.escape_ascii()
-                )?;
+                write!(f, "module file {} of image {}: {}", m.number, m.image, m.path.escape_ascii())?;
                 f.write_str(", build-id ")?;
                 m.build_id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-                write!(
-                    f,
-                    ", {} bytes, device {} inode {}, modified {}",
-                    m.len, m.device, m.inode, m.modified_ns
-                )?;
+                write!(f, ", {} bytes, device {} inode {}, modified {}", m.len, m.device, m.inode, m.modified_ns)?;
                 f.write_str(if m.embedded { ", embedded" } else { "" })
             }
             Meta::Untracked { pid, exe, reason } => {

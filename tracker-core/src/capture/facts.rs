@@ -113,8 +113,7 @@ impl RssHistory {
             _ => self.samples.push(sample),
         }
         if self.samples.len() > MAX_SAMPLES {
-            let span =
-                sample.time.saturating_sub(self.samples.first().map_or(0, |first| first.time));
+            let span = sample.time.saturating_sub(self.samples.first().map_or(0, |first| first.time));
             self.spacing = (span / (MAX_SAMPLES as u64 / 2)).max(spacing.saturating_mul(2)).max(1);
             for sample in std::mem::take(&mut self.samples) {
                 self.push(sample);
@@ -146,10 +145,7 @@ mod tests {
         for n in 0..10_000u64 {
             history.push(RssSample { time: 10_000 - n, anon: n, ..RssSample::default() });
         }
-        assert_eq!(
-            history.samples(),
-            [RssSample { time: 10_000, anon: 9999, ..RssSample::default() }]
-        );
+        assert_eq!(history.samples(), [RssSample { time: 10_000, anon: 9999, ..RssSample::default() }]);
         let mut still = RssHistory::default();
         for n in 0..10_000u64 {
             still.push(RssSample { time: 7, anon: n, ..RssSample::default() });

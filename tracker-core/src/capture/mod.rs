@@ -12,3 +12,4 @@ pub mod payload;
 pub mod reader;
 pub mod scan;
 pub mod source;
+pub mod writer;

@@ -37,8 +37,7 @@ impl Loader {
         payload.clear();
         let (stored_len, raw_len) = (header.stored_len as usize, header.raw_len as usize);
         // Lengths are bounded by `BlockHeader::decode`; events are at most one chunk.
-        let limit =
-            if header.kind == BlockKind::Events as u8 { LARGE_CHUNK } else { MAX_RAW_LEN as usize };
+        let limit = if header.kind == BlockKind::Events as u8 { LARGE_CHUNK } else { MAX_RAW_LEN as usize };
         if raw_len > limit {
             return Ok(false);
         }
@@ -46,15 +45,13 @@ impl Loader {
         let target = if raw { &mut *payload } else { &mut self.stored };
         target.clear();
         target.resize(stored_len, 0);
-        let whole = read_at(source, target, at)? == stored_len
-            && crc32c::crc32c(target) == header.payload_crc;
+        let whole = read_at(source, target, at)? == stored_len && crc32c::crc32c(target) == header.payload_crc;
         let good = whole
             && if raw {
                 stored_len == raw_len
             } else if header.codec == Codec::Zstd as u8 {
                 payload.reserve_exact(raw_len);
-                self.zstd.decompress_to_buffer(&self.stored, payload).is_ok()
-                    && payload.len() == raw_len
+                self.zstd.decompress_to_buffer(&self.stored, payload).is_ok() && payload.len() == raw_len
             } else {
                 false
             };
@@ -91,14 +88,8 @@ mod tests {
     fn raw_and_zstd() {
         let text = b"one one one one one one".to_vec();
         let packed = zstd::bulk::compress(&text, 1).unwrap();
-        assert_eq!(
-            load(&header(BlockKind::Meta, Codec::Raw, &text, text.len()), &text),
-            Some(text.clone())
-        );
-        assert_eq!(
-            load(&header(BlockKind::Meta, Codec::Zstd, &packed, text.len()), &packed),
-            Some(text)
-        );
+        assert_eq!(load(&header(BlockKind::Meta, Codec::Raw, &text, text.len()), &text), Some(text.clone()));
+        assert_eq!(load(&header(BlockKind::Meta, Codec::Zstd, &packed, text.len()), &packed), Some(text));
     }
 
     #[test]

@@ -9,9 +9,7 @@ use std::io;
 
 use rustc_hash::FxHashMap;
 
-use super::block::{
-    BlockHeader, BlockKind, FILE_HEADER_LEN, FILE_MAGIC, FileHeader, FileHeaderError,
-};
+use super::block::{BlockHeader, BlockKind, FILE_HEADER_LEN, FILE_MAGIC, FileHeader, FileHeaderError};
 use super::facts::Facts;
 use super::meta::{MAX_META_LEN, Meta};
 use super::payload::Loader;
@@ -145,9 +143,7 @@ impl fmt::Display for ReadError {
         match self {
             Self::Empty => f.write_str("is empty: nothing was recorded into it"),
             Self::NotACapture => f.write_str("is not a memtrack capture"),
-            Self::Damaged => {
-                f.write_str("starts like a memtrack capture, but its header is damaged")
-            }
+            Self::Damaged => f.write_str("starts like a memtrack capture, but its header is damaged"),
             Self::Version { found, known } => {
                 write!(f, "has capture format {found}, this memtrack reads format {known}")
             }

@@ -102,11 +102,7 @@ impl<S: Source> Scan<S> {
         while from.saturating_add(BLOCK_HEADER_LEN as u64) <= self.end {
             let len = read_at(&self.source, &mut window, from)?;
             let bytes = window.get(..len).unwrap_or(&[]);
-            for (at, _) in bytes
-                .windows(BLOCK_MAGIC.len())
-                .enumerate()
-                .filter(|(_, word)| *word == BLOCK_MAGIC)
-            {
+            for (at, _) in bytes.windows(BLOCK_MAGIC.len()).enumerate().filter(|(_, word)| *word == BLOCK_MAGIC) {
                 if let Some(found) = self.block_at(from + at as u64)? {
                     return Ok(Some(found));
                 }

@@ -80,6 +80,8 @@ pub mod flag {
     pub const ORDER_EXACT: u32 = 2;
     /// `mmap` and friends are recorded too.
     pub const RECORD_MAPS: u32 = 4;
+    /// Every stack is walked twice, with and without the cache, and differences are counted (`--unwind=check`).
+    pub const UNWIND_CHECK: u32 = 8;
 }
 
 /// One cache line of its own.

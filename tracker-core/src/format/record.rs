@@ -404,7 +404,12 @@ pub fn write_free(buffer: &mut [u8], deltas: &mut Deltas, address: u64, realloc:
 }
 
 /// Defines the ids `first…` for at most [`MAX_DEFINE_PCS`] frames below `parent`, outermost first. `first > parent`.
-pub fn write_define(buffer: &mut [u8], first: u32, parent: u32, pcs: impl ExactSizeIterator<Item = u64>) -> Option<usize> {
+pub fn write_define(
+    buffer: &mut [u8],
+    first: u32,
+    parent: u32,
+    pcs: impl ExactSizeIterator<Item = u64>,
+) -> Option<usize> {
     sized(buffer, tag::DEFINE, |w| {
         w.u32(first);
         w.u32(parent);

@@ -22,6 +22,11 @@ impl<'a> Writer<'a> {
         if self.overflow { None } else { Some(self.len) }
     }
 
+    /// Bytes written so far.
+    pub fn written(&self) -> usize {
+        self.len
+    }
+
     /// Appends raw bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());

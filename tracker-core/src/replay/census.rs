@@ -132,9 +132,7 @@ impl Census {
 
     /// Gives the image a process row, if it has none.
     pub fn admit(&mut self, image: u32) {
-        if let Some(found) =
-            self.images.get_mut(image as usize).filter(|image| image.process.is_none())
-        {
+        if let Some(found) = self.images.get_mut(image as usize).filter(|image| image.process.is_none()) {
             found.process = Some(self.processes.len() as u32);
             self.processes.push(image);
         }
@@ -173,13 +171,9 @@ impl Census {
         // A bound, because a hostile capture can have circles.
         for _ in 0..=self.images.len() {
             let found = self.images.get(image as usize)?;
-            let holds = |range: &&Range| {
-                range.generation <= generation && range.start <= pc && pc < range.end
-            };
+            let holds = |range: &&Range| range.generation <= generation && range.start <= pc && pc < range.end;
             // Of equal generations the last recorded.
-            if let Some(range) =
-                found.ranges.iter().filter(holds).max_by_key(|range| range.generation)
-            {
+            if let Some(range) = found.ranges.iter().filter(holds).max_by_key(|range| range.generation) {
                 return Some(*range);
             }
             let about = found.about.as_ref().filter(|about| about.kind == ImageKind::Fork)?;
@@ -216,8 +210,7 @@ mod tests {
             let (image, _) = census.image(number);
             let parent = (parent != 0).then(|| census.image(parent).0);
             let mut bytes = [0; 100];
-            write_image(&mut bytes, kind, (number + 100, 0, start), b"exe", [].into_iter())
-                .unwrap();
+            write_image(&mut bytes, kind, (number + 100, 0, start), b"exe", [].into_iter()).unwrap();
             let Ok(Some((Record::Image { kind, pid, generation, exe, arguments, .. }, _))) =
                 decode(&mut Deltas::default(), &bytes)
             else {
@@ -228,21 +221,14 @@ mod tests {
         census
     }
 
-    fn module(
-        census: &mut Census,
-        image: u32,
-        path: &str,
-        (generation, start, end): (u32, u64, u64),
-    ) {
+    fn module(census: &mut Census, image: u32, path: &str, (generation, start, end): (u32, u64, u64)) {
         let name = ModuleName { path: path.into(), build_id: Vec::new() };
         census.add_module(image, name, Range { generation, start, end, bias: start, module: 0 });
     }
 
     fn find(census: &Census, image: u32, generation: u32, pc: u64) -> String {
         let range = census.find_module(image, generation, pc);
-        range.map_or("-".into(), |range| {
-            String::from_utf8_lossy(&census.modules[range.module as usize].path).into()
-        })
+        range.map_or("-".into(), |range| String::from_utf8_lossy(&census.modules[range.module as usize].path).into())
     }
 
     #[test]
@@ -252,30 +238,22 @@ mod tests {
         module(&mut c, 0, "old", (0, 100, 300));
         let found = [0, 1, 2, 3].map(|generation| find(&c, 0, generation, 150));
         assert_eq!(found, ["old", "old", "new", "new"]);
-        assert_eq!(
-            [find(&c, 0, 9, 250), find(&c, 0, 9, 300), find(&c, 0, 9, 99)],
-            ["old", "-", "-"]
-        );
+        assert_eq!([find(&c, 0, 9, 250), find(&c, 0, 9, 300), find(&c, 0, 9, 99)], ["old", "-", "-"]);
     }
 
     #[test]
     fn forks_inherit_modules_and_execs_do_not() {
-        let mut c =
-            census(&[(ImageKind::First, 0, 0), (ImageKind::Fork, 1, 1), (ImageKind::Exec, 2, 0)]);
+        let mut c = census(&[(ImageKind::First, 0, 0), (ImageKind::Fork, 1, 1), (ImageKind::Exec, 2, 0)]);
         module(&mut c, 0, "before", (0, 100, 200));
         module(&mut c, 0, "after", (2, 100, 200));
         module(&mut c, 1, "own", (3, 100, 200));
-        assert_eq!(
-            [find(&c, 1, 1, 150), find(&c, 1, 2, 150), find(&c, 1, 3, 150)],
-            ["before", "before", "own"]
-        );
+        assert_eq!([find(&c, 1, 1, 150), find(&c, 1, 2, 150), find(&c, 1, 3, 150)], ["before", "before", "own"]);
         assert_eq!(find(&c, 2, 0, 150), "-");
     }
 
     #[test]
     fn rows_and_their_parents() {
-        let mut c =
-            census(&[(ImageKind::First, 0, 0), (ImageKind::Fork, 1, 0), (ImageKind::Exec, 2, 0)]);
+        let mut c = census(&[(ImageKind::First, 0, 0), (ImageKind::Fork, 1, 0), (ImageKind::Exec, 2, 0)]);
         c.admit(0);
         c.admit(2);
         c.admit(2);
@@ -285,8 +263,7 @@ mod tests {
 
     #[test]
     fn circles_end() {
-        let c =
-            census(&[(ImageKind::Fork, 2, 0), (ImageKind::Fork, 1, 0), (ImageKind::Fork, 3, 0)]);
+        let c = census(&[(ImageKind::Fork, 2, 0), (ImageKind::Fork, 1, 0), (ImageKind::Fork, 3, 0)]);
         assert_eq!(find(&c, 0, 0, 1), "-");
         assert_eq!([c.parent_process(0), c.parent_process(2)], [None, None]);
     }

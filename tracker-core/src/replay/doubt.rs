@@ -53,10 +53,7 @@ impl Doubts {
         if self.doubles.is_empty() {
             return None;
         }
-        let last = self
-            .doubles
-            .iter()
-            .rposition(|double| double.image == image && double.address == address)?;
+        let last = self.doubles.iter().rposition(|double| double.image == image && double.address == address)?;
         Some(self.doubles.remove(last).block)
     }
 
@@ -72,10 +69,7 @@ impl Doubts {
 
     /// `stream` frees `address`, or has the intent to, where nothing is live.
     pub(super) fn owe(&mut self, image: u32, address: u64, stream: u32, intent: bool) {
-        let any = self
-            .freed
-            .iter()
-            .any(|freed| (freed.0, freed.1) == (image, address) && freed.2 != stream);
+        let any = self.freed.iter().any(|freed| (freed.0, freed.1) == (image, address) && freed.2 != stream);
         self.freed(image, address, stream);
         self.debts.push(Debt { image, address, stream, intent, any });
     }
@@ -93,8 +87,7 @@ impl Doubts {
 
     /// The realloc under way in `stream` has got its result: a block is `freed`, or not. Whether its intent was a debt.
     pub(super) fn end_realloc(&mut self, stream: u32, freed: bool) -> bool {
-        let Some(at) = self.debts.iter().position(|debt| debt.stream == stream && debt.intent)
-        else {
+        let Some(at) = self.debts.iter().position(|debt| debt.stream == stream && debt.intent) else {
             return false;
         };
         let mut debt = self.debts.swap_remove(at);
@@ -106,9 +99,7 @@ impl Doubts {
     }
 
     fn debt(&self, image: u32, address: u64, stream: u32) -> Option<usize> {
-        let fits = |debt: &Debt| {
-            debt.image == image && debt.address == address && (debt.any || debt.stream != stream)
-        };
+        let fits = |debt: &Debt| debt.image == image && debt.address == address && (debt.any || debt.stream != stream);
         self.debts.iter().position(fits)
     }
 

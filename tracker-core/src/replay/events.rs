@@ -43,9 +43,7 @@ impl State {
     ) -> bool {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return true };
         let image = lane.image;
-        if certainty == Certainty::Shared
-            && self.heap.has(image, address)
-            && !self.doubts.owed(image, address, lane_id)
+        if certainty == Certainty::Shared && self.heap.has(image, address) && !self.doubts.owed(image, address, lane_id)
         {
             return false;
         }
@@ -60,11 +58,7 @@ impl State {
                 image.reallocations += 1;
             }
         }
-        let debt = if certainty == Certainty::Alone {
-            None
-        } else {
-            self.doubts.pay(image, address, lane_id)
-        };
+        let debt = if certainty == Certainty::Alone { None } else { self.doubts.pay(image, address, lane_id) };
         let Some(block) = self.heap.allocate(row, size, time) else { return true };
         if let Some(debt) = debt {
             self.heap.count(block, self.now);
@@ -89,9 +83,7 @@ impl State {
         match self.take(lane_id, image, address, certainty) {
             Some(block) => self.heap.release(block, true),
             None if certainty == Certainty::Shared => return false,
-            None if certainty == Certainty::Forced => {
-                self.doubts.owe(image, address, lane_id, false)
-            }
+            None if certainty == Certainty::Forced => self.doubts.owe(image, address, lane_id, false),
             None => self.count_unknown_free(image),
         }
         true
@@ -122,13 +114,7 @@ impl State {
         true
     }
 
-    fn take(
-        &mut self,
-        lane_id: u32,
-        image: u32,
-        address: u64,
-        certainty: Certainty,
-    ) -> Option<Block> {
+    fn take(&mut self, lane_id: u32, image: u32, address: u64, certainty: Certainty) -> Option<Block> {
         let block = self.heap.take(image, address)?;
         if certainty != Certainty::Alone {
             self.doubts.freed(image, address, lane_id);
@@ -189,9 +175,7 @@ impl State {
         match std::mem::take(&mut lane.pending) {
             Pending::None => {}
             // Somebody was given its address: so the realloc had moved it.
-            Pending::Block { address, block } if self.heap.has(image, address) => {
-                self.heap.release(block, true)
-            }
+            Pending::Block { address, block } if self.heap.has(image, address) => self.heap.release(block, true),
             Pending::Block { address, block } => {
                 self.heap.put(image, address, block);
             }

@@ -196,10 +196,7 @@ impl Heap {
                 temporary: Amount::default(),
                 leaked: Amount::default(),
                 saved: number(&self.tree),
-                image_saved: self
-                    .images
-                    .get(image as usize)
-                    .map_or(Saved::default(), |image| number(&image.scope)),
+                image_saved: self.images.get(image as usize).map_or(Saved::default(), |image| number(&image.scope)),
                 first: u64::MAX,
                 last: 0,
                 leaked_first: u64::MAX,

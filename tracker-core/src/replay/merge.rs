@@ -125,11 +125,7 @@ pub(super) struct Merge<'s, S> {
 impl<'s, S: Source> Merge<'s, S> {
     /// Prepares to merge `streams`; lane numbers are their positions.
     pub(super) fn new(source: &'s S, streams: Vec<Stream>) -> io::Result<Self> {
-        let total = streams
-            .iter()
-            .flat_map(|stream| &stream.blocks)
-            .map(|block| u64::from(block.stored_len))
-            .sum();
+        let total = streams.iter().flat_map(|stream| &stream.blocks).map(|block| u64::from(block.stored_len)).sum();
         let lanes: Vec<_> = streams
             .into_iter()
             .map(|stream| Lane {
@@ -140,19 +136,8 @@ impl<'s, S: Source> Merge<'s, S> {
                 may_start: false,
             })
             .collect();
-        let queue = (0u32..)
-            .zip(&lanes)
-            .filter_map(|(id, lane)| Some(Reverse((lane.next_epoch()?, id))))
-            .collect();
-        Ok(Self {
-            source,
-            loader: Loader::new()?,
-            lanes,
-            queue,
-            missing: Missing::default(),
-            done: 0,
-            total,
-        })
+        let queue = (0u32..).zip(&lanes).filter_map(|(id, lane)| Some(Reverse((lane.next_epoch()?, id)))).collect();
+        Ok(Self { source, loader: Loader::new()?, lanes, queue, missing: Missing::default(), done: 0, total })
     }
 
     /// Applies everything to `state`.
@@ -167,8 +152,7 @@ impl<'s, S: Source> Merge<'s, S> {
             }
             shared.clear();
             shared.push(lane);
-            while let Some(&Reverse((_, lane))) = self.queue.peek().filter(|next| next.0.0 == epoch)
-            {
+            while let Some(&Reverse((_, lane))) = self.queue.peek().filter(|next| next.0.0 == epoch) {
                 self.queue.pop();
                 shared.push(lane);
             }
@@ -252,9 +236,7 @@ impl<'s, S: Source> Merge<'s, S> {
                         continue;
                     }
                     record => {
-                        let ended = state
-                            .replaced_by(&record)
-                            .filter(|_| turn.certainty != Certainty::Alone);
+                        let ended = state.replaced_by(&record).filter(|_| turn.certainty != Certainty::Alone);
                         match ended.filter(|_| !lane.may_start) {
                             Some(ended) => {
                                 lane.cursor.unread();
@@ -276,8 +258,7 @@ impl<'s, S: Source> Merge<'s, S> {
                 Some(_) => {}
                 None => return Ok(Stop::End),
             }
-            let Some((entered, block)) =
-                lane.cursor.next_block(self.source, &mut self.loader, &mut self.missing)?
+            let Some((entered, block)) = lane.cursor.next_block(self.source, &mut self.loader, &mut self.missing)?
             else {
                 return Ok(Stop::End);
             };

@@ -44,11 +44,7 @@ pub struct Outcome {
 const STACKS: usize = 1 << 20;
 
 /// Replays all events of a capture. Takes the streams' block lists out of it.
-pub fn replay<S: Source>(
-    capture: &mut Capture<S>,
-    options: Options,
-    progress: Progress<'_>,
-) -> io::Result<Outcome> {
+pub fn replay<S: Source>(capture: &mut Capture<S>, options: Options, progress: Progress<'_>) -> io::Result<Outcome> {
     let (facts, streams) = (&capture.facts, std::mem::take(&mut capture.streams));
     // A stack takes more than one byte, so an honest capture cannot reach this.
     let stack_limit = usize::try_from(capture.size).unwrap_or(usize::MAX).saturating_add(STACKS);

@@ -63,9 +63,7 @@ impl<S: Source> Merge<'_, S> {
             }
         }
         state.settle();
-        let acted = |lane: &&u32| {
-            self.lanes.get(**lane as usize).is_some_and(|lane| lane.acted == Some(epoch))
-        };
+        let acted = |lane: &&u32| self.lanes.get(**lane as usize).is_some_and(|lane| lane.acted == Some(epoch));
         state.overlap(lanes.iter().filter(acted).copied());
         Ok(())
     }
@@ -98,28 +96,19 @@ impl<S: Source> Merge<'_, S> {
     }
 
     /// Which of the waiting streams has to go on, now that all wait.
-    fn choose(
-        &self,
-        epoch: u64,
-        stuck: &[u32],
-        look_ahead: &mut usize,
-        state: &State,
-    ) -> Option<u32> {
+    fn choose(&self, epoch: u64, stuck: &[u32], look_ahead: &mut usize, state: &State) -> Option<u32> {
         let waiting = |lane: u32| self.lanes.get(lane as usize).and_then(|lane| lane.waiting);
         // A free of what nobody is going to allocate waits in vain.
         for &lane in stuck {
             if let Some(Waiting::Free { address } | Waiting::Intent { address }) = waiting(lane) {
                 let image = state.lane_image(lane);
-                let mut others = stuck
-                    .iter()
-                    .filter(|other| **other != lane && state.lane_image(**other) == image);
+                let mut others = stuck.iter().filter(|other| **other != lane && state.lane_image(**other) == image);
                 if !others.any(|other| self.will_allocate(*other, address, epoch, look_ahead)) {
                     return Some(lane);
                 }
             }
         }
-        let alloc =
-            stuck.iter().find(|lane| matches!(waiting(**lane), Some(Waiting::Alloc { .. })));
+        let alloc = stuck.iter().find(|lane| matches!(waiting(**lane), Some(Waiting::Alloc { .. })));
         alloc.or(stuck.first()).copied()
     }
 

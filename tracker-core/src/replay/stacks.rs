@@ -92,12 +92,10 @@ impl Stacks {
             next
         });
         let next = self.nodes.len() as u32;
-        Some(*self.children.entry(u64::from(parent) << 32 | u64::from(location)).or_insert_with(
-            || {
-                self.nodes.push(Node { parent, location });
-                next
-            },
-        ))
+        Some(*self.children.entry(u64::from(parent) << 32 | u64::from(location)).or_insert_with(|| {
+            self.nodes.push(Node { parent, location });
+            next
+        }))
     }
 }
 
@@ -166,11 +164,8 @@ impl Ids {
         }
         let mut room = true;
         for pc in pcs.iter() {
-            let location = if pc < MARKER_LIMIT {
-                Location::Marker(pc)
-            } else {
-                Location::Code { image, generation, pc }
-            };
+            let location =
+                if pc < MARKER_LIMIT { Location::Marker(pc) } else { Location::Code { image, generation, pc } };
             node = stacks.child(node, location).unwrap_or_else(|| {
                 room = false;
                 NodeId::LOST.0
@@ -232,10 +227,7 @@ mod tests {
         f.define(1, 3, 1, &[0x3000, 16]);
         f.define(1, 5, 0, &[0x1000, 0x2000]);
         f.define(2, 7, 0, &[0x1000]);
-        assert_eq!(
-            [2, 4, 5, 7].map(|id| f.show(id)),
-            ["1:1000 1:2000", "1:1000 1:3000 marker 16", "1:1000", "2:1000"]
-        );
+        assert_eq!([2, 4, 5, 7].map(|id| f.show(id)), ["1:1000 1:2000", "1:1000 1:3000 marker 16", "1:1000", "2:1000"]);
         assert_eq!(f.ids.get_mut(2).copied(), f.ids.get_mut(6).copied());
         assert_eq!(f.show(0), "");
         assert_eq!(f.show(8), "unknown");

@@ -106,10 +106,8 @@ impl State {
     pub fn overlap(&mut self, lanes: impl Iterator<Item = u32>) {
         let mut images: Vec<u32> = lanes.filter_map(|lane| self.lane_image(lane)).collect();
         images.sort_unstable();
-        let counts: Vec<(u32, u64)> = images
-            .chunk_by(|a, b| a == b)
-            .filter_map(|same| Some((*same.first()?, same.len() as u64)))
-            .collect();
+        let counts: Vec<(u32, u64)> =
+            images.chunk_by(|a, b| a == b).filter_map(|same| Some((*same.first()?, same.len() as u64))).collect();
         let mut sum = images.len() as u64;
         for &(image, count) in &counts {
             let Some(found) = self.census.images.get_mut(image as usize) else { continue };
@@ -179,11 +177,7 @@ impl State {
     fn close_interval(&mut self, time: u64) {
         let sums = (self.heap.high, self.heap.tree.live.bytes, self.heap.allocated);
         let live = |image: &u32| self.heap.image(*image).map_or(0, |image| image.scope.live.bytes);
-        self.timeline.close(
-            time,
-            sums,
-            self.active.iter().map(|image| (*image as usize, live(image))),
-        );
+        self.timeline.close(time, sums, self.active.iter().map(|image| (*image as usize, live(image))));
         self.heap.reset_high();
         let images = &self.census.images;
         self.active.retain(|image| images.get(*image as usize).is_some_and(Image::is_active));
@@ -265,11 +259,7 @@ impl State {
             Record::Generation(generation) => lane.generation = generation,
             Record::Module { generation, start, end, bias, build_id, path } => {
                 let name = ModuleName { path: path.to_vec(), build_id: build_id.to_vec() };
-                self.census.add_module(
-                    image,
-                    name,
-                    Range { generation, start, end, bias, module: 0 },
-                );
+                self.census.add_module(image, name, Range { generation, start, end, bias, module: 0 });
             }
             Record::Image { kind, pid, parent, generation, exe, arguments } => {
                 let time = lane.time;
@@ -286,9 +276,7 @@ impl State {
                     image.start = image.start.min(time);
                 }
             }
-            Record::Untracked { pid, reason, path } => {
-                self.untracked.push((pid, reason, path.to_vec()))
-            }
+            Record::Untracked { pid, reason, path } => self.untracked.push((pid, reason, path.to_vec())),
             // Mappings are no heap; no view shows them yet. The others are handled where order is decided.
             Record::Map { .. } | Record::Unmap { .. } | Record::Unknown { .. } => {}
             Record::Alloc { .. } | Record::Free { .. } | Record::Epoch(_) | Record::Clock(_) => {}

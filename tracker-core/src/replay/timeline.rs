@@ -45,13 +45,7 @@ pub struct Dense {
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self {
-            width: FIRST_WIDTH,
-            current: 0,
-            points: Vec::new(),
-            images: Vec::new(),
-            counted: Amount::default(),
-        }
+        Self { width: FIRST_WIDTH, current: 0, points: Vec::new(), images: Vec::new(), counted: Amount::default() }
     }
 }
 
@@ -107,12 +101,8 @@ impl Timeline {
     /// All intervals up to `end`, at most as many as keep intervals times images below `budget`, but not too few.
     pub fn finish(mut self, end: u64, images: usize, budget: u64) -> Dense {
         self.images.resize(images, Vec::new());
-        let last = |this: &Self| {
-            (end.saturating_sub(1) / this.width).max(this.points.last().map_or(0, |p| p.number))
-        };
-        while last(&self) >= MAX_POINTS
-            || (last(&self) > 256 && last(&self).saturating_mul(images as u64) > budget)
-        {
+        let last = |this: &Self| (end.saturating_sub(1) / this.width).max(this.points.last().map_or(0, |p| p.number));
+        while last(&self) >= MAX_POINTS || (last(&self) > 256 && last(&self).saturating_mul(images as u64) > budget) {
             self.halve();
         }
         let count = last(&self) + 1;
@@ -167,11 +157,7 @@ mod tests {
         let mut total = Amount::default();
         for &(time, size) in steps {
             if time >= timeline.next_close() {
-                timeline.close(
-                    time,
-                    (total.bytes, total.bytes, total),
-                    [(1, total.bytes)].into_iter(),
-                );
+                timeline.close(time, (total.bytes, total.bytes, total), [(1, total.bytes)].into_iter());
             }
             total.join(Amount { blocks: 1, bytes: size });
         }
@@ -195,8 +181,7 @@ mod tests {
         let (width, points, image) = run(&steps, 100_000 * 1_000_000, 1 << 20);
         assert_eq!(width, 65_536_000);
         assert_eq!(points.len(), 1526);
-        let counted: u64 =
-            points.iter().filter_map(|point| point.rsplit('/').next()?.parse::<u64>().ok()).sum();
+        let counted: u64 = points.iter().filter_map(|point| point.rsplit('/').next()?.parse::<u64>().ok()).sum();
         assert_eq!(counted, 100_000);
         assert_eq!(image.last(), Some(&100_000));
         assert!(run(&steps, 100_000 * 1_000_000, 800).1.len() <= 400);

@@ -6,14 +6,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::names::Symbols;
 use super::profile::{
-    Frame, FrameKind, Metrics, Module, Process, Profile, Row, SizeClass, StackId, State, Thread,
-    TimePoint, Timeline, Totals, Untracked,
+    Frame, FrameKind, Metrics, Module, Process, Profile, Row, SizeClass, StackId, State, Thread, TimePoint, Timeline,
+    Totals, Untracked,
 };
 use super::remarks::remarks;
 use super::rss::rss;
 use super::stacks::{Names, Naming};
 use crate::capture::facts::Facts;
-use crate::capture::reader::Damage;
+use crate::capture::reader::Capture;
 use crate::format::record::UntrackedReason;
 use crate::replay::Outcome;
 use crate::replay::census::{Census, Image};
@@ -27,15 +27,11 @@ const EPOCH_BYTES: u64 = 4096;
 /// Most values of live bytes per process and interval.
 const TIMELINE_VALUES: u64 = 4 << 20;
 
-/// Builds the profile. `start_unix_ns`: of the file header, used where the session's description is missing.
-pub(super) fn build(
-    facts: &Facts,
-    damage: &Damage,
-    start_unix_ns: u64,
-    mut outcome: Outcome,
-    state: State,
-    symbols: &mut dyn Symbols,
-) -> Profile {
+/// Builds the profile.
+pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State, symbols: &mut dyn Symbols) -> Profile {
+    let (facts, damage) = (&capture.facts, &capture.damage);
+    // The header's, where the session's description is missing.
+    let start_unix_ns = capture.header.start_unix_ns;
     let timeline = std::mem::take(&mut outcome.state.timeline);
     let replayed = &outcome.state;
     let (heap, census) = (&replayed.heap, &replayed.census);
@@ -70,8 +66,7 @@ pub(super) fn build(
             }
         }
     }
-    totals.truncated_stacks =
-        partial.iter().map(|(_, stack)| stack).collect::<FxHashSet<_>>().len() as u64;
+    totals.truncated_stacks = partial.iter().map(|(_, stack)| stack).collect::<FxHashSet<_>>().len() as u64;
     for (process, rss) in processes.iter_mut().zip(process_rss) {
         process.totals.peak_rss_bytes = rss;
         let own = &process.totals;
@@ -80,8 +75,7 @@ pub(super) fn build(
         totals.inherited_frees += own.inherited_frees;
         totals.unmatched_frees += own.unmatched_frees;
     }
-    totals.lost_events =
-        census.images.iter().fold(0, |sum: u64, image| sum.saturating_add(image.lost_events));
+    totals.lost_events = census.images.iter().fold(0, |sum: u64, image| sum.saturating_add(image.lost_events));
     totals.lost_events = totals.lost_events.max(facts.end.map_or(0, |end| end.1));
 
     let (per_process, unresolved) = unresolved(&naming, replayed.stacks.locations(), census);
@@ -138,15 +132,12 @@ fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> Vec<Row> {
     for row in heap.rows() {
         let stack = naming.stack(row.node);
         let Some(thread) = census.threads.get(row.thread as usize) else { continue };
-        let Some(process) =
-            census.images.get(thread.image as usize).and_then(|image| image.process)
-        else {
+        let Some(process) = census.images.get(thread.image as usize).and_then(|image| image.process) else {
             continue;
         };
         let (peak, process_peak) = row.at_peaks(heap);
         let leaked = row.leaked.blocks > 0;
-        let (first_ns, last_ns) =
-            if leaked { (row.leaked_first, row.leaked_last) } else { (row.first, row.last) };
+        let (first_ns, last_ns) = if leaked { (row.leaked_first, row.leaked_last) } else { (row.first, row.last) };
         let row = Row {
             stack,
             process,
@@ -194,18 +185,11 @@ fn join(row: &mut Row, other: &Row) {
     add(&mut row.metrics, &other.metrics);
 }
 
-fn process(
-    index: u32,
-    image_id: u32,
-    census: &Census,
-    heap: &Heap,
-    facts: &Facts,
-) -> Option<Process> {
+fn process(index: u32, image_id: u32, census: &Census, heap: &Heap, facts: &Facts) -> Option<Process> {
     let image = census.images.get(image_id as usize)?;
     let sums = heap.image(image_id)?;
     let (exe, command) = program(image, facts);
-    let session_pid =
-        facts.session.as_ref().filter(|_| image.number == 1).map_or(0, |session| session.pid);
+    let session_pid = facts.session.as_ref().filter(|_| image.number == 1).map_or(0, |session| session.pid);
     Some(Process {
         index,
         pid: image.about.as_ref().map_or(session_pid, |about| about.pid),
@@ -237,12 +221,7 @@ fn program<'c>(image: &'c Image, facts: &'c Facts) -> (&'c [u8], &'c [Vec<u8>]) 
     }
 }
 
-fn thread(
-    index: u32,
-    thread: &crate::replay::census::Thread,
-    census: &Census,
-    facts: &Facts,
-) -> Thread {
+fn thread(index: u32, thread: &crate::replay::census::Thread, census: &Census, facts: &Facts) -> Thread {
     let image = census.images.get(thread.image as usize);
     let name = image.and_then(|image| facts.thread_names.get(&(image.number, thread.tid)));
     let process = image.and_then(|image| image.process).map_or(0, |process| process + 1);
@@ -251,18 +230,11 @@ fn thread(
 }
 
 fn session(facts: &Facts, start_unix_ns: u64) -> crate::capture::meta::Session {
-    facts
-        .session
-        .clone()
-        .unwrap_or_else(|| crate::capture::meta::Session { start_unix_ns, ..Default::default() })
+    facts.session.clone().unwrap_or_else(|| crate::capture::meta::Session { start_unix_ns, ..Default::default() })
 }
 
 fn modules(census: &Census) -> Vec<Module> {
-    census
-        .modules
-        .iter()
-        .map(|m| Module { path: text(&m.path), build_id: m.build_id.clone() })
-        .collect()
+    census.modules.iter().map(|m| Module { path: text(&m.path), build_id: m.build_id.clone() }).collect()
 }
 
 /// Distinct frames without a name, in each process and in all.
@@ -272,8 +244,7 @@ fn unresolved(naming: &Naming, locations: &[Location], census: &Census) -> (Vec<
     let mut seen = FxHashSet::default();
     for (place, location) in locations.iter().enumerate() {
         let Location::Code { image, .. } = *location else { continue };
-        let Some(process) = census.images.get(image as usize).and_then(|image| image.process)
-        else {
+        let Some(process) = census.images.get(image as usize).and_then(|image| image.process) else {
             continue;
         };
         for (id, frame) in naming.frames_at(place) {
@@ -299,8 +270,7 @@ fn time_points(dense: timeline::Dense, census: &Census, end: u64) -> Timeline {
     };
     let points = dense.points.iter().map(point).collect();
     let mut images = dense.images;
-    let live =
-        |image: &u32| images.get_mut(*image as usize).map(std::mem::take).unwrap_or_default();
+    let live = |image: &u32| images.get_mut(*image as usize).map(std::mem::take).unwrap_or_default();
     Timeline { points, process_live: census.processes.iter().map(live).collect(), rss: Vec::new() }
 }
 
@@ -320,11 +290,8 @@ fn untracked(recorded: &[(u32, u8, Vec<u8>)], facts: &Facts) -> Vec<Untracked> {
         Some(reason) => reason.text().to_owned(),
         None => format!("reason {number} of a later memtrack"),
     };
-    let met = recorded.iter().map(|(pid, number, path)| Untracked {
-        pid: *pid,
-        exe: text(path),
-        reason: reason(*number),
-    });
+    let met =
+        recorded.iter().map(|(pid, number, path)| Untracked { pid: *pid, exe: text(path), reason: reason(*number) });
     let never = facts.untracked.iter().map(|(pid, exe, reason)| Untracked {
         pid: *pid,
         exe: text(exe),

@@ -1,11 +1,32 @@
-//! What a person asks of a capture, as plain data. No text but the remarks of [`open()`].
+//! What a person asks of a capture, as plain data. No text but the remarks of [`open()`], and no other IO than its.
+//!
+//! [`open()`] makes the [`profile::Profile`]; every view is a sum over the rows of a [`filter::Selection`], so all of them
+//! agree.
 
+pub mod budget;
 mod build;
+pub mod filter;
+mod json;
+pub mod metric;
+pub mod name;
 pub mod names;
 pub mod open;
+pub mod pattern;
+pub mod places;
 pub mod profile;
 mod remarks;
+mod resolve;
+pub mod rows;
 mod rss;
+mod runtime;
+#[cfg(any(test, feature = "sketch"))]
+pub mod sketch;
 mod stacks;
+pub mod stats;
+pub mod summary;
+pub mod sums;
+pub mod suppress;
+pub mod tree;
 
+pub use json::{StatsJson, TreeJson};
 pub use open::{OpenError, OpenOptions, open};

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::build::build;
 use super::names::{NoSymbols, Symbols};
-use super::profile::Profile;
+use super::profile::{Profile, State};
 use super::remarks;
+use super::resolve::FileSymbols;
 use crate::capture::reader::{Capture, Progress, ReadError};
 use crate::capture::source::Source;
-use crate::replay::{self, replay};
+use crate::replay::{self, Outcome, replay};
 
 /// What can be chosen when a capture is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +59,7 @@ impl fmt::Display for OpenError {
         let path = self.path.display();
         match &self.problem {
             Problem::Unavailable(error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "{path}: there is no such file; `memtrack run -o FILE PROGRAM` records one"
-                )
+                write!(f, "{path}: there is no such file; `memtrack run -o FILE PROGRAM` records one")
             }
             Problem::Unavailable(error) => write!(f, "{path} cannot be opened: {error}"),
             Problem::NotAFile => {
@@ -92,11 +90,7 @@ impl std::error::Error for OpenError {
 }
 
 /// Opens, replays and names the capture at `path`. `progress` gets bytes done and bytes to do.
-pub fn open(
-    path: &Path,
-    options: &OpenOptions,
-    progress: Progress<'_>,
-) -> Result<Profile, OpenError> {
+pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Result<Profile, OpenError> {
     let fail = |problem| OpenError { path: path.to_owned(), problem };
     let metadata = path.metadata().map_err(|error| fail(Problem::Unavailable(error)))?;
     // Before opening: a pipe would wait for its writer.
@@ -105,11 +99,17 @@ pub fn open(
     }
     let file = File::open(path).map_err(|error| fail(Problem::Unavailable(error)))?;
     let held = is_held(&file);
-    read(&file, held, options, &mut NoSymbols, progress)
-        .map_err(|error| fail(Problem::Unreadable(error)))
+    let unreadable = |error| fail(Problem::Unreadable(error));
+    let replayed = Replayed::new(&file, held, options, progress).map_err(unreadable)?;
+    if !options.symbols {
+        return Ok(replayed.profile(&mut NoSymbols));
+    }
+    let modules = replayed.outcome.state.census.modules.clone();
+    let mut files = FileSymbols::new(&replayed.capture, &modules);
+    Ok(build(&replayed.capture, replayed.outcome, replayed.state, &mut files))
 }
 
-/// The same for any source. `held`: its collector is still at work.
+/// The same for any source and any names. `held`: its collector is still at work.
 pub fn read(
     source: &impl Source,
     held: bool,
@@ -117,12 +117,28 @@ pub fn read(
     symbols: &mut dyn Symbols,
     progress: Progress<'_>,
 ) -> Result<Profile, ReadError> {
-    let mut capture = Capture::open(source, progress)?;
-    let chosen = replay::Options { temporary_distance: options.temporary_distance };
-    let outcome = replay(&mut capture, chosen, progress)?;
-    let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
-    let start = capture.header.start_unix_ns;
-    Ok(build(&capture.facts, &capture.damage, start, outcome, state, symbols))
+    Replayed::new(source, held, options, progress).map(|replayed: Replayed<_>| replayed.profile(symbols))
+}
+
+/// A capture whose events are replayed and whose addresses have no names yet.
+struct Replayed<S> {
+    capture: Capture<S>,
+    outcome: Outcome,
+    state: State,
+}
+
+impl<S: Source> Replayed<S> {
+    fn new(source: S, held: bool, options: &OpenOptions, progress: Progress<'_>) -> Result<Self, ReadError> {
+        let mut capture = Capture::open(source, progress)?;
+        let chosen = replay::Options { temporary_distance: options.temporary_distance };
+        let outcome = replay(&mut capture, chosen, progress)?;
+        let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
+        Ok(Self { capture, outcome, state })
+    }
+
+    fn profile(self, symbols: &mut dyn Symbols) -> Profile {
+        build(&self.capture, self.outcome, self.state, symbols)
+    }
 }
 
 /// Whether the collector, which locks the file it writes, still has it. Where files cannot be locked, it has not.

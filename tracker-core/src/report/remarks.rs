@@ -7,10 +7,7 @@ use crate::report::profile::State;
 
 /// Whether the capture is whole. `held`: its collector still has the file.
 pub(super) fn state(facts: &Facts, damage: &Damage, outcome: &Outcome, held: bool) -> State {
-    let damaged = damage.holes > 0
-        || damage.metas > 0
-        || !outcome.missing.is_none()
-        || facts.session.is_none();
+    let damaged = damage.holes > 0 || damage.metas > 0 || !outcome.missing.is_none() || facts.session.is_none();
     match (&facts.end, &facts.stopped) {
         (None, _) if held => State::Running,
         (Some(_), None) if !damaged && damage.tail_bytes == 0 => State::Complete,
@@ -37,9 +34,7 @@ pub(super) fn remarks(
         let seconds = *time as f64 / 1e9;
         say(
             true,
-            format!(
-                "writing stopped {seconds:.3} s after the start ({reason}): {bytes} bytes of events are missing"
-            ),
+            format!("writing stopped {seconds:.3} s after the start ({reason}): {bytes} bytes of events are missing"),
         );
     }
     say(
@@ -52,11 +47,7 @@ pub(super) fn remarks(
     );
     say(
         damage.holes > 0,
-        format!(
-            "{} bytes in {} of the file are damaged",
-            damage.hole_bytes,
-            count(u64::from(damage.holes), "place")
-        ),
+        format!("{} bytes in {} of the file are damaged", damage.hole_bytes, count(u64::from(damage.holes), "place")),
     );
     say(damage.metas > 0, format!("{} with metadata are damaged", count(damage.metas, "block")));
     say(facts.session.is_none(), "the description of the recorded program is missing".to_owned());
@@ -68,21 +59,12 @@ pub(super) fn remarks(
             count(missing.records, "record")
         ),
     );
-    say(
-        missing.gaps > 0,
-        format!("events are missing in {} of the threads' streams", count(missing.gaps, "place")),
-    );
-    say(
-        missing.broken > 0,
-        format!("{} of events end with bytes that are no record", count(missing.broken, "block")),
-    );
+    say(missing.gaps > 0, format!("events are missing in {} of the threads' streams", count(missing.gaps, "place")));
+    say(missing.broken > 0, format!("{} of events end with bytes that are no record", count(missing.broken, "block")));
     let lost = outcome.state.lost_stacks;
     say(
         lost > 0,
-        format!(
-            "the stacks of {} are unknown, because their definition is missing",
-            count(lost, "allocation")
-        ),
+        format!("the stacks of {} are unknown, because their definition is missing", count(lost, "allocation")),
     );
     say(
         outcome.state.stacks_full,
@@ -90,16 +72,10 @@ pub(super) fn remarks(
     );
     say(
         cut_stacks > 0,
-        format!(
-            "the middle of {} was left out to save memory",
-            count(cut_stacks as u64, "very deep stack")
-        ),
+        format!("the middle of {} was left out to save memory", count(cut_stacks as u64, "very deep stack")),
     );
     let differences = facts.end.map_or(0, |end| end.2);
-    say(
-        differences > 0,
-        format!("the unwinder's self-check found {}", count(differences, "difference")),
-    );
+    say(differences > 0, format!("the unwinder's self-check found {}", count(differences, "difference")));
     remarks
 }
 

@@ -50,9 +50,7 @@ mod tests {
             census.admit(image);
         }
         census.images[1].end = Some(25);
-        for (time, image, anon) in
-            [(10, 1, 100), (10, 2, 50), (20, 2, 70), (30, 3, 60), (30, 1, 90), (40, 9, 1000)]
-        {
+        for (time, image, anon) in [(10, 1, 100), (10, 2, 50), (20, 2, 70), (30, 3, 60), (30, 1, 90), (40, 9, 1000)] {
             facts.add(Meta::Rss { time, image, anon, file: 0, shmem: 1 });
         }
         let (points, peaks, peak) = rss(&facts, &census);

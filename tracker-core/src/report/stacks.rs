@@ -77,12 +77,7 @@ impl Naming {
     }
 
     /// The frames of each location, innermost first.
-    fn name_places(
-        &mut self,
-        places: &[Location],
-        census: &Census,
-        symbols: &mut dyn Symbols,
-    ) -> Vec<Vec<FrameId>> {
+    fn name_places(&mut self, places: &[Location], census: &Census, symbols: &mut dyn Symbols) -> Vec<Vec<FrameId>> {
         let mut known: FxHashMap<(u32, u64), Vec<FrameId>> = FxHashMap::default();
         let mut name = |place: &Location| match *place {
             Location::Lost => vec![self.marker("[definition lost]")],
@@ -91,72 +86,45 @@ impl Naming {
             Location::Marker(pc) if Function::from_marker(pc).is_some() => Vec::new(),
             Location::Marker(_) => vec![self.marker("[unknown marker]")],
             // A return address may be the first one behind its function, so the call is looked up.
-            Location::Code { image, generation, pc } => {
-                match census.find_module(image, generation, pc - 1) {
-                    Some(range) => {
-                        let address = pc.wrapping_sub(range.bias);
-                        let frames = known.entry((range.module, address)).or_insert_with(|| {
-                            let found = symbols.frames(range.module, address.wrapping_sub(1));
-                            self.code(range.module, address, found)
-                        });
-                        frames.clone()
-                    }
-                    None => {
-                        let pid = census
-                            .images
-                            .get(image as usize)
-                            .and_then(|image| image.about.as_ref())
-                            .map(|a| a.pid);
-                        let function = pid.and_then(|pid| symbols.made_at_run_time(pid, pc - 1));
-                        vec![self.frame(Frame {
-                            function,
-                            file: None,
-                            line: None,
-                            module: None,
-                            address: pc,
-                            kind: FrameKind::Jit,
-                        })]
-                    }
+            Location::Code { image, generation, pc } => match census.find_module(image, generation, pc - 1) {
+                Some(range) => {
+                    let address = pc.wrapping_sub(range.bias);
+                    let frames = known.entry((range.module, address)).or_insert_with(|| {
+                        let found = symbols.frames(range.module, address.wrapping_sub(1));
+                        self.code(range.module, address, found)
+                    });
+                    frames.clone()
                 }
-            }
+                None => {
+                    let pid = census.images.get(image as usize).and_then(|image| image.about.as_ref()).map(|a| a.pid);
+                    let function = pid.and_then(|pid| symbols.made_at_run_time(pid, pc - 1));
+                    vec![self.frame(Frame {
+                        function,
+                        file: None,
+                        line: None,
+                        module: None,
+                        address: pc,
+                        kind: FrameKind::Jit,
+                    })]
+                }
+            },
         };
         places.iter().map(&mut name).collect()
     }
 
     fn marker(&mut self, text: &str) -> FrameId {
         let function = Some(text.to_owned());
-        self.frame(Frame {
-            function,
-            file: None,
-            line: None,
-            module: None,
-            address: 0,
-            kind: FrameKind::Marker,
-        })
+        self.frame(Frame { function, file: None, line: None, module: None, address: 0, kind: FrameKind::Marker })
     }
 
     fn code(&mut self, module: u32, address: u64, found: Vec<super::names::Named>) -> Vec<FrameId> {
         let (module, native) = (Some(module), FrameKind::Native);
         if found.is_empty() {
-            return vec![self.frame(Frame {
-                function: None,
-                file: None,
-                line: None,
-                module,
-                address,
-                kind: native,
-            })];
+            return vec![self.frame(Frame { function: None, file: None, line: None, module, address, kind: native })];
         }
         let frame = |named: super::names::Named| {
             let kind = if named.inlined { FrameKind::Inlined } else { native };
-            self.frame(Frame {
-                function: named.function,
-                file: named.file,
-                line: named.line,
-                module,
-                address,
-                kind,
-            })
+            self.frame(Frame { function: named.function, file: named.file, line: named.line, module, address, kind })
         };
         found.into_iter().map(frame).collect()
     }
@@ -192,10 +160,7 @@ impl Naming {
         *self.children.entry((parent, frame)).or_insert_with(|| {
             let above = self.nodes.get(parent as usize);
             let depth = above.map_or(0, |node| node.depth) + 1;
-            let marker = self
-                .frames
-                .get(frame.0 as usize)
-                .is_some_and(|frame| frame.kind == FrameKind::Marker);
+            let marker = self.frames.get(frame.0 as usize).is_some_and(|frame| frame.kind == FrameKind::Marker);
             let partial = marker || above.is_some_and(|node| node.partial);
             self.nodes.push(Node { parent, frame, depth, partial });
             next
@@ -204,8 +169,7 @@ impl Naming {
 
     /// The stack that a node of the replay's tree has become.
     pub(super) fn stack(&mut self, node: NodeId) -> StackId {
-        let named =
-            self.named.get(node.0 as usize).copied().unwrap_or(Named { node: 0, function: None });
+        let named = self.named.get(node.0 as usize).copied().unwrap_or(Named { node: 0, function: None });
         let next = StackId(self.stacks.len() as u32);
         *self.stack_ids.entry(named).or_insert_with(|| {
             self.stacks.push(named);
@@ -221,18 +185,14 @@ impl Naming {
 
     /// Whether a stack lacks frames.
     pub(super) fn is_partial(&self, stack: StackId) -> bool {
-        let node =
-            self.stacks.get(stack.0 as usize).and_then(|named| self.nodes.get(named.node as usize));
+        let node = self.stacks.get(stack.0 as usize).and_then(|named| self.nodes.get(named.node as usize));
         node.is_some_and(|node| node.partial)
     }
 
     /// Writes out the stacks that were asked for.
     pub(super) fn finish(mut self) -> Names {
-        let depths: Vec<u32> = self
-            .stacks
-            .iter()
-            .filter_map(|s| Some(self.nodes.get(s.node as usize)?.depth))
-            .collect();
+        let depths: Vec<u32> =
+            self.stacks.iter().filter_map(|s| Some(self.nodes.get(s.node as usize)?.depth)).collect();
         let limit = depth_limit(&depths, MAX_FRAMES);
         let cut = depths.iter().filter(|depth| **depth > limit).count();
         let gap = if cut > 0 { self.marker("[truncated]") } else { FrameId(0) };
@@ -253,11 +213,7 @@ impl Naming {
             } else {
                 frames.extend(outward(nodes, named.node, limit - outer_depth - 1));
                 frames.push(gap);
-                frames.extend(outward(
-                    nodes,
-                    outer.get(named.node as usize).copied().unwrap_or(0),
-                    outer_depth,
-                ));
+                frames.extend(outward(nodes, outer.get(named.node as usize).copied().unwrap_or(0), outer_depth));
             }
             Stack { frames, function: named.function }
         };
@@ -278,9 +234,7 @@ fn outward(nodes: &[Node], mut at: u32, len: u32) -> impl Iterator<Item = FrameI
 /// The depth to which stacks have to be cut so that all frames together stay below `budget`.
 fn depth_limit(depths: &[u32], budget: usize) -> u32 {
     let mut limit = depths.iter().copied().max().unwrap_or(0);
-    while limit > 16
-        && depths.iter().map(|depth| (*depth).min(limit) as usize).sum::<usize>() > budget
-    {
+    while limit > 16 && depths.iter().map(|depth| (*depth).min(limit) as usize).sum::<usize>() > budget {
         limit /= 2;
     }
     limit

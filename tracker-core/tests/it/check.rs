@@ -9,8 +9,7 @@ use crate::{show, trace};
 
 /// Reads a capture from memory.
 pub(crate) fn profile(bytes: &[u8], symbols: &mut dyn Symbols) -> Profile {
-    let profile =
-        read(&bytes, false, &OpenOptions::default(), symbols, &mut |_, _| {}).expect("a capture");
+    let profile = read(&bytes, false, &OpenOptions::default(), symbols, &mut |_, _| {}).expect("a capture");
     assert_sums(&profile);
     profile
 }
@@ -23,15 +22,10 @@ pub(crate) fn plain_profile(bytes: &[u8]) -> Profile {
 /// What a trace replays to, in every layout.
 #[track_caller]
 pub(crate) fn check(trace: &str, expected: &str) {
-    let expected: String = expected
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .map(|l| format!("{l}\n"))
-        .collect();
+    let expected: String =
+        expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
     // What is lost with a chunk depends on what was written of it.
-    let layouts =
-        if trace.contains(" lose") { &trace::Layout::ALL[..2] } else { &trace::Layout::ALL };
+    let layouts = if trace.contains(" lose") { &trace::Layout::ALL[..2] } else { &trace::Layout::ALL };
     for &layout in layouts {
         let (recording, mut functions) = trace::write(trace, layout);
         let shown = show::show(&profile(&recording.finish(), &mut functions));
@@ -59,25 +53,18 @@ pub(crate) fn assert_sums(profile: &Profile) {
     for field in fields {
         let total = field(&profile.totals.metrics);
         assert_eq!(total, sum(profile.rows.iter().map(|row| &row.metrics), field));
-        assert_eq!(
-            total,
-            sum(profile.processes.iter().map(|process| &process.totals.metrics), field)
-        );
+        assert_eq!(total, sum(profile.processes.iter().map(|process| &process.totals.metrics), field));
         assert_eq!(total, sum(profile.threads.iter().map(|thread| &thread.metrics), field));
     }
     let points = &profile.timeline.points;
     let counted = points.iter().map(|point| point.allocations).sum::<u64>();
     assert_eq!(counted, profile.totals.metrics.allocations);
-    assert_eq!(
-        points.iter().map(|point| point.live_max_bytes).max().unwrap_or(0),
-        profile.totals.metrics.peak_bytes
-    );
+    assert_eq!(points.iter().map(|point| point.live_max_bytes).max().unwrap_or(0), profile.totals.metrics.peak_bytes);
     for live in &profile.timeline.process_live {
         assert_eq!(live.len(), points.len());
     }
     for (at, point) in points.iter().enumerate() {
-        let live =
-            profile.timeline.process_live.iter().map(|live| live[at]).fold(0, u64::saturating_add);
+        let live = profile.timeline.process_live.iter().map(|live| live[at]).fold(0, u64::saturating_add);
         assert_eq!(live, point.live_bytes);
     }
     let classes = profile.sizes.iter().map(|class| class.allocations).sum::<u64>();

@@ -58,10 +58,7 @@ fn a_capture_cut_anywhere_opens() {
         for len in 0..whole.len() {
             match try_profile(&whole[..len], false) {
                 Err(error) => {
-                    assert!(
-                        len < FILE_HEADER_LEN && matches!(error, ReadError::Empty),
-                        "{len}: {error}"
-                    );
+                    assert!(len < FILE_HEADER_LEN && matches!(error, ReadError::Empty), "{len}: {error}");
                 }
                 Ok(profile) => {
                     assert_eq!(profile.state, State::Cut, "{len}");
@@ -86,10 +83,7 @@ fn a_capture_that_still_grows_is_running_and_its_last_block_is_no_damage() {
     }
     let profile = try_profile(&whole, false).unwrap();
     assert_eq!(profile.state, State::Cut);
-    assert_eq!(
-        profile.warnings,
-        ["the capture has no end: its collector was killed, or the file was cut"]
-    );
+    assert_eq!(profile.warnings, ["the capture has no end: its collector was killed, or the file was cut"]);
 }
 
 #[test]
@@ -115,18 +109,13 @@ fn bytes_between_blocks_and_behind_them_are_stepped_over() {
     let whole = write(TRACE, Layout::ALL[1]).0.finish();
     let full = plain_profile(&whole);
     // Behind the first block, the session's.
-    let first = FILE_HEADER_LEN
-        + BLOCK_HEADER_LEN
-        + u32::from_le_bytes(whole[72..76].try_into().unwrap()) as usize;
+    let first = FILE_HEADER_LEN + BLOCK_HEADER_LEN + u32::from_le_bytes(whole[72..76].try_into().unwrap()) as usize;
     for junk in [&b"MTB1"[..], &[0; 500], &whole[first..first + BLOCK_HEADER_LEN - 1]] {
         let mut bytes = whole.clone();
         bytes.splice(first..first, junk.iter().copied());
         let profile = try_profile(&bytes, false).unwrap();
         assert_eq!(profile.totals, full.totals);
-        assert_eq!(
-            profile.warnings,
-            [format!("{} bytes in 1 place of the file are damaged", junk.len())]
-        );
+        assert_eq!(profile.warnings, [format!("{} bytes in 1 place of the file are damaged", junk.len())]);
         let mut bytes = whole.clone();
         bytes.extend_from_slice(junk);
         let profile = try_profile(&bytes, false).unwrap();
@@ -162,8 +151,7 @@ fn made_up_records_never_panic() {
         let layout = Layout { chunk_len: 100 + random.below(400) as usize, ..Layout::PLAIN };
         let mut bytes = write(TRACE, layout).0.finish();
         for _ in 0..=random.below(6) {
-            let at =
-                FILE_HEADER_LEN + random.below((bytes.len() - FILE_HEADER_LEN) as u64) as usize;
+            let at = FILE_HEADER_LEN + random.below((bytes.len() - FILE_HEADER_LEN) as u64) as usize;
             bytes[at] = match random.below(4) {
                 0 => random.next() as u8,
                 1 => bytes[at].wrapping_add(1),

@@ -10,8 +10,7 @@ fn check(bytes: &[u8], expected: &str) {
     let mut text = Vec::new();
     dump(&bytes, &mut text).expect("a capture");
     let expected: Vec<&str> = expected.lines().skip(1).map(|line| line.trim_start()).collect();
-    let is: Vec<String> =
-        String::from_utf8_lossy(&text).lines().map(|line| line.trim_start().to_owned()).collect();
+    let is: Vec<String> = String::from_utf8_lossy(&text).lines().map(|line| line.trim_start().to_owned()).collect();
     assert_eq!(is, expected);
 }
 

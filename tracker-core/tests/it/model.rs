@@ -94,10 +94,7 @@ impl Program {
         recording.chunk_len = 200 + random.below(4000) as usize;
         recording.codec = if random.one_in(2) { Codec::Raw } else { Codec::Zstd };
         let threads = (0..kind.threads)
-            .map(|thread| Thread {
-                stream: recording.stream(1, 10 + thread as u32),
-                ..Thread::default()
-            })
+            .map(|thread| Thread { stream: recording.stream(1, 10 + thread as u32), ..Thread::default() })
             .collect();
         let mut program = Self { recording, truth: Truth::default(), threads, random, kind };
         let mut left = 0;
@@ -158,8 +155,7 @@ impl Program {
     }
 
     fn end_realloc(&mut self, thread: usize) {
-        let Some(Realloc { address: old, block, done }) = self.threads[thread].realloc.take()
-        else {
+        let Some(Realloc { address: old, block, done }) = self.threads[thread].realloc.take() else {
             return;
         };
         let stream = self.threads[thread].stream;
@@ -176,8 +172,7 @@ impl Program {
             return;
         }
         let free = |address: &u64| !self.truth.live.contains_key(address);
-        let candidates: Vec<u64> =
-            (0..self.kind.addresses).map(|n| n * 16 + 0x10_0000).filter(free).collect();
+        let candidates: Vec<u64> = (0..self.kind.addresses).map(|n| n * 16 + 0x10_0000).filter(free).collect();
         match candidates.get(self.random.below(candidates.len() as u64) as usize) {
             Some(&address) => {
                 self.truth.reallocations += 1;
@@ -216,16 +211,12 @@ impl Program {
 }
 
 /// Blocks and bytes of each row that has any.
-fn by_row(
-    profile: &Profile,
-    amount: fn(&tracker_core::report::profile::Metrics) -> (u64, u64),
-) -> Sums {
+fn by_row(profile: &Profile, amount: fn(&tracker_core::report::profile::Metrics) -> (u64, u64)) -> Sums {
     let mut sums = Sums::new();
     for row in &profile.rows {
         let leaf = &profile.frames[profile.stacks[row.stack.0 as usize].frames[0].0 as usize];
         assert_eq!(leaf.kind, FrameKind::Jit);
-        let key =
-            (leaf.address - 0x40_2000, profile.threads[row.thread as usize].tid as usize - 10);
+        let key = (leaf.address - 0x40_2000, profile.threads[row.thread as usize].tid as usize - 10);
         let amount = amount(&row.metrics);
         if amount != (0, 0) {
             assert_eq!(sums.insert(key, amount), None, "one row per stack and thread");
@@ -238,48 +229,27 @@ fn by_row(
 #[track_caller]
 fn check_counts(profile: &Profile, truth: &Truth, seed: u64) {
     let totals = &profile.totals;
-    assert_eq!(
-        by_row(profile, |m| (m.allocations, m.allocated_bytes)),
-        truth.allocated,
-        "seed {seed}"
-    );
+    assert_eq!(by_row(profile, |m| (m.allocations, m.allocated_bytes)), truth.allocated, "seed {seed}");
     assert_eq!((totals.frees, totals.unmatched_frees), (truth.frees, 0), "seed {seed}");
     assert_eq!(totals.reallocations, truth.reallocations, "seed {seed}");
     assert_eq!(totals.metrics.leaked_blocks, truth.live.len() as u64, "seed {seed}");
     assert_eq!((totals.inherited_frees, totals.lost_events, totals.truncated_stacks), (0, 0, 0));
     let off = totals.metrics.peak_bytes.abs_diff(truth.peak);
-    assert!(
-        off <= totals.peak_error_bytes,
-        "seed {seed}: {off} bytes off, claims {}",
-        totals.peak_error_bytes
-    );
+    assert!(off <= totals.peak_error_bytes, "seed {seed}: {off} bytes off, claims {}", totals.peak_error_bytes);
     assert!(profile.warnings.is_empty(), "{:?}", profile.warnings);
 }
 
 #[test]
 fn one_thread_is_exact_in_everything() {
     for seed in 0..200 {
-        let kind =
-            Kind { threads: 1, steps: 600, turn: 1, max_size: 3000, addresses: 5 + seed % 60 };
+        let kind = Kind { threads: 1, steps: 600, turn: 1, max_size: 3000, addresses: 5 + seed % 60 };
         let (bytes, truth) = Program::run(seed, kind);
         let profile = plain_profile(&bytes);
         check_counts(&profile, &truth, seed);
         assert_eq!(profile.totals.peak_error_bytes, 0);
-        assert_eq!(
-            by_row(&profile, |m| (m.leaked_blocks, m.leaked_bytes)),
-            sums(&truth.live),
-            "seed {seed}"
-        );
-        assert_eq!(
-            by_row(&profile, |m| (m.peak_blocks, m.peak_bytes)),
-            truth.at_peak,
-            "seed {seed}"
-        );
-        assert_eq!(
-            by_row(&profile, |m| (m.temporary_allocations, m.temporary_bytes)),
-            truth.temporary,
-            "seed {seed}"
-        );
+        assert_eq!(by_row(&profile, |m| (m.leaked_blocks, m.leaked_bytes)), sums(&truth.live), "seed {seed}");
+        assert_eq!(by_row(&profile, |m| (m.peak_blocks, m.peak_bytes)), truth.at_peak, "seed {seed}");
+        assert_eq!(by_row(&profile, |m| (m.temporary_allocations, m.temporary_bytes)), truth.temporary, "seed {seed}");
     }
 }
 

@@ -6,8 +6,7 @@ use tracker_core::capture::block::{BlockHeader, BlockKind, Codec, FileHeader};
 use tracker_core::capture::meta::{Meta, Session};
 use tracker_core::format::lanes::LARGE_CHUNK;
 use tracker_core::format::record::{
-    ModuleFields, tag, write_alloc, write_define, write_free, write_gap, write_generation,
-    write_image, write_module,
+    ModuleFields, tag, write_alloc, write_define, write_free, write_gap, write_generation, write_image, write_module,
 };
 use tracker_core::format::{Deltas, Encoded, ImageKind, MAX_DEFINE_PCS, MAX_RECORD_LEN, VERSION};
 
@@ -52,12 +51,8 @@ impl Recording {
             streams: Vec::new(),
             file: header.encode().to_vec(),
         };
-        let session = Session {
-            command: vec![b"prog".to_vec()],
-            exe: b"/bin/prog".to_vec(),
-            pid: 100,
-            ..Session::default()
-        };
+        let session =
+            Session { command: vec![b"prog".to_vec()], exe: b"/bin/prog".to_vec(), pid: 100, ..Session::default() };
         recording.meta(&Meta::Session(session));
         recording
     }
@@ -105,26 +100,14 @@ impl Recording {
     }
 
     /// An allocation; `stack` is outermost first.
-    pub(crate) fn alloc(
-        &mut self,
-        stream: usize,
-        (address, size): (u64, u64),
-        stack: &[u64],
-        realloc: bool,
-    ) {
+    pub(crate) fn alloc(&mut self, stream: usize, (address, size): (u64, u64), stack: &[u64], realloc: bool) {
         self.stamp(stream);
         let id = self.define(stream, stack);
         self.alloc_with_id(stream, (address, size), id, realloc);
     }
 
     /// An allocation with an id that need not be defined.
-    pub(crate) fn alloc_with_id(
-        &mut self,
-        stream: usize,
-        (address, size): (u64, u64),
-        id: u32,
-        realloc: bool,
-    ) {
+    pub(crate) fn alloc_with_id(&mut self, stream: usize, (address, size): (u64, u64), id: u32, realloc: bool) {
         self.stamp(stream);
         self.push(stream, |deltas, buffer| match deltas.encode_alloc(address, size, id, realloc) {
             Some(event) => store(event, buffer),
@@ -143,17 +126,13 @@ impl Recording {
 
     /// The id of a stack, defined if it is new.
     fn define(&mut self, stream: usize, stack: &[u64]) -> u32 {
-        let known = (0..=stack.len())
-            .rev()
-            .find(|len| self.streams[stream].ids.contains_key(&stack[..*len]));
+        let known = (0..=stack.len()).rev().find(|len| self.streams[stream].ids.contains_key(&stack[..*len]));
         let mut known = known.unwrap_or(0);
         let mut parent = self.streams[stream].ids.get(&stack[..known]).copied().unwrap_or(0);
         while known < stack.len() {
             let part = &stack[known..stack.len().min(known + MAX_DEFINE_PCS)];
             let first = self.streams[stream].next_id;
-            self.push(stream, |_, buffer| {
-                write_define(buffer, first, parent, part.iter().copied())
-            });
+            self.push(stream, |_, buffer| write_define(buffer, first, parent, part.iter().copied()));
             let s = &mut self.streams[stream];
             for _ in part {
                 known += 1;
@@ -191,13 +170,7 @@ impl Recording {
     }
 
     /// A module whose linked addresses are its addresses minus `start`.
-    pub(crate) fn module(
-        &mut self,
-        stream: usize,
-        generation: u32,
-        (start, end): (u64, u64),
-        path: &str,
-    ) {
+    pub(crate) fn module(&mut self, stream: usize, generation: u32, (start, end): (u64, u64), path: &str) {
         self.stamp(stream);
         let (build_id, path) = (&[][..], path.as_bytes());
         let module = ModuleFields { generation, start, end, bias: start, build_id, path };
@@ -214,9 +187,7 @@ impl Recording {
     ) {
         self.stamp(stream);
         let arguments = [exe.as_bytes()].into_iter();
-        self.push(stream, |_, buffer| {
-            write_image(buffer, kind, (pid, parent, generation), exe.as_bytes(), arguments)
-        });
+        self.push(stream, |_, buffer| write_image(buffer, kind, (pid, parent, generation), exe.as_bytes(), arguments));
     }
 
     /// A metadata block.

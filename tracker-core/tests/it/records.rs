@@ -1,13 +1,11 @@
 //! Every record, written and read back; and bytes that are none.
 
 use tracker_core::format::record::{
-    ModuleFields, UntrackedReason, decode, record_len, tag, write_alloc, write_define, write_free,
-    write_gap, write_generation, write_image, write_map, write_module, write_unmap,
-    write_untracked,
+    ModuleFields, UntrackedReason, decode, record_len, tag, write_alloc, write_define, write_free, write_gap,
+    write_generation, write_image, write_map, write_module, write_unmap, write_untracked,
 };
 use tracker_core::format::{
-    DecodeError, Deltas, Encoded, Function, ImageKind, MAX_DEFINE_PCS, MAX_EVENT_LEN,
-    MAX_RECORD_LEN, Record,
+    DecodeError, Deltas, Encoded, Function, ImageKind, MAX_DEFINE_PCS, MAX_EVENT_LEN, MAX_RECORD_LEN, Record,
 };
 
 use crate::random::Random;
@@ -26,11 +24,7 @@ fn check(write: impl FnOnce(&mut [u8], &mut Deltas) -> Option<usize>, expected: 
         assert_eq!(reading, writing, "reader and writer step alike");
     }
     for cut in 1..len {
-        assert_eq!(
-            decode(&mut START.clone(), &buffer[..cut]),
-            Err(DecodeError::Cut),
-            "cut at {cut}"
-        );
+        assert_eq!(decode(&mut START.clone(), &buffer[..cut]), Err(DecodeError::Cut), "cut at {cut}");
     }
 }
 
@@ -51,10 +45,7 @@ fn events() {
             for stack in [0, 1, 127, 128, 255, 256, 0x7fff, 0x8000, 0x7fff_ffff] {
                 for realloc in [false, true] {
                     let record = Record::Alloc { address, size, stack, realloc };
-                    check(
-                        |b, d| event(d.encode_alloc(address, size, stack, realloc).unwrap(), b),
-                        record,
-                    );
+                    check(|b, d| event(d.encode_alloc(address, size, stack, realloc).unwrap(), b), record);
                     check(|b, d| write_alloc(b, d, (address, size), stack, realloc), record);
                 }
             }
@@ -91,10 +82,7 @@ fn what_does_not_fit_the_short_form() {
         |b, d| write_alloc(b, d, (address, size), u32::MAX, true),
         Record::Alloc { address, size, stack: u32::MAX, realloc: true },
     );
-    check(
-        |b, d| write_free(b, d, u64::MAX, false),
-        Record::Free { address: u64::MAX, realloc: false },
-    );
+    check(|b, d| write_free(b, d, u64::MAX, false), Record::Free { address: u64::MAX, realloc: false });
 }
 
 #[test]
@@ -110,10 +98,7 @@ fn rare_records() {
     );
     let untracked = Record::Untracked { pid: 9, reason: UntrackedReason::Musl as u8, path };
     check(|b, _| write_untracked(b, 9, UntrackedReason::Musl, path), untracked);
-    check(
-        |b, _| write_map(b, (1, 2), 3, true),
-        Record::Map { address: 1, len: 2, stack: 3, file: true },
-    );
+    check(|b, _| write_map(b, (1, 2), 3, true), Record::Map { address: 1, len: 2, stack: 3, file: true });
     check(|b, _| write_unmap(b, 1, 2), Record::Unmap { address: 1, len: 2 });
 }
 
@@ -122,39 +107,28 @@ fn definitions() {
     let far: Vec<u64> = (0..MAX_DEFINE_PCS as u64).map(|n| n << 56 | 0x5555_5555).collect();
     for pcs in [&[][..], &[16], &[0x1000, 0xfff, u64::MAX, 0], &far] {
         let mut buffer = [0; MAX_RECORD_LEN];
-        let len = write_define(&mut buffer, 9, 8, pcs.iter().copied())
-            .expect("the longest definition fits");
-        let Ok(Some((Record::Define { first: 9, parent: 8, pcs: read }, used))) =
-            decode(&mut START.clone(), &buffer)
+        let len = write_define(&mut buffer, 9, 8, pcs.iter().copied()).expect("the longest definition fits");
+        let Ok(Some((Record::Define { first: 9, parent: 8, pcs: read }, used))) = decode(&mut START.clone(), &buffer)
         else {
             panic!("no definition")
         };
-        assert_eq!(
-            (used, read.len(), read.iter().collect::<Vec<_>>().as_slice()),
-            (len, pcs.len(), pcs)
-        );
+        assert_eq!((used, read.len(), read.iter().collect::<Vec<_>>().as_slice()), (len, pcs.len(), pcs));
     }
 }
 
 #[test]
 fn images_and_arguments_that_do_not_fit() {
     let long = [b'l'; 1500];
-    for (arguments, kept) in
-        [(vec![&b"a"[..], b"", b"c d"], 3), (vec![&long[..], &long, &long], 1), (vec![], 0)]
-    {
+    for (arguments, kept) in [(vec![&b"a"[..], b"", b"c d"], 3), (vec![&long[..], &long, &long], 1), (vec![], 0)] {
         let mut buffer = [0; MAX_RECORD_LEN];
         let numbers = (1, u32::MAX, 2);
-        write_image(&mut buffer, ImageKind::Fork, numbers, &long, arguments.iter().copied())
-            .expect("an image fits");
+        write_image(&mut buffer, ImageKind::Fork, numbers, &long, arguments.iter().copied()).expect("an image fits");
         let Ok(Some((Record::Image { kind, pid, parent, generation, exe, arguments: read }, _))) =
             decode(&mut START.clone(), &buffer)
         else {
             panic!("no image")
         };
-        assert_eq!(
-            (kind, (pid, parent, generation), exe),
-            (ImageKind::Fork, numbers, &long[..1024])
-        );
+        assert_eq!((kind, (pid, parent, generation), exe), (ImageKind::Fork, numbers, &long[..1024]));
         assert_eq!(read.iter().collect::<Vec<_>>(), arguments[..kept]);
         assert_eq!(read.cut, kept < arguments.len());
     }

@@ -14,8 +14,7 @@ pub(crate) fn show(profile: &Profile) -> String {
     if profile.processes.len() > 1 {
         for process in &profile.processes {
             let parent = process.parent.map_or(String::new(), |parent| format!(" of {parent}"));
-            let _ =
-                writeln!(text, "process {}{parent}: {}", process.index, totals(&process.totals));
+            let _ = writeln!(text, "process {}{parent}: {}", process.index, totals(&process.totals));
         }
     }
     let mut rows: Vec<String> = profile.rows.iter().map(|r| row(profile, r)).collect();
@@ -76,18 +75,7 @@ fn row(profile: &Profile, row: &Row) -> String {
             (None, None) => format!("[{:#x}]", frame.address),
         }
     };
-    let frames: Vec<String> =
-        profile.stacks[row.stack.0 as usize].frames.iter().rev().map(name).collect();
-    let times = if row.last_ns > 0 {
-        format!(" at {}-{}", row.first_ns, row.last_ns)
-    } else {
-        String::new()
-    };
-    format!(
-        "p{}.t{} {}: {}{times}\n",
-        thread.process,
-        thread.tid,
-        frames.join(">"),
-        metrics(&row.metrics)
-    )
+    let frames: Vec<String> = profile.stacks[row.stack.0 as usize].frames.iter().rev().map(name).collect();
+    let times = if row.last_ns > 0 { format!(" at {}-{}", row.first_ns, row.last_ns) } else { String::new() };
+    format!("p{}.t{} {}: {}{times}\n", thread.process, thread.tid, frames.join(">"), metrics(&row.metrics))
 }

@@ -6,12 +6,12 @@ use tracker_core::capture::block::{BlockHeader, FileHeader};
 use tracker_core::capture::dump::{Show, ShowMeta};
 use tracker_core::capture::meta::Meta;
 use tracker_core::format::lanes::{
-    BITMAP_WORDS, CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LARGE_CHUNK,
-    LARGE_CHUNKS, LARGE_OFFSET, SMALL_CHUNK, SMALL_CHUNKS, SMALL_OFFSET,
+    BITMAP_WORDS, CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LARGE_CHUNK, LARGE_CHUNKS, LARGE_OFFSET,
+    SMALL_CHUNK, SMALL_CHUNKS, SMALL_OFFSET,
 };
 use tracker_core::format::record::{
-    ModuleFields, UntrackedReason, decode, write_alloc, write_define, write_free, write_gap,
-    write_generation, write_image, write_map, write_module, write_unmap, write_untracked,
+    ModuleFields, UntrackedReason, decode, write_alloc, write_define, write_free, write_gap, write_generation,
+    write_image, write_map, write_module, write_unmap, write_untracked,
 };
 use tracker_core::format::{Deltas, MAX_RECORD_LEN, Record};
 
@@ -66,9 +66,7 @@ fn encode(deltas: &mut Deltas, record: &Record<'_>, sized: bool) -> Option<Vec<u
 
 fn encode_sized(buffer: &mut [u8], deltas: &mut Deltas, record: &Record<'_>) -> Option<usize> {
     match *record {
-        Record::Alloc { address, size, stack, realloc } => {
-            write_alloc(buffer, deltas, (address, size), stack, realloc)
-        }
+        Record::Alloc { address, size, stack, realloc } => write_alloc(buffer, deltas, (address, size), stack, realloc),
         Record::Free { address, realloc } => write_free(buffer, deltas, address, realloc),
         Record::Define { first, parent, pcs } => {
             write_define(buffer, first, parent, pcs.iter().collect::<Vec<_>>().into_iter())
@@ -148,10 +146,7 @@ fn block_header() {
         };
         let bytes = bytes(&lines.join(" "));
         assert_eq!(header.encode().as_slice(), bytes);
-        assert_eq!(
-            BlockHeader::decode(bytes.as_slice().try_into().expect("80 bytes")),
-            Some(header)
-        );
+        assert_eq!(BlockHeader::decode(bytes.as_slice().try_into().expect("80 bytes")), Some(header));
     }
 }
 
@@ -207,15 +202,11 @@ fn layouts() {
     let page = examples("layout");
     for (name, fields) in [("Control", &control[..]), ("ChunkHeader", &chunk_header)] {
         let (_, lines) = page.iter().find(|(words, _)| words == &[name]).expect(name);
-        let written: Vec<String> =
-            fields.iter().map(|(at, len, name)| format!("{at} {len} {name}")).collect();
+        let written: Vec<String> = fields.iter().map(|(at, len, name)| format!("{at} {len} {name}")).collect();
         assert_eq!(lines, &written);
     }
     for (at, what) in [
-        (
-            HEADERS_OFFSET,
-            format!("{CHUNKS} chunk headers, {} bytes each", size_of::<ChunkHeader>()),
-        ),
+        (HEADERS_OFFSET, format!("{CHUNKS} chunk headers, {} bytes each", size_of::<ChunkHeader>())),
         (SMALL_OFFSET, format!("{SMALL_CHUNKS} small chunks of {SMALL_CHUNK} bytes")),
         (LARGE_OFFSET, format!("{LARGE_CHUNKS} large chunks of {LARGE_CHUNK} bytes")),
         (LANES_LEN, "end".to_owned()),

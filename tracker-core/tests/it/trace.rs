@@ -82,9 +82,7 @@ pub(crate) fn write(text: &str, layout: Layout) -> (Recording, Functions) {
     };
     writer.recording.codec = layout.codec;
     writer.recording.chunk_len = layout.chunk_len;
-    for line in
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
         writer.line(&words).unwrap_or_else(|| panic!("no such line: {line}"));
     }
@@ -203,8 +201,7 @@ impl Writer {
 impl Functions {
     /// Return addresses of `outer>inner`, and the marker of the function that was called.
     fn stack(&mut self, names: &str, function: Function) -> Vec<u64> {
-        let mut pcs: Vec<u64> =
-            names.split('>').filter(|name| !name.is_empty()).map(|name| self.pc(name)).collect();
+        let mut pcs: Vec<u64> = names.split('>').filter(|name| !name.is_empty()).map(|name| self.pc(name)).collect();
         pcs.push(function.marker());
         pcs
     }

@@ -1,0 +1,182 @@
+//! The command line: its grammar, and the argument groups that several commands share.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory as _, Parser};
+use tracker_core::report::filter::{Filter, Selection};
+use tracker_core::report::metric::Metric;
+use tracker_core::report::pattern::Pattern;
+use tracker_core::report::profile::Profile;
+use tracker_core::report::suppress::Suppressions;
+
+use crate::cmd::Command;
+use crate::error::Error;
+use crate::output::look::Color;
+
+/// Records every heap allocation of a Linux program, with its call stack, and answers what leaks, what made the peak,
+/// and what churns.
+///
+/// `memtrack PROGRAM ARGS…` is short for `memtrack run PROGRAM ARGS…`. Commands that read take the newest capture in
+/// this folder when none is named.
+#[derive(Debug, Parser)]
+#[command(name = "memtrack", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 ok, 1 `check` found a broken budget, 2 usage, 3 unreadable capture.\n\
+                        `run` passes on the program's own.")]
+pub(crate) struct Cli {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The capture to read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CaptureArg {
+    /// Capture file [default: the newest in this folder]
+    #[arg(value_name = "CAPTURE")]
+    pub(crate) capture: Option<PathBuf>,
+}
+
+/// Which part of a capture is shown.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Filters")]
+pub(crate) struct FilterArgs {
+    /// Only this process row, at its own peak (numbers as in `memtrack summary`)
+    #[arg(long, value_name = "N")]
+    process: Option<u32>,
+    /// Only this thread: its number in `memtrack summary`, or a part of its name
+    #[arg(long, value_name = "N|NAME")]
+    thread: Option<String>,
+    /// Only stacks with such a function: a part of its name; `*` any characters, `^` start, `$` end
+    #[arg(long, value_name = "PATTERN")]
+    function: Vec<String>,
+    /// Only stacks through such a library or program: a part of its path, as above
+    #[arg(long, value_name = "PATTERN")]
+    module: Vec<String>,
+}
+
+impl FilterArgs {
+    /// Applies them.
+    ///
+    /// # Errors
+    /// A process or thread that is not in the capture.
+    pub(crate) fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, Error> {
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
+        let filter = Filter {
+            process: self.process,
+            thread: self.thread.clone(),
+            functions: patterns(&self.function),
+            modules: patterns(&self.module),
+        };
+        filter.select(profile).map_err(|error| Error::usage(error.to_string()))
+    }
+}
+
+/// Leaks that are not to be counted.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Suppressions")]
+pub(crate) struct SuppressionArgs {
+    /// File with `leak:PATTERN` lines, as LeakSanitizer takes them; may be given several times
+    #[arg(long, value_name = "FILE")]
+    suppressions: Vec<PathBuf>,
+    /// Count the blocks that libc, ld.so and libstdc++ take once and keep, too
+    #[arg(long)]
+    no_builtin_suppressions: bool,
+}
+
+impl SuppressionArgs {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line in it that is no suppression.
+    pub(crate) fn load(&self) -> Result<Suppressions, Error> {
+        let builtin = !self.no_builtin_suppressions;
+        let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
+        for path in &self.suppressions {
+            let failed =
+                |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
+            let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+            all.add_file(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))?;
+        }
+        Ok(all)
+    }
+}
+
+/// For `value_parser`: a metric by its name.
+pub(crate) fn metric(name: &str) -> Result<Metric, String> {
+    Metric::from_name(name).ok_or_else(|| {
+        let known = Metric::ALL.map(Metric::name).join(", ");
+        format!("known metrics are {known}")
+    })
+}
+
+/// Reads the command line; prints help and usage errors itself and exits.
+pub(crate) fn parse() -> Cli {
+    Cli::parse_from(with_run(env::args_os().collect()))
+}
+
+/// `memtrack ./prog args` is `memtrack run ./prog args`: the first word that is neither an option nor a command is a
+/// program, if there is one. Else it stays, and the parser suggests a command.
+fn with_run(mut words: Vec<OsString>) -> Vec<OsString> {
+    let Some(first) = words.get(1) else { return words };
+    let is_command = |word: &str| {
+        word == "help"
+            || Cli::command()
+                .get_subcommands()
+                .any(|known| known.get_name() == word || known.get_all_aliases().any(|a| a == word))
+    };
+    let runs = match first.to_str() {
+        Some("--") => true,
+        Some(word) if word.starts_with('-') || is_command(word) => false,
+        _ => is_program(Path::new(first)),
+    };
+    if runs {
+        words.insert(1, "run".into());
+    }
+    words
+}
+
+fn is_program(word: &Path) -> bool {
+    if word.as_os_str().as_encoded_bytes().contains(&b'/') {
+        // Whatever is wrong with it, `run` says so better.
+        return true;
+    }
+    let executable =
+        |path: PathBuf| path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| executable(folder.join(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &str, expected: &str) {
+        let words = std::iter::once("memtrack").chain(words.split_whitespace());
+        let words = with_run(words.map(OsString::from).collect());
+        let words: Vec<_> = words.iter().skip(1).map(|word| word.to_string_lossy()).collect();
+        assert_eq!(words.join(" "), expected);
+    }
+
+    #[test]
+    fn a_program_needs_no_run() {
+        check("./prog -x", "run ./prog -x");
+        check("sh -c true", "run sh -c true");
+        check("-- prog", "run -- prog");
+        check("report --leaks", "report --leaks");
+        check("help run", "help run");
+        check("--version", "--version");
+        check("sumary", "sumary");
+        check("", "");
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

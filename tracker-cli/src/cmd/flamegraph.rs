@@ -1,0 +1,39 @@
+//! `memtrack flamegraph`: the page as one file that needs no network.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use web::{ExportOptions, export_html};
+
+use crate::args::CaptureArg;
+use crate::captures;
+use crate::error::Error;
+use crate::output::file::Target;
+use crate::output::note;
+
+/// Its flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    capture: CaptureArg,
+    /// Where to write; `-` is stdout [default: beside the capture, .html instead of .mtk]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite the file
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Writes it and says where.
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let path = captures::find(args.capture.capture.as_deref())?;
+    let output = args.output.clone().unwrap_or_else(|| path.with_extension("html"));
+    let target = Target::new(&output, args.force)?;
+    let profile = captures::profile(&path)?;
+    let options = ExportOptions { name: captures::name(&path) };
+    target.write(|mut out| export_html(&profile, &options, &mut out))?;
+    if output.as_os_str() != "-" {
+        note(&format!("wrote {}", output.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,69 @@
+//! One file per subcommand; adding one is a file and two lines here.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::args::Cli;
+use crate::error::Error;
+use crate::output::look::Look;
+
+pub(crate) mod check;
+mod doctor;
+mod dump;
+mod export;
+mod flamegraph;
+mod report;
+mod run;
+mod serve;
+mod stats;
+mod summary;
+mod tree;
+
+/// What memtrack can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Record a program
+    Run(run::Args),
+    /// What was recorded, and its numbers on one page
+    Summary(summary::Args),
+    /// Stacks that leak, made the peak, or churn
+    Report(report::Args),
+    /// Callers and callees with their bytes
+    Tree(tree::Args),
+    /// Sizes, allocator functions, and the busiest functions
+    Stats(stats::Args),
+    /// Timeline and flamegraph as one HTML file
+    Flamegraph(flamegraph::Args),
+    /// Timeline and flamegraph in the browser, on this machine only
+    Serve(serve::Args),
+    /// Compare a capture with a memory budget, for CI
+    Check(check::Args),
+    /// Write a capture in another tool's format
+    Export(export::Args),
+    /// Print every record of a capture
+    Dump(dump::Args),
+    /// Explain whether and how a program can be recorded
+    Doctor(doctor::Args),
+}
+
+/// Runs the chosen command.
+///
+/// # Errors
+/// Those of the command, each with its exit code.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
+    let look = || Look::of_stdout(cli.color);
+    match cli.command {
+        Command::Run(args) => run::run(args, &Look::of_stderr(cli.color)),
+        Command::Summary(args) => summary::run(&args, &look()),
+        Command::Report(args) => report::run(&args, &look()),
+        Command::Tree(args) => tree::run(&args, &look()),
+        Command::Stats(args) => stats::run(&args, &look()),
+        Command::Flamegraph(args) => flamegraph::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args, &look()),
+        Command::Export(args) => export::run(&args),
+        Command::Dump(args) => dump::run(&args),
+        Command::Doctor(args) => doctor::run(args),
+    }
+}

@@ -1,0 +1,107 @@
+//! `memtrack report`: the stacks behind a number.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use tracker_core::report::budget;
+use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
+
+use crate::args::{CaptureArg, FilterArgs, SuppressionArgs};
+use crate::error::Error;
+use crate::output::look::Look;
+use crate::{captures, output};
+
+/// Its flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    capture: CaptureArg,
+    /// Blocks that were never freed (the default)
+    #[arg(long, group = "kind")]
+    leaks: bool,
+    /// Blocks that were live at the peak
+    #[arg(long, group = "kind")]
+    peak: bool,
+    /// Allocations that were freed right after, with at most one other allocation of their thread in between
+    #[arg(long, group = "kind")]
+    temporary: bool,
+    /// All allocations
+    #[arg(long, group = "kind")]
+    allocations: bool,
+    /// Most stacks, 0 for all [default: 10 in text, all in JSON]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<usize>,
+    /// Only stacks with at least so much, for example 64KiB
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0")]
+    min_bytes: u64,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+    /// Frames of each stack, 0 for all
+    #[arg(long, value_name = "FRAMES", default_value_t = 16)]
+    depth: usize,
+    /// Write JSON (memtrack.leaks/1 and its siblings), one row per stack, process and thread
+    #[arg(long)]
+    json: bool,
+    /// Exit with this code when any leak is left
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["peak", "temporary", "allocations"])]
+    error_exitcode: Option<u8>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    suppressions: SuppressionArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Sort {
+    #[default]
+    Bytes,
+    Blocks,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    budget::size(text).ok_or_else(|| "write a size like 4096, 64KiB or 1.5MB".to_owned())
+}
+
+impl Args {
+    fn kind(&self) -> Kind {
+        match (self.peak, self.temporary, self.allocations) {
+            (true, _, _) => Kind::Peak,
+            (_, true, _) => Kind::Temporary,
+            (_, _, true) => Kind::Allocations,
+            _ => Kind::Leaks,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let default = if self.json { 0 } else { 10 };
+        let order = match self.sort {
+            Sort::Bytes => Order::Bytes,
+            Sort::Blocks => Order::Blocks,
+        };
+        Limits {
+            grouping: if self.json { Grouping::Thread } else { Grouping::Stack },
+            order,
+            count: Some(self.count.unwrap_or(default)).filter(|&count| count > 0),
+            min_bytes: self.min_bytes,
+        }
+    }
+}
+
+/// Prints it.
+pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
+    let suppressions = args.suppressions.load()?;
+    let capture = captures::read(args.capture.capture.as_deref())?;
+    let selection = args.filter.select(&capture.profile)?;
+    let report = Report::new(selection, args.kind(), &args.limits(), &suppressions);
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        let depth = if args.depth == 0 { usize::MAX } else { args.depth };
+        output::print(&output::report::text(look, &report, depth))?;
+    }
+    match args.error_exitcode.filter(|_| report.sum.blocks > 0) {
+        Some(code) => Ok(ExitCode::from(code)),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,192 @@
+//! `memtrack run`: records a program.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tracker_core::format::lanes::flag;
+use tracker_core::report::budget::Limit;
+
+use super::check;
+use crate::captures;
+use crate::error::Error;
+use crate::launch::{self, Ended, Plan, Recording, Request};
+use crate::output::look::Look;
+use crate::output::run_summary::run_summary;
+use crate::output::{note, print_note};
+
+/// Run a program and record every heap allocation of it and its children
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to put the capture; %p process id, %n program, %h host, %t time [default: memtrack.%n.%p.mtk]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Replace an existing capture
+    #[arg(short, long)]
+    force: bool,
+
+    /// Print nothing, and leave the summary to the first reader
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Wait for all processes of the tree, not only for the program itself
+    #[arg(long)]
+    wait: bool,
+
+    /// Whether processes that the program starts are recorded, too
+    #[arg(long, value_enum, default_value_t = Children::Follow)]
+    children: Children,
+
+    /// How events of different threads are ordered: fast (the peak may be off by 4 KiB per thread) or exact (slower)
+    #[arg(long, value_enum, default_value_t = Order::Fast)]
+    order: Order,
+
+    /// Check the stack cache against a full walk at every allocation; differences are counted and reported (slow)
+    #[arg(long, value_enum, default_value_t = Unwind::Cached)]
+    unwind: Unwind,
+
+    /// Record mmap and munmap, too
+    #[arg(long)]
+    mmap: bool,
+
+    /// Judge the budgets at the end: fail when one is broken (see --error-exitcode), or with 3 when the program cannot be
+    /// recorded. The program's own failure comes first
+    #[arg(long)]
+    check: bool,
+
+    /// A budget for --check, such as peak=256MiB; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", requires = "check", value_parser = check::limit)]
+    max: Vec<Limit>,
+
+    /// Exit code of a broken budget
+    #[arg(long, value_name = "CODE", requires = "check", default_value_t = 97)]
+    error_exitcode: u8,
+
+    /// Use this recording library
+    #[arg(long, value_name = "FILE", hide = true)]
+    preload_lib: Option<PathBuf>,
+
+    /// The program
+    #[arg(value_name = "PROGRAM")]
+    program: OsString,
+
+    /// Its arguments
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Children {
+    Follow,
+    Ignore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Order {
+    Fast,
+    Exact,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Unwind {
+    Cached,
+    Check,
+}
+
+/// Exit code of `--check` for a program that cannot be recorded.
+const UNTRACKED: u8 = 3;
+
+pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
+    let Args { quiet, check, error_exitcode, .. } = args;
+    let limits = args.max.clone();
+    let name = args.program.clone();
+    let plan = Plan::new(request(args))?;
+    let untracked = plan.target.untracked;
+    if let Some(reason) = untracked
+        && !quiet
+    {
+        let name = name.display();
+        note(&format!("{name} runs without being recorded: {} (memtrack doctor {name})", reason.text()));
+    }
+    let started = plan.start()?;
+    let capture = started.capture.clone();
+    let ended = started.watch();
+    if !quiet {
+        tell(&capture, &ended);
+    }
+    // A quiet run without a budget never replays: the first reader does.
+    let mut kept = Ok(true);
+    if untracked.is_none() && (check || !quiet) && !matches!(ended.recording, Recording::Running(_)) {
+        kept = review(&capture, quiet, check.then_some(&limits), look);
+    }
+    if let Err(error) = &kept {
+        note(&error.to_string());
+    }
+    let code = launch::end_like(ended.exit);
+    let verdict = match (untracked, kept) {
+        (Some(_), _) if check => UNTRACKED,
+        (_, Ok(false)) => error_exitcode,
+        // Nobody knows whether the budgets are kept. Without budgets the program's own status is what counts.
+        (_, Err(error)) if check => error.code(),
+        _ => 0,
+    };
+    Ok(ExitCode::from(if code == 0 { verdict } else { code }))
+}
+
+/// Replays the capture: the summary unless `quiet`, the budgets if there are any. Whether they are kept.
+fn review(capture: &Path, quiet: bool, limits: Option<&Vec<Limit>>, look: &Look) -> Result<bool, Error> {
+    let profile = captures::profile(capture)?;
+    let mut text = if quiet { String::new() } else { run_summary(&profile, capture) };
+    let mut kept = true;
+    if let Some(limits) = limits {
+        let (lines, passed) = check::after_run(look, &profile, limits);
+        if !quiet || !passed {
+            text.push_str(&lines);
+        }
+        kept = passed;
+    }
+    print_note(&text);
+    Ok(kept)
+}
+
+fn request(args: Args) -> Request {
+    let mut flags = 0;
+    for (wanted, bit) in [
+        (args.children == Children::Ignore, flag::IGNORE_CHILDREN),
+        (args.order == Order::Exact, flag::ORDER_EXACT),
+        (args.mmap, flag::RECORD_MAPS),
+        (args.unwind == Unwind::Check, flag::UNWIND_CHECK),
+    ] {
+        flags |= if wanted { bit } else { 0 };
+    }
+    Request {
+        program: args.program,
+        arguments: args.arguments,
+        output: args.output,
+        force: args.force,
+        wait: args.wait,
+        flags,
+        preload: args.preload_lib,
+    }
+}
+
+/// What is known without reading the capture, where that is not the whole story.
+fn tell(capture: &Path, ended: &Ended) {
+    let path = capture.display();
+    match &ended.recording {
+        Recording::Done(counts) if counts.stopped.is_empty() => {}
+        Recording::Done(counts) => note(&format!("the capture ends early: {}", counts.stopped)),
+        Recording::Running(images) => {
+            let others = match images {
+                // A fork child that has not allocated yet is no image.
+                0 | 1 => "another process of it is".to_owned(),
+                _ => format!("{images} other processes of it are"),
+            };
+            note(&format!("the program has ended; {others} still recorded into {path}"));
+        }
+        Recording::Lost => {
+            note(&format!("the collector has died; {path} holds what it had written until then"));
+        }
+    }
+}

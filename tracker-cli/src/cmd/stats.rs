@@ -1,0 +1,39 @@
+//! `memtrack stats`: how a program allocates.
+
+use std::process::ExitCode;
+
+use tracker_core::report::StatsJson;
+use tracker_core::report::stats::Stats;
+
+use crate::args::{CaptureArg, FilterArgs};
+use crate::error::Error;
+use crate::output::look::Look;
+use crate::{captures, output};
+
+/// Its flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    capture: CaptureArg,
+    /// Functions in each list
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
+    count: usize,
+    /// Write JSON (memtrack.stats/1)
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Prints them.
+pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
+    let capture = captures::read(args.capture.capture.as_deref())?;
+    let selection = args.filter.select(&capture.profile)?;
+    let stats = Stats::of(&selection, args.count);
+    if args.json {
+        output::print_json(&StatsJson { selection: &selection, stats: &stats })?;
+    } else {
+        output::print(&output::stats::text(look, &selection, &stats))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

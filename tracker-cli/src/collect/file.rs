@@ -1,0 +1,96 @@
+//! The capture's file: whole blocks at the end, and always room left for the last words.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
+
+use crate::sys;
+
+/// Room kept on the disk for the blocks that say why a capture ends early.
+const LAST_WORDS: u64 = 4096;
+
+/// Most that is reserved in one go beyond what is needed: one system call per so many bytes. A small capture reserves
+/// as much again as it has.
+const STEP: u64 = 1 << 20;
+
+/// Reserved room of this size is not worth giving back.
+const SPARE: u64 = 4 * LAST_WORDS;
+
+/// A file that takes a write wholly or not at all.
+#[derive(Debug)]
+pub(crate) struct CaptureFile {
+    file: File,
+    /// End of the last whole write.
+    position: u64,
+    /// Up to here the disk has room for us.
+    reserved: u64,
+    /// The file system cannot reserve.
+    unreserved: bool,
+    /// The last words may use what was kept for them.
+    last_words: bool,
+}
+
+impl CaptureFile {
+    /// Takes a new, empty file. An error means that the disk has no room even for a failure notice.
+    pub(crate) fn new(file: File) -> io::Result<Self> {
+        let mut this = Self { file, position: 0, reserved: 0, unreserved: false, last_words: false };
+        this.make_room(LAST_WORDS)?;
+        Ok(this)
+    }
+
+    fn make_room(&mut self, len: u64) -> io::Result<()> {
+        let needed = self.position + len + LAST_WORDS;
+        if self.unreserved || self.last_words || needed <= self.reserved {
+            return Ok(());
+        }
+        // Near the end of the disk there may be room for the block but not for the whole step.
+        for end in [needed + self.position.min(STEP), needed] {
+            match sys::file::reserve(&self.file, self.reserved, end) {
+                Ok(()) => {
+                    self.reserved = end;
+                    return Ok(());
+                }
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                    self.unreserved = true;
+                    return Ok(());
+                }
+                Err(error) if end == needed => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on writes use the room that was kept.
+    pub(super) fn begin_last_words(&mut self) {
+        self.last_words = true;
+    }
+
+    /// Gives back reserved room that was not used, and what a failed write left behind.
+    pub(super) fn finish(&self) {
+        if self.last_words || self.reserved > self.position + SPARE {
+            // The capture is as good with the room still reserved.
+            let _ = self.file.set_len(self.position);
+        }
+    }
+}
+
+impl AsFd for CaptureFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Write for CaptureFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.make_room(bytes.len() as u64)?;
+        self.file.write_all_at(bytes, self.position)?;
+        self.position += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

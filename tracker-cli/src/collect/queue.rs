@@ -1,0 +1,186 @@
+//! Between those who find things out and the one who writes them down: a bounded queue, and the thread behind it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tracker_core::capture::block::{Codec, FileHeader};
+use tracker_core::capture::meta::Meta;
+use tracker_core::capture::writer::{Events, Writer};
+
+use super::Clock;
+use super::file::CaptureFile;
+
+/// Most items waiting; with chunks of 64 KiB at most 32 MiB.
+const CAPACITY: usize = 512;
+
+/// With more than this many waiting the disk takes more bytes sooner than zstd takes fewer.
+const BEHIND: usize = CAPACITY / 4;
+
+/// A disk that takes nothing for this long is not slow but stuck.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// One thing to write down.
+#[derive(Debug)]
+pub(super) enum Item {
+    Events(Events, Vec<u8>),
+    Meta(Meta),
+    /// A piece of a module's file.
+    Module {
+        number: u32,
+        offset: u64,
+        piece: Vec<u8>,
+    },
+    /// Nothing comes after this.
+    Finish,
+}
+
+impl Item {
+    fn len(&self) -> usize {
+        match self {
+            Self::Events(_, bytes) | Self::Module { piece: bytes, .. } => bytes.len(),
+            Self::Meta(_) | Self::Finish => 0,
+        }
+    }
+}
+
+/// The near end.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: SyncSender<Item>,
+    depth: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// Appends an item. While there is no room, calls `waiting` about a thousand times a second, as long as the writer
+    /// gets on.
+    pub(super) fn push(&self, mut item: Item, mut waiting: impl FnMut()) {
+        let mut last = (self.depth.fetch_add(1, Ordering::Relaxed), Instant::now());
+        loop {
+            match self.sender.try_send(item) {
+                // Without a writer there is nothing left to do but keep the program going.
+                Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(back)) => {
+                    item = back;
+                    let depth = self.depth.load(Ordering::Relaxed);
+                    if depth != last.0 {
+                        last = (depth, Instant::now());
+                    }
+                    if last.1.elapsed() < STUCK {
+                        waiting();
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    }
+
+    /// Appends a metadata frame.
+    pub(super) fn meta(&self, meta: Meta) {
+        self.push(Item::Meta(meta), || ());
+    }
+}
+
+/// What the writer did.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Size of the capture.
+    pub(super) bytes: u64,
+    /// Why it ends early.
+    pub(super) stopped: Option<String>,
+}
+
+/// Starts the capture in `file` and the thread that writes it.
+pub(super) fn start(file: CaptureFile, header: &FileHeader, clock: Clock) -> io::Result<(Queue, JoinHandle<Outcome>)> {
+    let writer = Writer::new(file, header)?;
+    let (sender, receiver) = sync_channel(CAPACITY);
+    let depth = Arc::new(AtomicUsize::new(0));
+    let mut scribe = Scribe { writer, clock, stopped: None };
+    let queue = Queue { sender, depth: Arc::clone(&depth) };
+    let thread = super::spawn("writer", move || scribe.work(&receiver, &depth))?;
+    Ok((queue, thread))
+}
+
+/// A write that failed, and what was lost since.
+#[derive(Debug)]
+struct Stop {
+    time: u64,
+    reason: String,
+    lost_bytes: u64,
+}
+
+impl Stop {
+    fn frame(&self) -> Meta {
+        Meta::Stopped { time: self.time, reason: self.reason.clone(), lost_bytes: self.lost_bytes }
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
+        io::ErrorKind::FileTooLarge => "the limit on file sizes (ulimit -f) is reached".to_owned(),
+        _ => format!("the disk failed: {error}"),
+    }
+}
+
+#[derive(Debug)]
+struct Scribe {
+    writer: Writer<CaptureFile>,
+    clock: Clock,
+    stopped: Option<Stop>,
+}
+
+impl Scribe {
+    fn work(&mut self, receiver: &Receiver<Item>, depth: &AtomicUsize) -> Outcome {
+        while let Ok(item) = receiver.recv() {
+            let behind = depth.fetch_sub(1, Ordering::Relaxed) > BEHIND;
+            if matches!(item, Item::Finish) {
+                break;
+            }
+            if self.stopped.is_some() {
+                self.write_after_stop(&item);
+            } else if let Err(error) = self.write(&item, behind) {
+                self.stop(&error, item.len());
+            }
+        }
+        self.writer.get_mut().finish();
+        Outcome { bytes: self.writer.written(), stopped: self.stopped.take().map(|stop| stop.reason) }
+    }
+
+    /// Writes the failure down at once: the recording may go on for days, and readers come meanwhile.
+    fn stop(&mut self, error: &io::Error, lost: usize) {
+        let stop = Stop { time: self.clock.now(), reason: reason(error), lost_bytes: lost as u64 };
+        self.writer.get_mut().begin_last_words();
+        let frame = Item::Meta(stop.frame());
+        self.stopped = Some(stop);
+        // If even this fails, the parent still says it.
+        let _ = self.write(&frame, false);
+    }
+
+    /// Of what comes after the stop only the end is written, and how much was lost until then.
+    fn write_after_stop(&mut self, item: &Item) {
+        let Some(stop) = &mut self.stopped else { return };
+        stop.lost_bytes += item.len() as u64;
+        let frame = Item::Meta(stop.frame());
+        let _ = match item {
+            Item::Meta(Meta::RootExit { .. }) => self.write(item, false),
+            Item::Meta(Meta::End { .. }) => self.write(&frame, false).and_then(|()| self.write(item, false)),
+            _ => Ok(()),
+        };
+    }
+
+    fn write(&mut self, item: &Item, behind: bool) -> io::Result<()> {
+        match item {
+            Item::Events(events, bytes) => {
+                self.writer.events(events, bytes, if behind { Codec::Raw } else { Codec::Zstd })
+            }
+            Item::Meta(meta) => self.writer.meta(meta),
+            Item::Module { number, offset, piece } => self.writer.module_data(*number, *offset, piece),
+            Item::Finish => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The capture's name, and its creation: for us alone, never over something else unless asked to.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::sys::host;
+
+/// What the placeholders of `-o` stand for.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// `%p`
+    pub(crate) pid: u32,
+    /// `%n`
+    pub(crate) program: String,
+    /// `%h`
+    pub(crate) host: String,
+    /// `%t`
+    pub(crate) unix_seconds: u64,
+}
+
+/// Opens the capture, locked by us, which is how readers see that it is still being written.
+pub(crate) fn create(pattern: Option<&Path>, force: bool, names: &Names) -> Result<(PathBuf, File), Error> {
+    let (path, file) = match pattern {
+        Some(pattern) => {
+            let path = expand(pattern, names)?;
+            let file = explicit(&path, force)?;
+            (path, file)
+        }
+        None => default(names)?,
+    };
+    // Whatever the umask says, the capture is ours alone; and a file system without locks is no reason to stop.
+    let _ = file.set_permissions(Permissions::from_mode(0o600));
+    let _ = file.try_lock();
+    give_to_caller(&file);
+    Ok((path, file))
+}
+
+fn explicit(path: &Path, force: bool) -> Result<File, Error> {
+    match open_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => return result.map_err(|error| cannot_create(path, &error)),
+    }
+    let name = path.display();
+    if !force {
+        return Err(Error::usage(format!("{name} exists already; -f replaces it, -o names another file")));
+    }
+    // Only what could have been a capture is replaced, never a device or a link to somewhere else.
+    let metadata = fs::symlink_metadata(path).map_err(|error| cannot_create(path, &error))?;
+    if !metadata.is_file() {
+        return Err(Error::usage(format!("{name} is not a regular file; -o names another one")));
+    }
+    let in_use = File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    if in_use {
+        return Err(Error::usage(format!("{name} is still being recorded; -o names another file")));
+    }
+    fs::remove_file(path).and_then(|()| open_new(path)).map_err(|error| cannot_create(path, &error))
+}
+
+fn default(names: &Names) -> Result<(PathBuf, File), Error> {
+    let stem = format!("memtrack.{}.{}", names.program, names.pid);
+    for attempt in 1..1000u32 {
+        let path = match attempt {
+            1 => PathBuf::from(format!("{stem}.mtk")),
+            _ => PathBuf::from(format!("{stem}.{attempt}.mtk")),
+        };
+        match open_new(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(cannot_create(&path, &error)),
+        }
+    }
+    Err(Error::usage(format!("there are too many captures named {stem}.*.mtk here; -o names another file")))
+}
+
+fn open_new(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// Why there is no capture at `path`.
+pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Error {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "you may not write in its folder".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only".to_owned(),
+        io::ErrorKind::StorageFull => "its file system is full".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::usage(format!("cannot create the capture {}: {reason}; -o names another place", path.display()))
+}
+
+/// Under sudo the capture belongs to who called.
+fn give_to_caller(file: &File) {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    if host::effective_user() == 0
+        && let (Some(user), Some(group)) = (number("SUDO_UID"), number("SUDO_GID"))
+    {
+        // The capture is as good when it stays root's.
+        let _ = fchown(file, Some(user), Some(group));
+    }
+}
+
+fn expand(pattern: &Path, names: &Names) -> Result<PathBuf, Error> {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let mut path = Vec::new();
+    let mut bytes = pattern.as_os_str().as_bytes().iter();
+    while let Some(&byte) = bytes.next() {
+        if byte != b'%' {
+            path.push(byte);
+            continue;
+        }
+        match bytes.next() {
+            Some(b'%') => path.push(b'%'),
+            Some(b'p') => path.extend_from_slice(names.pid.to_string().as_bytes()),
+            Some(b'n') => path.extend_from_slice(names.program.as_bytes()),
+            Some(b'h') => path.extend_from_slice(names.host.as_bytes()),
+            Some(b't') => path.extend_from_slice(time(names.unix_seconds).as_bytes()),
+            _ => {
+                let known = "%p (process id), %n (program), %h (host), %t (time), %% (a percent sign)";
+                return Err(Error::usage(format!("-o {}: known are {known}", pattern.display())));
+            }
+        }
+    }
+    Ok(PathBuf::from(std::ffi::OsString::from_vec(path)))
+}
+
+/// Sorts by time as a name.
+fn time(unix_seconds: u64) -> String {
+    let [year, month, day, hour, minute, second] = host::local_time(unix_seconds);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+/// A program's name as a part of a file name.
+pub(crate) fn program_name(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let plain = |c: char| if c.is_control() || c == '/' { '_' } else { c };
+    let name: String = name.chars().map(plain).take(64).collect();
+    if name.is_empty() { "program".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    fn names() -> Names {
+        Names { pid: 42, program: "prog".to_owned(), host: "box".to_owned(), unix_seconds: 1_700_000_000 }
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("memtrack-output-{}-{name}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn placeholders_are_replaced() {
+        let expand = |pattern: &str| expand(Path::new(pattern), &names()).map(|p| p.display().to_string());
+        assert_eq!(expand("a/%n-%p@%h.mtk").unwrap(), "a/prog-42@box.mtk");
+        assert_eq!(expand("100%%").unwrap(), "100%");
+        assert_eq!(expand("%t").unwrap().len(), 15);
+        for wrong in ["%", "%x", "a%"] {
+            assert_eq!(expand(wrong).unwrap_err().code(), 2);
+        }
+    }
+
+    #[test]
+    fn nothing_is_overwritten_unasked() {
+        let folder = folder("force");
+        let path = folder.join("a.mtk");
+        let (_, first) = create(Some(&path), false, &names()).unwrap();
+        assert_eq!(first.metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(create(Some(&path), false, &names()).unwrap_err().to_string().contains("-f replaces it"));
+        assert!(create(Some(&path), true, &names()).unwrap_err().to_string().contains("still being recorded"));
+        drop(first);
+        create(Some(&path), true, &names()).unwrap();
+
+        let (target, link) = (folder.join("target"), folder.join("link"));
+        fs::write(&target, "precious").unwrap();
+        symlink(&target, &link).unwrap();
+        assert!(create(Some(&link), true, &names()).unwrap_err().to_string().contains("not a regular file"));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = create(Some(Path::new("/no/such/folder/x.mtk")), false, &names()).unwrap_err();
+        assert_eq!(error.code(), 2);
+        assert!(error.to_string().contains("/no/such/folder/x.mtk: its folder does not exist"), "{error}");
+    }
+
+    #[test]
+    fn program_names_are_safe_in_paths() {
+        for (program, name) in [("/usr/bin/git", "git"), ("./a b", "a b"), ("x\n\u{1b}[m", "x__[m"), ("..", "..")] {
+            assert_eq!(program_name(OsStr::new(program)), name);
+        }
+    }
+}

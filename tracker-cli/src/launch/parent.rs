@@ -1,0 +1,131 @@
+//! The thin parent: waits for the program and the collector, and stands in for the program towards whoever started
+//! us. What happens to the program happens to us, and what is sent to us reaches the program.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use tracker_core::capture::meta::{ExitStatus, Meta};
+
+use crate::collect::Clock;
+use crate::collect::link::{self, Counts, Reply};
+use crate::collect::proc;
+use crate::sys::fd::poll;
+use crate::sys::process::{self, Change};
+use crate::sys::signals::{self, Signal, Signals};
+
+/// What is left when the parent has nothing to wait for any more.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) exit: ExitStatus,
+    pub(crate) recording: Recording,
+}
+
+/// What became of the recording.
+#[derive(Debug)]
+pub(crate) enum Recording {
+    /// Everything is written.
+    Done(Counts),
+    /// This many images still run and are being recorded.
+    Running(u32),
+    /// The collector is gone, nobody knows why.
+    Lost,
+}
+
+/// The parent's belongings.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pub(super) program: u32,
+    pub(super) collector: u32,
+    pub(super) socket: OwnedFd,
+    pub(super) signals: Signals,
+    pub(super) clock: Clock,
+    /// Wait for the whole tree.
+    pub(super) wait: bool,
+}
+
+impl Parent {
+    /// Waits until the program has ended and the collector has answered. All signals are blocked.
+    pub(crate) fn watch(self) -> Ended {
+        let mut exit = None;
+        let mut recording = None;
+        loop {
+            let collector = if recording.is_some() { self.signals.as_fd() } else { self.socket.as_fd() };
+            let [_, heard] = poll([self.signals.as_fd(), collector], None);
+            // Before the answer: it concerns the program's end, which we then know of.
+            while let Some(signal) = self.signals.next() {
+                if signal.number() == signals::SIGCHLD {
+                    self.children(&mut exit);
+                } else if exit.is_none() {
+                    self.received(&signal);
+                }
+            }
+            if heard && recording.is_none() {
+                match link::hear(self.socket.as_fd()) {
+                    Some(Reply::Running(_)) if self.wait => {}
+                    Some(Reply::Running(images)) => recording = Some(Recording::Running(images)),
+                    Some(Reply::Done(counts)) => recording = Some(Recording::Done(counts)),
+                    None => recording = Some(Recording::Lost),
+                }
+            }
+            if exit.is_some()
+                && let Some(recording) = recording.take()
+            {
+                if !matches!(recording, Recording::Running(_)) {
+                    // It ends by itself now; nothing of ours is left behind.
+                    process::reap(self.collector);
+                }
+                return Ended { exit: exit.unwrap_or(ExitStatus::Code(0)), recording };
+            }
+        }
+    }
+
+    fn children(&self, exit: &mut Option<ExitStatus>) {
+        while let Some((pid, change)) = process::changed_child() {
+            if pid != self.program {
+                continue;
+            }
+            let status = match change {
+                Change::Exited(code) => ExitStatus::Code(code),
+                Change::Killed(signal) => ExitStatus::Signal(signal),
+                Change::Stopped(signal) => {
+                    // Whoever waits for us sees what the program did; we go on when we are told to.
+                    signals::suffer(signal);
+                    continue;
+                }
+                Change::Continued => continue,
+            };
+            link::tell(self.socket.as_fd(), &Meta::RootExit { time: self.clock.now(), status });
+            *exit = Some(status);
+        }
+    }
+
+    /// Passes a signal on that reached only us.
+    fn received(&self, signal: &Signal) {
+        let alone = match (signal.number(), signal.sender()) {
+            // A shell continues the whole group, and we run only since then: look whether it reached the program.
+            (signals::SIGCONT, _) => self.stays_stopped(),
+            // The kernel signals the whole foreground group for a key; but a hangup is told to the session's leader,
+            // and a timer that was set before exec belongs to the program, too.
+            (signals::SIGHUP, None) => process::leads_session(),
+            (signals::SIGALRM, None) => true,
+            (_, None) => false,
+            // `kill 0` in a script that we run reaches the program by itself. Everyone else may mean only us: also
+            // a member of our own group, like a script that started us and kills `$!`.
+            (_, Some(sender)) => !proc::descends(sender, self.program),
+        };
+        if alone {
+            signal.forward(self.program);
+        }
+    }
+
+    /// Whether the program is still stopped a moment after we were continued.
+    fn stays_stopped(&self) -> bool {
+        (0..3).all(|_| {
+            let stopped = proc::state(self.program).is_some_and(|(state, _)| state == 'T');
+            if stopped {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            stopped
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! `memtrack report` as text: one paragraph per stack, largest first.
+
+use tracker_core::report::profile::State;
+use tracker_core::report::rows::{Entry, Kind, Report};
+use tracker_core::report::sums::Sums;
+
+use super::clean::clean;
+use super::look::Look;
+use super::units::{bytes, counted, duration, percent};
+use super::wrap::wrap;
+use super::{head, stack, trust};
+
+/// The report; `depth` frames of each stack.
+pub(crate) fn text(look: &Look, report: &Report<'_>, depth: usize) -> String {
+    let profile = report.selection.profile();
+    let sums = Sums::of(&report.selection);
+    let mut text = head::text(look, &report.selection);
+    text += &format!("\n{}\n", look.bold(&headline(report, &sums)));
+    if !report.suppressed.is_empty() {
+        let apart = report.suppressed_sum();
+        let blocks = counted(apart.blocks, "block");
+        text += &format!("{} in {blocks} suppressed (listed below)\n", bytes(apart.bytes));
+    }
+    for (entry, rank) in report.entries.iter().zip(1..) {
+        text += &format!("\n{}", paragraph(look, report, entry, rank, depth));
+    }
+    if report.hidden.stacks > 0 {
+        let hidden = &report.hidden;
+        let (stacks, blocks) = (counted(hidden.stacks, "stack"), noun(report.kind, hidden.blocks));
+        text += &format!("\n{stacks} more: {} in {blocks} (-n 0 shows all)\n", bytes(hidden.bytes));
+    }
+    if !report.suppressed.is_empty() {
+        text += &format!("\n{}\n", look.bold("Suppressed"));
+        for suppressed in &report.suppressed {
+            let (size, sum) = (bytes(suppressed.sum.bytes), &suppressed.sum);
+            let rule = clean(&suppressed.rule);
+            text += &format!("  {size:>10}  {:>12}  {rule}\n", counted(sum.blocks, "block"));
+        }
+    }
+    text.push('\n');
+    text + &trust::text(look, profile, &sums)
+}
+
+/// A number of what the report's rows count.
+pub(crate) fn noun(kind: Kind, number: u64) -> String {
+    match kind {
+        Kind::Leaks | Kind::Peak => counted(number, "block"),
+        Kind::Temporary | Kind::Allocations => counted(number, "allocation"),
+    }
+}
+
+fn headline(report: &Report<'_>, sums: &Sums) -> String {
+    let size = bytes(report.sum.bytes);
+    let blocks = noun(report.kind, report.sum.blocks);
+    let stacks = counted(report.sum.stacks, "stack");
+    // Nothing is leaked before its process has ended.
+    let profile = report.selection.profile();
+    let running = profile.state == State::Running;
+    match report.kind {
+        _ if profile.is_blank() => "Nothing was recorded".to_owned(),
+        Kind::Leaks if report.sum.blocks == 0 && report.suppressed.is_empty() => "No leaks".to_owned(),
+        Kind::Leaks if report.sum.blocks == 0 => "No leaks but suppressed ones".to_owned(),
+        Kind::Leaks if running => format!("Not freed so far: {size} in {blocks} from {stacks}"),
+        Kind::Leaks => format!("Leaked {size} in {blocks} from {stacks}"),
+        Kind::Peak => {
+            let at = duration(sums.peak_at_ns);
+            format!("Peak {size} in {blocks} from {stacks}, {at} after the start")
+        }
+        Kind::Temporary => {
+            let share = percent(report.sum.blocks, sums.allocations);
+            format!("Temporary: {blocks} ({share} of all), {size}, from {stacks}")
+        }
+        Kind::Allocations => format!("Allocated {size} in {blocks} from {stacks}"),
+    }
+}
+
+fn paragraph(look: &Look, report: &Report<'_>, entry: &Entry, rank: usize, depth: usize) -> String {
+    let profile = report.selection.profile();
+    let share = percent(entry.bytes, report.sum.bytes);
+    let stack = report.stack(entry);
+    let function = stack.and_then(|stack| stack.function).map_or("?", |function| function.name());
+    let blocks = noun(report.kind, entry.blocks);
+    let title = format!("#{rank}  {}  {share}  {blocks} from {function}", bytes(entry.bytes));
+    let mut text = look.bold(&title) + "\n";
+    match stack.filter(|stack| !stack.frames.is_empty()) {
+        Some(stack) => text += &stack::frames(look, profile, stack, depth),
+        None => text += "      [unknown]\n",
+    }
+    for line in wrap(&origin(report, entry), look.dot(), look.width.saturating_sub(6)) {
+        text += &look.dim(&format!("      {line}\n"));
+    }
+    text
+}
+
+/// When and where a stack allocated.
+fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
+    let profile = report.selection.profile();
+    let mut parts = vec![if entry.first_ns == entry.last_ns {
+        format!("at {}", duration(entry.first_ns))
+    } else {
+        format!("first at {}, last at {}", duration(entry.first_ns), duration(entry.last_ns))
+    }];
+    if report.kind == Kind::Temporary {
+        let share = percent(entry.blocks, entry.allocations);
+        parts.push(format!("{share} of its {}", counted(entry.allocations, "allocation")));
+    }
+    if profile.processes.len() > 1 {
+        let process = profile.processes.get(entry.process as usize);
+        parts.push(match process.filter(|_| entry.processes == 1) {
+            Some(process) => format!("process {}", process.index),
+            None => format!("{} processes", entry.processes),
+        });
+    }
+    if profile.threads.len() > 1 {
+        let thread = profile.threads.get(entry.thread as usize);
+        parts.push(match thread.filter(|_| entry.threads == 1) {
+            Some(thread) if thread.name.is_empty() => format!("thread {}", thread.index),
+            Some(thread) => format!("thread {} ({})", thread.index, clean(&thread.name)),
+            None => format!("{} threads", entry.threads),
+        });
+    }
+    parts
+}

@@ -1,0 +1,47 @@
+//! The last words of `memtrack run`.
+
+use std::path::Path;
+
+use tracker_core::report::filter::Selection;
+use tracker_core::report::profile::Profile;
+use tracker_core::report::rows::{Kind, Limits, Report};
+use tracker_core::report::sums::Sums;
+use tracker_core::report::suppress::Suppressions;
+
+use super::clean::quote;
+use super::trust;
+use super::units::{bytes, count, counted, duration, percent};
+
+/// Five lines, each with a newline: peak, leaked, allocations, lost events, and the command to go on with.
+pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
+    let selection = Selection::whole(profile);
+    let sums = Sums::of(&selection);
+    let none = Limits { count: Some(0), ..Limits::default() };
+    let leaks = Report::new(selection, Kind::Leaks, &none, &Suppressions::builtin());
+    let apart = leaks.suppressed_sum();
+    let leaked = match (leaks.sum.blocks, apart.blocks) {
+        (0, 0) => "nothing".to_owned(),
+        (0, 1..) => format!("nothing but {} that the C and C++ libraries keep", bytes(apart.bytes)),
+        (blocks, _) => {
+            let stacks = counted(leaks.sum.stacks, "stack");
+            format!("{} in {} from {stacks}", bytes(leaks.sum.bytes), counted(blocks, "block"))
+        }
+    };
+    let kind = if leaks.sum.blocks > 0 { "--leaks" } else { "--peak" };
+    let (blocks, at) = (counted(sums.peak_blocks, "block"), duration(sums.peak_at_ns));
+    let allocations = format!(
+        "{} of {}, {} temporary",
+        count(sums.allocations),
+        bytes(sums.allocated_bytes),
+        percent(sums.temporary_allocations, sums.allocations)
+    );
+    let path = quote(&path.to_string_lossy());
+    let lines = [
+        ("peak", format!("{} in {blocks}, {at} after the start", bytes(sums.peak_bytes))),
+        ("leaked", leaked),
+        ("allocations", allocations),
+        ("lost events", trust::lost(&sums)),
+        ("next", format!("memtrack report {kind} {path}")),
+    ];
+    lines.map(|(name, value)| format!("memtrack: {name:<12} {value}\n")).concat()
+}

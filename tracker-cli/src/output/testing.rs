@@ -1,0 +1,273 @@
+//! Text views against what a user should see: every view of one sample capture is kept as a file under `golden/`.
+//!
+//! `BLESS=1 cargo test -p tracker-cli golden` writes them anew; then look at the difference.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tracker_core::report::budget;
+use tracker_core::report::filter::{Filter, Selection};
+use tracker_core::report::metric::Metric;
+use tracker_core::report::pattern::Pattern;
+use tracker_core::report::profile::{Profile, State, Untracked};
+use tracker_core::report::rows::{Grouping, Kind, Limits, Report};
+use tracker_core::report::sketch::{Numbers, Sketch};
+use tracker_core::report::stats::Stats;
+use tracker_core::report::summary::Summary;
+use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::tree::Tree;
+use tracker_core::report::{StatsJson, TreeJson};
+
+use super::look::Look;
+use super::tree::Cut;
+use super::{check, report, run_summary, stats, summary, tree};
+
+const NARROW: Look = Look { width: 80, color: false, unicode: true };
+
+/// Compares `text`, at most `look`'s columns wide, with the golden file `name`.
+#[track_caller]
+fn golden(name: &str, look: &Look, text: &str) {
+    for line in text.lines() {
+        assert!(super::look::columns(line) <= look.width, "{name}: too wide: {line}");
+        assert_eq!(line.trim_end(), line, "{name}: space at the end of a line");
+    }
+    same(name, text);
+}
+
+/// The same for JSON, indented.
+#[track_caller]
+fn golden_json(name: &str, value: &impl Serialize) {
+    same(name, &(serde_json::to_string_pretty(value).unwrap() + "\n"));
+}
+
+#[track_caller]
+fn same(name: &str, text: &str) {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "src/output/golden", name].iter().collect();
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{name} differs (BLESS=1 accepts it):\n{text}\ninstead of\n{expected}");
+}
+
+/// A service with two processes, three threads, long C++ names, recursion and a little of everything else.
+fn sample() -> Profile {
+    const MS: u64 = 1_000_000;
+    let worker = vec!["/usr/lib/indexer/worker".to_owned(), "--shard".to_owned(), "3".to_owned()];
+    let deep = "calloc: new_node@src/tree.c:12 ".to_owned()
+        + &"insert@src/tree.c:40 ".repeat(214)
+        + "build@src/tree.c:88 index_all@src/index.c:310 main@src/main.c:57";
+    Sketch::new("./indexer --jobs 2 docs/*.md")
+        .row(
+            "malloc: xmalloc@src/util.c:17 load_config@src/config/parse.c:142 main@src/main.c:31",
+            Numbers {
+                allocated: (50, 1_048_600),
+                leaked: (50, 1_048_600),
+                peak: (50, 1_048_600),
+                seen: (12 * MS, 14 * MS),
+                ..Numbers::default()
+            },
+        )
+        .row(
+            &deep,
+            Numbers {
+                allocated: (200_000, 9_600_000),
+                peak: (171_003, 8_208_144),
+                seen: (20 * MS, 810 * MS),
+                ..Numbers::default()
+            },
+        )
+        .row(
+            "malloc: operator_new!/usr/lib/x86_64-linux-gnu/libstdc++.so.6 \
+             ~std::__cxx11::basic_string<char,std::char_traits<char>,std::allocator<char>>::_M_create@/usr/include/c++/12/bits/basic_string.tcc:153 \
+             ~std::vector<Token,std::allocator<Token>>::_M_realloc_insert<Token>@/usr/include/c++/12/bits/vector.tcc:460 \
+             lexer::Tokenizer<lexer::utf8_input_iterator,lexer::default_policy>::next_token@src/lexer/tokenizer.hpp:211 \
+             index_all@src/index.c:320 main@src/main.c:57",
+            Numbers {
+                allocated: (1_034_517, 41_380_680),
+                temporary: (930_001, 37_200_040),
+                peak: (12, 480),
+                seen: (20 * MS, 1_190 * MS),
+                ..Numbers::default()
+            },
+        )
+        .row(
+            "malloc: _IO_file_doallocate!/lib/x86_64-linux-gnu/libc.so.6 \
+             printf!/lib/x86_64-linux-gnu/libc.so.6 main@src/main.c:60",
+            Numbers {
+                allocated: (1, 4096),
+                leaked: (1, 4096),
+                seen: (1_200 * MS, 1_200 * MS),
+                ..Numbers::default()
+            },
+        )
+        .row("realloc: ?!/opt/vendor/libblob.so.2 main@src/main.c:58", Numbers {
+            allocated: (3, 90_000),
+            leaked: (1, 60_000),
+            peak: (1, 60_000),
+            seen: (900 * MS, 901 * MS),
+            ..Numbers::default()
+        })
+        .thread("flusher")
+        .row("malloc: flush_\x1b[31mpage@src/flush.c:9 flusher_main@src/flush.c:70", Numbers {
+            allocated: (77, 315_392),
+            leaked: (2, 8192),
+            peak: (4, 16_384),
+            seen: (40 * MS, 1_100 * MS),
+            ..Numbers::default()
+        })
+        .process("/usr/lib/indexer/worker", worker)
+        .thread("worker")
+        .row("malloc: shard_open@src/shard.c:33 main@src/worker.c:12", Numbers {
+            allocated: (4, 262_144),
+            leaked: (4, 262_144),
+            peak: (4, 262_144),
+            process_peak: Some((4, 262_144)),
+            seen: (300 * MS, 310 * MS),
+            ..Numbers::default()
+        })
+        .size(16, 1_034_517, 41_380_680)
+        .size(32, 200_000, 9_600_000)
+        .size(4096, 82, 341_632)
+        .size(16_384, 53, 1_138_696)
+        .size(65_536, 1, 240_000)
+        .with(|profile| {
+            profile.duration_ns = 1_240 * MS;
+            profile.totals.frees = 1_234_590;
+            profile.totals.peak_at_ns = 812 * MS;
+            profile.totals.peak_rss_bytes = 34_700_000;
+        })
+        .build()
+}
+
+/// The same capture, after everything that can go wrong.
+fn troubled() -> Profile {
+    let mut profile = sample();
+    profile.state = State::Cut;
+    profile.exit = None;
+    profile.totals.lost_events = 1_200;
+    profile.totals.unmatched_frees = 3;
+    profile.totals.truncated_stacks = 1;
+    profile.totals.unresolved_frames = 17;
+    profile.totals.peak_error_bytes = 8192;
+    profile.untracked.push(Untracked {
+        pid: 4720,
+        exe: "/usr/bin/sudo".into(),
+        reason: "set-uid, set-gid or with file capabilities".into(),
+    });
+    profile
+        .warnings
+        .push("./indexer brings its own allocator (mi_malloc): what it allocates through that one is not seen".into());
+    profile
+}
+
+fn report_of(profile: &Profile, kind: Kind, count: usize) -> Report<'_> {
+    let limits = Limits { count: Some(count), ..Limits::default() };
+    Report::new(Selection::whole(profile), kind, &limits, &Suppressions::builtin())
+}
+
+#[test]
+fn golden_summary() {
+    let profile = sample();
+    let whole = Selection::whole(&profile);
+    golden("summary.txt", &NARROW, &summary::text(&NARROW, &whole));
+    let wide = Look { width: 140, ..NARROW };
+    golden("summary-wide.txt", &wide, &summary::text(&wide, &whole));
+    let profile = troubled();
+    let filter = Filter { process: Some(2), ..Filter::default() };
+    let selection = filter.select(&profile).unwrap();
+    golden("summary-process.txt", &NARROW, &summary::text(&NARROW, &selection));
+    let mut profile = sample();
+    profile.state = State::Running;
+    golden("summary-running.txt", &NARROW, &summary::text(&NARROW, &Selection::whole(&profile)));
+}
+
+#[test]
+fn golden_report() {
+    let profile = sample();
+    let leaks = report_of(&profile, Kind::Leaks, 3);
+    golden("report-leaks.txt", &NARROW, &report::text(&NARROW, &leaks, 16));
+    let wide = Look { width: 140, ..NARROW };
+    golden("report-leaks-wide.txt", &wide, &report::text(&wide, &leaks, 16));
+    let ascii = Look { unicode: false, ..NARROW };
+    let peak = report_of(&profile, Kind::Peak, 2);
+    golden("report-peak-ascii.txt", &ascii, &report::text(&ascii, &peak, 4));
+    let profile = troubled();
+    let temporary = report_of(&profile, Kind::Temporary, 10);
+    golden("report-temporary.txt", &NARROW, &report::text(&NARROW, &temporary, 16));
+    let blank = Sketch::new("./static").with(|profile| {
+        let (exe, reason) = ("./static".to_owned(), "statically linked".to_owned());
+        profile.untracked.push(Untracked { pid: 4711, exe, reason });
+    });
+    let blank = blank.build();
+    let nothing = report_of(&blank, Kind::Leaks, 10);
+    golden("report-nothing.txt", &NARROW, &report::text(&NARROW, &nothing, 16));
+    let clean = Sketch::new("true").build();
+    let none = report_of(&clean, Kind::Leaks, 10);
+    golden("report-no-leaks.txt", &NARROW, &report::text(&NARROW, &none, 16));
+}
+
+#[test]
+fn golden_tree() {
+    let profile = sample();
+    let whole = Selection::whole(&profile);
+    let cut = Cut { threshold: 0.1, depth: 3, full: false };
+    let callers = Tree::new(&whole, Metric::Peak, false);
+    let text = tree::text(&NARROW, &whole, &callers, (Metric::Peak, false), cut);
+    golden("tree.txt", &NARROW, &text);
+    let only = Filter { functions: vec![Pattern::new("^index")], ..Filter::default() };
+    let selection = only.select(&profile).unwrap();
+    let callees = Tree::new(&selection, Metric::Allocations, true);
+    let cut = Cut { threshold: 0.0, depth: 100, full: false };
+    let text = tree::text(&NARROW, &selection, &callees, (Metric::Allocations, true), cut);
+    golden("tree-inverted.txt", &NARROW, &text);
+}
+
+#[test]
+fn golden_stats() {
+    let profile = sample();
+    let whole = Selection::whole(&profile);
+    golden("stats.txt", &NARROW, &stats::text(&NARROW, &whole, &Stats::of(&whole, 3)));
+}
+
+#[test]
+fn golden_check() {
+    let profile = sample();
+    let limits = ["peak=256MiB", "leaked=64KiB", "temporary=1%", "rss=32MiB", "leaked_blocks=57"];
+    let limits = limits.map(|text| budget::parse(text).unwrap());
+    let whole = Selection::whole(&profile);
+    let verdict = budget::evaluate(whole, &limits, &Suppressions::builtin(), 2);
+    golden("check.txt", &NARROW, &check::text(&NARROW, &verdict));
+}
+
+/// The contract with scripts: fields may be added, none may go or change its meaning.
+#[test]
+fn golden_schemas() {
+    let profile = troubled();
+    let filter = Filter { thread: Some("flusher".into()), ..Filter::default() };
+    let (whole, narrow) = (Selection::whole(&profile), filter.select(&profile).unwrap());
+    golden_json("summary.json", &Summary::of(&whole));
+    let limits = Limits { grouping: Grouping::Thread, ..Limits::default() };
+    let leaks = Report::new(narrow.clone(), Kind::Leaks, &limits, &Suppressions::builtin());
+    golden_json("report-leaks.json", &leaks);
+    let mut listed = Suppressions::none();
+    listed.add_file("leak:flusher").unwrap();
+    golden_json("report-suppressed.json", &Report::new(narrow.clone(), Kind::Leaks, &limits, &listed));
+    golden_json("report-peak.json", &Report::new(narrow.clone(), Kind::Peak, &limits, &listed));
+    let tree = Tree::new(&narrow, Metric::Allocated, false);
+    let metric = Metric::Allocated;
+    golden_json("tree.json", &TreeJson { selection: &narrow, tree: &tree, metric, inverted: false });
+    let stats = Stats::of(&narrow, 1);
+    golden_json("stats.json", &StatsJson { selection: &narrow, stats: &stats });
+    let limits = ["leaked=8KiB", "peak=1KiB"].map(|text| budget::parse(text).unwrap());
+    golden_json("check.json", &budget::evaluate(narrow, &limits, &Suppressions::builtin(), 1));
+}
+
+#[test]
+fn golden_run_summary() {
+    let path = PathBuf::from("memtrack.indexer.4711.mtk");
+    let text = run_summary::run_summary(&sample(), &path)
+        + &run_summary::run_summary(&Sketch::new("true").build(), &PathBuf::from("a b.mtk"));
+    golden("run-summary.txt", &NARROW, &text);
+}

@@ -1,0 +1,91 @@
+//! How far the numbers can be trusted, in a line under every report.
+
+use tracker_core::report::profile::{Profile, State};
+use tracker_core::report::sums::Sums;
+
+use super::clean::clean;
+use super::look::Look;
+use super::units::{bytes, count, counted, duration, percent};
+use super::wrap::wrap;
+
+/// Untracked programs and remarks shown one by one.
+const SHOWN: usize = 3;
+
+/// The trust line, remarks below it.
+pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
+    let problems = problems(profile, sums);
+    let mut text = if problems.is_empty() {
+        look.dim("Trust: the capture is complete, no event is missing") + "\n"
+    } else {
+        let label = "Trust: ";
+        let lines = wrap(&problems, ", ", look.width.saturating_sub(label.len()));
+        let lines = lines.join(&format!("\n{}", " ".repeat(label.len())));
+        look.yellow(&format!("{label}{lines}")) + "\n"
+    };
+    let untracked = profile.untracked.iter().map(|untracked| {
+        let exe = clean(&untracked.exe);
+        format!("not tracked: {exe} (pid {}): {}", untracked.pid, clean(&untracked.reason))
+    });
+    let warnings = profile.warnings.iter().map(|warning| clean(warning).into_owned());
+    for remarks in [untracked.collect::<Vec<_>>(), warnings.collect()] {
+        for remark in remarks.iter().take(SHOWN) {
+            text += &indented(look, remark);
+        }
+        if let more @ 1.. = remarks.len().saturating_sub(SHOWN) {
+            text += &indented(look, &format!("and {more} more like this, see `memtrack summary --json`"));
+        }
+    }
+    text
+}
+
+fn indented(look: &Look, remark: &str) -> String {
+    let words: Vec<_> = remark.split(' ').map(str::to_owned).collect();
+    let lines = wrap(&words, " ", look.width.saturating_sub(4));
+    format!("  - {}\n", lines.join("\n    "))
+}
+
+fn problems(profile: &Profile, sums: &Sums) -> Vec<String> {
+    let mut problems = Vec::new();
+    match profile.state {
+        State::Complete => {}
+        State::Running => {
+            problems.push(format!("still recording, as of {}", duration(profile.duration_ns)));
+        }
+        State::Cut => problems.push("the capture is cut or damaged, its numbers are too small".into()),
+    }
+    if sums.lost_events > 0 {
+        let events = sums.allocations.saturating_add(sums.frees.unwrap_or(0));
+        let share = percent(sums.lost_events, events.saturating_add(sums.lost_events));
+        problems.push(format!("{} lost ({share})", counted(sums.lost_events, "event")));
+    }
+    if sums.unmatched_frees > 0 {
+        problems.push(format!("{} of unknown blocks", counted(sums.unmatched_frees, "free")));
+    }
+    if sums.truncated_stacks > 0 {
+        problems.push(format!("{} cut short", counted(sums.truncated_stacks, "stack")));
+    }
+    if sums.unresolved_frames > 0 {
+        problems.push(format!("{} without a name", counted(sums.unresolved_frames, "frame")));
+    }
+    if sums.peak_error_bytes > 0 {
+        problems.push(format!("the peak is exact to {}", bytes(sums.peak_error_bytes)));
+    }
+    if !profile.untracked.is_empty() {
+        problems.push(format!("{} not tracked", counted(profile.untracked.len() as u64, "program")));
+    }
+    if !profile.warnings.is_empty() {
+        problems.push(counted(profile.warnings.len() as u64, "remark"));
+    }
+    problems
+}
+
+/// The lost events in words, for the end of a recording.
+pub(crate) fn lost(sums: &Sums) -> String {
+    match sums.lost_events {
+        0 => "0".to_owned(),
+        lost => {
+            let all = sums.allocations.saturating_add(sums.frees.unwrap_or(0)).saturating_add(lost);
+            format!("{} ({})", count(lost), percent(lost, all))
+        }
+    }
+}

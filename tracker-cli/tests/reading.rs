@@ -1,0 +1,189 @@
+//! The reading commands as a shell sees them: what goes to stdout, what to stderr, and the exit code.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Ended, MEMTRACK, read, record, run, scratch, victims};
+use serde_json::Value;
+
+/// A folder with one capture in it: 1000 blocks of 100 bytes, 900 of them freed.
+fn folder(name: &str) -> PathBuf {
+    let folder = scratch(name);
+    let known = victims().join("known");
+    let capture = record(name, &[known.to_str().expect("plain path"), "simple"]);
+    fs::rename(capture.path, folder.join("memtrack.known.1.mtk")).expect("same folder");
+    folder
+}
+
+/// Runs a command line in `folder`.
+fn memtrack(folder: &Path, line: &str) -> Ended {
+    let mut command = Command::new(MEMTRACK);
+    command.args(line.split_whitespace()).current_dir(folder);
+    run(command.env_remove("COLUMNS").env_remove("CLICOLOR_FORCE").env("LANG", "C.UTF-8"))
+}
+
+/// Exit code, and texts that must stand in stdout and stderr.
+#[track_caller]
+fn check(folder: &Path, line: &str, code: i32, stdout: &str, stderr: &str) {
+    let ended = memtrack(folder, line);
+    assert_eq!(ended.status, format!("exit status: {code}"), "{line}: {ended:?}");
+    let start: String = ended.stdout.chars().take(2000).collect();
+    assert!(ended.stdout.contains(stdout), "{line}: {stdout:?} in {start}");
+    assert!(ended.stderr.contains(stderr), "{line}: {stderr:?} in {ended:?}");
+    assert!(!ended.stdout.contains('\x1b'), "{line}: no colours in a pipe");
+}
+
+#[test]
+fn every_command_reads_the_newest_capture_and_says_which() {
+    let folder = folder("newest");
+    fs::write(folder.join("notes.mtk"), "not a capture").expect("writable");
+    for (line, stdout) in [
+        ("summary", "leaked      9.8 KiB"),
+        ("report --leaks", "Leaked 9.8 KiB in 100 blocks"),
+        ("report --peak", "Peak 97.7 KiB in 1,000 blocks"),
+        ("report --temporary", "Temporary: "),
+        ("report --allocations", "Allocated 97.7 KiB in 1,000 allocations"),
+        ("tree --metric leaked", "leaked 9.8 KiB"),
+        ("stats", "1,000 allocations of 97.7 KiB"),
+        ("check --max peak=1MiB", "ok"),
+        ("export --format collapsed --metric allocations", " 1000\n"),
+        ("dump", "capture format"),
+        ("flamegraph -o -", "<!doctype html>"),
+    ] {
+        check(&folder, line, 0, stdout, "memtrack: reading memtrack.known.1.mtk (newest here");
+    }
+    check(&folder, "summary memtrack.known.1.mtk", 0, "leaked", "");
+    assert_eq!(memtrack(&folder, "summary memtrack.known.1.mtk").stderr, "", "a named capture needs no words");
+}
+
+#[test]
+fn every_view_adds_up() {
+    let folder = folder("sums");
+    let path = folder.join("memtrack.known.1.mtk");
+    let path = path.to_str().expect("plain path");
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&read(arguments)).expect("JSON") };
+    let summary = json(&["summary", "--json", path]);
+    assert_eq!(summary["schema"], "memtrack.summary/1");
+    for (kind, rows, bytes, blocks) in [
+        ("leaks", "leaks", "leaked_bytes", "leaked_blocks"),
+        ("peak", "rows", "peak_bytes", "peak_blocks"),
+        ("temporary", "rows", "temporary_bytes", "temporary_allocations"),
+        ("allocations", "rows", "allocated_bytes", "allocations"),
+    ] {
+        let report = json(&["report", &format!("--{kind}"), "--json", path]);
+        assert_eq!(report["schema"], format!("memtrack.{kind}/1"));
+        let sum = |key: &str| -> u64 {
+            let rows = report[rows].as_array().expect("rows").iter();
+            rows.map(|row| row[key].as_u64().expect("a number")).sum()
+        };
+        let apart = |key: &str| report[key].as_u64().expect("a number");
+        assert_eq!(sum("bytes") + apart("suppressed_bytes"), summary[bytes].as_u64().expect("a number"), "{kind}");
+        assert_eq!(sum("blocks") + apart("suppressed_blocks"), summary[blocks].as_u64().expect("a number"), "{kind}");
+    }
+    for (metric, key) in [
+        ("allocations", "allocations"),
+        ("allocated", "allocated_bytes"),
+        ("leaked", "leaked_bytes"),
+        ("leaked-blocks", "leaked_blocks"),
+        ("peak", "peak_bytes"),
+        ("peak-blocks", "peak_blocks"),
+        ("temporary", "temporary_allocations"),
+    ] {
+        let text = read(&["export", "--format", "collapsed", "--metric", metric, "--process", "1", path]);
+        let values = text.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        assert_eq!(values.sum::<u64>(), summary["processes"][0][key].as_u64().expect("a number"), "{metric}");
+    }
+    let tree = json(&["tree", "--json", "--metric", "leaked", path]);
+    assert_eq!(tree["total"], summary["leaked_bytes"]);
+}
+
+#[test]
+fn budgets_decide_the_exit_code() {
+    let folder = folder("budgets");
+    check(&folder, "check --max leaked=10000 --max allocs=1_000 --max leaked_blocks=10%", 0, "ok", "");
+    check(&folder, "check --max leaked=9999", 1, "FAILED by 1 B", "");
+    check(&folder, "check --json --max peak=97KiB", 1, "\"passed\":false", "");
+    check(&folder, "check --max peak=5%", 2, "", "cannot be a percentage");
+    check(&folder, "check", 2, "", "--max");
+    check(&folder, "report --leaks --error-exitcode 42", 42, "Leaked", "");
+    fs::write(folder.join("all.supp"), "# all of it\nleak:main\n").expect("writable");
+    check(&folder, "report --leaks --error-exitcode 42 --suppressions all.supp", 0, "No leaks but suppressed", "");
+    check(&folder, "check --max leaked=0 --suppressions all.supp", 0, "9.8 KiB suppressed", "");
+    fs::write(folder.join("bad.supp"), "leak:a\nfun:b\n").expect("writable");
+    check(&folder, "report --suppressions bad.supp", 2, "", "bad.supp: line 2: expected `leak:PATTERN`");
+}
+
+#[test]
+fn a_cut_capture_is_read_and_proves_nothing() {
+    let folder = folder("cut");
+    let whole = fs::read(folder.join("memtrack.known.1.mtk")).expect("the capture");
+    fs::write(folder.join("cut.mtk"), &whole[..whole.len() - 50]).expect("writable");
+    check(&folder, "summary cut.mtk", 0, "the capture is cut", "");
+    check(&folder, "check cut.mtk --max peak=1MiB", 3, "ok", "--allow-partial");
+    check(&folder, "check cut.mtk --max peak=1MiB --allow-partial", 0, "ok", "");
+    check(&folder, "check cut.mtk --max allocs=0 --allow-partial", 1, "FAILED", "");
+}
+
+#[test]
+fn bad_input_has_a_message_and_its_exit_code() {
+    let folder = scratch("bad");
+    check(&folder, "summary", 3, "", "no capture (*.mtk) in this folder; record one with `memtrack run PROGRAM`");
+    fs::write(folder.join("empty.mtk"), "").expect("writable");
+    fs::write(folder.join("text.mtk"), "hello, this is no capture at all\n").expect("writable");
+    check(&folder, "summary", 3, "", "no readable capture in this folder");
+    for command in
+        ["summary", "report", "tree", "stats", "check --max peak=1", "export --format collapsed", "dump", "flamegraph"]
+    {
+        check(&folder, &format!("{command} empty.mtk"), 3, "", "empty.mtk");
+        check(&folder, &format!("{command} text.mtk"), 3, "", "is not a memtrack capture");
+        check(&folder, &format!("{command} gone.mtk"), 3, "", "gone.mtk");
+        check(&folder, &format!("{command} --no-such-flag"), 2, "", "--no-such-flag");
+    }
+    assert!(!folder.join("text.html").exists(), "a page that could not be made leaves no file");
+    check(&folder, "sumary", 2, "", "similar subcommand exists: 'summary'");
+    check(&folder, "", 2, "", "Usage: memtrack");
+}
+
+#[test]
+fn filters_that_name_nothing_are_errors() {
+    let folder = folder("filters");
+    check(&folder, "report --process 7", 2, "", "no process 7: the capture has only process 1");
+    check(&folder, "report --thread nobody", 2, "", "no thread \"nobody\"");
+    check(&folder, "report --function ^no_such_function$", 0, "No leaks", "");
+    check(&folder, "report --function ^take$", 0, "Leaked 9.8 KiB", "");
+    check(&folder, "report --module libnone", 0, "No leaks", "");
+}
+
+#[test]
+fn files_are_not_overwritten_unasked() {
+    let folder = folder("files");
+    let capture = "memtrack.known.1";
+    check(&folder, "flamegraph", 0, "", &format!("wrote {capture}.html"));
+    check(&folder, "flamegraph", 2, "", "exists (-f overwrites it)");
+    check(&folder, "flamegraph -f", 0, "", "wrote");
+    check(&folder, "export --format collapsed -o out.txt", 0, "", "");
+    check(&folder, "export --format collapsed -o out.txt", 2, "", "out.txt exists");
+    check(&folder, "export --format collapsed -o none/out.txt", 2, "", "cannot write none/out.txt");
+    check(&folder, "export --format collapsed -o /dev/full", 2, "", "cannot write /dev/full");
+    check(&folder, "export --format collapsed -o /dev/null", 0, "", "");
+}
+
+/// `| head` closes the pipe: no message, no failure.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = folder("pipe");
+    let mut child = Command::new(MEMTRACK)
+        .args(["dump", "memtrack.known.1.mtk"])
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("memtrack runs");
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().expect("it ends");
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}

@@ -1,0 +1,268 @@
+//! `memtrack run` stands in for the program: whoever starts it, and the program itself, notice nothing.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const MEMTRACK: &str = env!("CARGO_BIN_EXE_memtrack");
+
+/// A folder of the test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("memtrack-run-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.0).stdin(Stdio::null());
+        command
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        self.command(MEMTRACK, arguments).output().unwrap()
+    }
+
+    /// The folder's captures.
+    fn captures(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".mtk")).collect()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8], mode: u32) {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A program of two instructions: exit(7). Statically linked in the strictest sense.
+#[cfg(target_arch = "x86_64")]
+fn static_program() -> Vec<u8> {
+    // mov edi, 7; mov eax, 60; syscall
+    let code = [0xbf, 7, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    let (base, start): (u64, u64) = (0x40_0000, 64 + 56);
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    let half = |file: &mut Vec<u8>, value: u16| file.extend_from_slice(&value.to_le_bytes());
+    let word = |file: &mut Vec<u8>, value: u32| file.extend_from_slice(&value.to_le_bytes());
+    let long = |file: &mut Vec<u8>, value: u64| file.extend_from_slice(&value.to_le_bytes());
+    [2, 62].into_iter().for_each(|value| half(&mut file, value));
+    word(&mut file, 1);
+    [base + start, 64, 0].into_iter().for_each(|value| long(&mut file, value));
+    word(&mut file, 0);
+    [64, 56, 1, 0, 0, 0].into_iter().for_each(|value| half(&mut file, value));
+    [1, 5].into_iter().for_each(|value| word(&mut file, value));
+    let len = start + code.len() as u64;
+    [0, base, base, len, len, 4096].into_iter().for_each(|value| long(&mut file, value));
+    file.extend_from_slice(&code);
+    file
+}
+
+#[test]
+fn exit_status_passes_through() {
+    let folder = Folder::new("status");
+    for code in [0, 1, 77, 255] {
+        let output = folder.output(&["run", "-q", "sh", "-c", &format!("exit {code}")]);
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!((output.stdout.len(), stderr(&output)), (0, String::new()));
+    }
+    for (name, signal) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("USR1", 10)] {
+        let output = folder.output(&["run", "-q", "sh", "-c", &format!("ulimit -c 0; kill -{name} $$")]);
+        assert_eq!(output.status.signal(), Some(signal), "{name}");
+    }
+    assert_eq!(folder.captures().len(), 8);
+}
+
+#[test]
+fn the_program_finds_everything_as_it_would_without_us() {
+    let folder = Folder::new("same");
+    let scripts = [
+        "echo out; echo err >&2",
+        "env | sort | grep -v '^_='",
+        "ulimit -a",
+        "umask; pwd; echo $0 $#",
+        "grep -E 'Sig(Blk|Ign|Cgt)|Threads|Seccomp|NoNewPrivs' /proc/self/status",
+        "for fd in /proc/$$/fd/*; do echo ${fd##*/}; done",
+        "cat; echo end",
+    ];
+    // What the one who starts us did before.
+    let preparations = [
+        "",
+        "umask 027;",
+        "trap '' PIPE HUP;",
+        "ulimit -S -f 2000; ulimit -S -n 64;",
+        "exec <&-;",
+        "exec 7</dev/null;",
+        "MEMTRACK_X=1; export MEMTRACK_X;",
+    ];
+    for preparation in preparations {
+        for script in scripts {
+            let run = |through: &str| {
+                let whole = format!("{preparation} exec {through} sh -c \"$0\" name a b");
+                let mut child = folder.command("sh", &["-c", &whole, script]);
+                let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+                let mut child = child.spawn().unwrap();
+                // A script that does not read may be gone already.
+                let _ = child.stdin.take().unwrap().write_all(b"input\n");
+                child.wait_with_output().unwrap()
+            };
+            let (plain, tracked) = (run(""), run(&format!("{MEMTRACK} run -q -f -o capture --")));
+            assert_eq!(plain, tracked, "{preparation} {script}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_started_leaves_nothing_behind() {
+    let folder = Folder::new("start");
+    folder.write("plain", b"text", 0o644);
+    folder.write("lost", b"#!/no/such/interpreter\n", 0o755);
+    for (program, code, message) in [
+        ("no-such-program-at-all", 127, "not found in PATH"),
+        ("./missing", 127, "no such file"),
+        ("./plain", 126, "not executable"),
+        (".", 127, "not found in PATH"),
+        ("./", 126, "is a folder"),
+        ("./lost", 127, "its interpreter /no/such/interpreter does not exist"),
+    ] {
+        let output = folder.output(&["run", program]);
+        assert_eq!(output.status.code(), Some(code), "{program}");
+        assert!(stderr(&output).contains(message), "{program}: {}", stderr(&output));
+    }
+    assert!(folder.captures().is_empty());
+}
+
+#[test]
+fn a_file_without_a_first_line_is_run_by_the_shell() {
+    let folder = Folder::new("shell");
+    folder.write("script", b"echo $0 $1; exit 4\n", 0o755);
+    let output = folder.output(&["run", "-q", "./script", "-x"]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(4), &b"./script -x\n"[..]));
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_static_program_runs_unrecorded() {
+    let folder = Folder::new("static");
+    folder.write("static", &static_program(), 0o755);
+    let output = folder.output(&["run", "./static"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stderr(&output).contains("./static runs without being recorded: statically linked"), "{}", stderr(&output));
+    let quiet = folder.output(&["run", "-q", "./static"]);
+    assert_eq!((quiet.status.code(), stderr(&quiet)), (Some(7), String::new()));
+
+    let doctor = folder.output(&["doctor", "./static"]);
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(doctor.stdout.starts_with(b"./static: cannot be recorded: statically linked\n"));
+}
+
+#[test]
+fn captures_are_private_and_never_overwritten_unasked() {
+    let folder = Folder::new("output");
+    assert!(folder.output(&["run", "-q", "-o", "%n.%%.mtk", "true"]).status.success());
+    let path = folder.0.join("true.%.mtk");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    let first = fs::metadata(&path).unwrap().ino();
+    let refused = folder.output(&["run", "-q", "-o", "true.%%.mtk", "touch", "started"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("-f replaces it"), "{}", stderr(&refused));
+    assert_eq!(fs::metadata(&path).unwrap().ino(), first);
+    assert!(folder.output(&["run", "-q", "-f", "-o", "true.%%.mtk", "true"]).status.success());
+    let nowhere = folder.output(&["run", "-o", "no/such/folder/x", "touch", "started"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(!folder.0.join("started").exists());
+}
+
+/// Starts a program in a process group of its own and reads its first line.
+fn start(folder: &Folder, script: &str) -> (Child, String) {
+    let mut command = folder.command(MEMTRACK, &["run", "-q", "-f", "-o", "capture", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (child, line)
+}
+
+fn kill(arguments: &[&str]) {
+    assert!(Command::new("kill").args(arguments).status().unwrap().success());
+}
+
+#[test]
+fn signals_that_reach_only_us_are_passed_on() {
+    let folder = Folder::new("signals");
+    for signal in ["USR1", "TERM", "HUP", "INT", "WINCH"] {
+        let script = format!("trap 'exit 9' {signal}; echo ready; while :; do sleep 0.01; done");
+        let (mut child, line) = start(&folder, &script);
+        assert_eq!(line, "ready\n");
+        kill(&["-s", signal, &child.id().to_string()]);
+        assert_eq!(child.wait().unwrap().code(), Some(9), "{signal}");
+    }
+}
+
+fn state(pid: u32) -> Option<char> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit(") ").next()?.chars().next()
+}
+
+#[test]
+fn we_stop_and_continue_with_the_program() {
+    let folder = Folder::new("stop");
+    let (mut child, line) = start(&folder, "echo $$; kill -STOP $$; exit 5");
+    let program: u32 = line.trim().parse().unwrap();
+    while state(child.id()) != Some('T') {
+        std::thread::yield_now();
+    }
+    assert_eq!(state(program), Some('T'));
+    // To us alone; a shell would continue the whole group.
+    kill(&["-s", "CONT", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn processes_that_outlive_the_program_are_recorded_to_their_end() {
+    let folder = Folder::new("daemon");
+    let gate = folder.0.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    // Returns although the daemon lives and holds nothing of ours open: neither we nor the collector keep the pipe.
+    let script = "echo out; (read line <gate) >/dev/null 2>&1 & exit 3";
+    let output = folder.output(&["run", "-o", "capture", "sh", "-c", script]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"out\n"[..]));
+    assert!(stderr(&output).contains("another process of it is still recorded into capture"), "{}", stderr(&output));
+
+    let capture = File::open(folder.0.join("capture")).unwrap();
+    assert!(matches!(capture.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    let refused = folder.output(&["run", "-f", "-o", "capture", "true"]);
+    assert!(stderr(&refused).contains("is still being recorded"), "{}", stderr(&refused));
+    fs::write(&gate, "go\n").unwrap();
+    capture.lock_shared().unwrap();
+}
+
+#[test]
+fn the_collector_survives_its_parent() {
+    let folder = Folder::new("orphan");
+    let gate = folder.0.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let (mut child, _) = start(&folder, "echo ready; read line <gate; : >done");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let capture = File::open(folder.0.join("capture")).unwrap();
+    assert!(matches!(capture.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    fs::write(&gate, "go\n").unwrap();
+    capture.lock_shared().unwrap();
+    assert!(Path::new(&folder.0.join("done")).exists());
+}

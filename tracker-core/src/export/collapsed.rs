@@ -1,0 +1,111 @@
+//! Collapsed stacks: one line per stack, `root;…;leaf VALUE`, as flame graph tools read them.
+
+use std::io;
+
+use rustc_hash::FxHashMap;
+
+use super::Exporter;
+use crate::report::filter::Selection;
+use crate::report::metric::Metric;
+use crate::report::name::UNKNOWN;
+use crate::report::profile::FrameId;
+
+/// Frames only, inlined ones included; a stack without frames is `[unknown]`. Values are exact and nothing is pruned,
+/// so that the lines sum to the summary's number. In names `\` is written `\\`, `;` is `\x3b` and a newline `\x0a`.
+#[derive(Debug)]
+pub(super) struct Collapsed;
+
+impl Exporter for Collapsed {
+    fn name(&self) -> &'static str {
+        "collapsed"
+    }
+
+    fn export(&self, selection: &Selection<'_>, metric: Metric, out: &mut dyn io::Write) -> io::Result<()> {
+        let profile = selection.profile();
+        let mut values: FxHashMap<&[FrameId], u64> = FxHashMap::default();
+        for row in selection.rows() {
+            let stack = profile.stacks.get(row.stack.0 as usize);
+            let frames = stack.map_or(&[][..], |stack| &stack.frames);
+            let value = values.entry(frames).or_default();
+            *value = value.saturating_add(selection.value(metric, row));
+        }
+        values.retain(|_, value| *value > 0);
+        // Largest first, then by frames, so that the same capture always gives the same file.
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+
+        let names: Vec<String> = profile.frames.iter().map(|frame| escape(&profile.frame_name(frame))).collect();
+        for (frames, value) in values {
+            let names = frames.iter().rev().filter_map(|id| names.get(id.0 as usize));
+            let mut separator = "";
+            for name in names {
+                write!(out, "{separator}{name}")?;
+                separator = ";";
+            }
+            if separator.is_empty() {
+                out.write_all(UNKNOWN.as_bytes())?;
+            }
+            writeln!(out, " {value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn escape(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            ';' => escaped.push_str("\\x3b"),
+            '\n' => escaped.push_str("\\x0a"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::filter::Filter;
+    use crate::report::profile::Profile;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    #[track_caller]
+    fn check(profile: &Profile, metric: Metric, process: Option<u32>, expected: &str) {
+        let filter = Filter { process, ..Filter::default() };
+        let selection = filter.select(profile).unwrap();
+        let mut out = Vec::new();
+        Collapsed.export(&selection, metric, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, expected);
+        let sum: u64 = text.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();
+        assert_eq!(sum, selection.total(metric), "the lines sum to the total");
+    }
+
+    #[test]
+    fn one_line_per_stack() {
+        let n =
+            |n| Numbers { allocated: (n, n * 8), peak: (n, n), process_peak: Some((n, n + 1)), ..Numbers::default() };
+        let profile = Sketch::new("./app")
+            .row("malloc: ~get read main", n(3))
+            .row("calloc: ~get read main", n(4))
+            .row("malloc: ?!/opt/libx.so main", n(1))
+            .thread("other")
+            .row("malloc: ~get read main", n(5))
+            .row("malloc:", n(2))
+            .process("/bin/cat", Vec::new())
+            .row("malloc: read main", n(9))
+            .row("malloc: idle main", n(0))
+            .build();
+        let all = "main;read;get 12\nmain;read 9\n[unknown] 2\nmain;[libx.so+0x1000] 1\n";
+        check(&profile, Metric::Allocations, None, all);
+        check(&profile, Metric::Peak, Some(2), "main;read 10\nmain;idle 1\n");
+        check(&profile, Metric::Leaked, None, "");
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escape("a;b\\c\nd e(<script>, \"q\")"), "a\\x3bb\\\\c\\x0ad e(<script>, \"q\")");
+    }
+}

@@ -1,0 +1,242 @@
+//! Which rows of a profile a view shows. Filters select; they never move the peak and never change a row.
+
+use std::fmt;
+
+use super::metric::{Metric, PeakOf};
+use super::pattern::Pattern;
+use super::profile::{Metrics, Process, Profile, Row, Stack};
+
+/// What a user asked to see. The default selects everything.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Index number of a process row.
+    pub process: Option<u32>,
+    /// A thread's index number, or a pattern for its name.
+    pub thread: Option<String>,
+    /// Every pattern must match a frame's function.
+    pub functions: Vec<Pattern>,
+    /// Every pattern must match the path of a frame's module.
+    pub modules: Vec<Pattern>,
+}
+
+/// A filter that names something the capture does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterError {
+    /// No process row has this number; the capture's have 1 to `last`.
+    NoProcess { asked: u32, last: usize },
+    /// No thread has this number or name.
+    NoThread { asked: String },
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProcess { asked, last: 0 } => {
+                write!(f, "no process {asked}: the capture has no process at all")
+            }
+            Self::NoProcess { asked, last: 1 } => {
+                write!(f, "no process {asked}: the capture has only process 1")
+            }
+            Self::NoProcess { asked, last } => {
+                write!(f, "no process {asked}: the capture has processes 1 to {last}")
+            }
+            Self::NoThread { asked } => {
+                write!(
+                    f,
+                    "no thread {asked:?}: give its index number or a part of its name, as `memtrack summary` shows them"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for FilterError {}
+
+/// The rows of a profile that a filter selects.
+#[derive(Debug, Clone)]
+pub struct Selection<'p> {
+    profile: &'p Profile,
+    rows: Vec<&'p Row>,
+    process: Option<&'p Process>,
+    metrics: Metrics,
+    /// Whether anything narrower than a process was asked for.
+    narrowed: bool,
+}
+
+impl Filter {
+    /// Applies it.
+    ///
+    /// # Errors
+    /// A process or thread that is not there. A function or module that never occurs selects nothing.
+    pub fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, FilterError> {
+        let process = self.process.map(|asked| find_process(profile, asked)).transpose()?;
+        let threads = self.thread.as_deref().map(|asked| find_threads(profile, asked)).transpose()?;
+        let functions: Vec<_> = self.functions.iter().map(|p| frames_by_function(profile, p)).collect();
+        let modules: Vec<_> = self.modules.iter().map(|p| frames_by_module(profile, p)).collect();
+        let stacks: Option<Vec<bool>> = (!functions.is_empty() || !modules.is_empty()).then(|| {
+            let matches = |stack: &Stack| {
+                functions
+                    .iter()
+                    .chain(&modules)
+                    .all(|frames| stack.frames.iter().any(|id| frames.get(id.0 as usize) == Some(&true)))
+            };
+            profile.stacks.iter().map(matches).collect()
+        });
+        let shown = |row: &&Row| {
+            process.is_none_or(|(at, _)| row.process as usize == at)
+                && threads.as_ref().is_none_or(|set| set.get(row.thread as usize) == Some(&true))
+                && stacks.as_ref().is_none_or(|set| set.get(row.stack.0 as usize) == Some(&true))
+        };
+        let rows = profile.rows.iter().filter(shown).collect();
+        let narrowed = threads.is_some() || stacks.is_some();
+        Ok(Selection::new(profile, rows, process.map(|(_, process)| process), narrowed))
+    }
+}
+
+fn find_process(profile: &Profile, asked: u32) -> Result<(usize, &Process), FilterError> {
+    let found = profile.processes.iter().enumerate().find(|(_, process)| process.index == asked);
+    found.ok_or(FilterError::NoProcess { asked, last: profile.processes.len() })
+}
+
+fn find_threads(profile: &Profile, asked: &str) -> Result<Vec<bool>, FilterError> {
+    let pattern = Pattern::new(asked);
+    let number = asked.parse::<u32>().ok();
+    let found: Vec<bool> = profile
+        .threads
+        .iter()
+        .map(|thread| match number {
+            Some(index) => thread.index == index,
+            None => pattern.matches(&thread.name),
+        })
+        .collect();
+    if found.contains(&true) { Ok(found) } else { Err(FilterError::NoThread { asked: asked.into() }) }
+}
+
+fn frames_by_function(profile: &Profile, pattern: &Pattern) -> Vec<bool> {
+    profile.frames.iter().map(|frame| pattern.matches(&profile.frame_name(frame))).collect()
+}
+
+fn frames_by_module(profile: &Profile, pattern: &Pattern) -> Vec<bool> {
+    let modules: Vec<bool> = profile.modules.iter().map(|m| pattern.matches(&m.path)).collect();
+    let in_module = |module: Option<u32>| module.is_some_and(|m| modules.get(m as usize) == Some(&true));
+    profile.frames.iter().map(|frame| in_module(frame.module)).collect()
+}
+
+impl<'p> Selection<'p> {
+    /// Everything.
+    pub fn whole(profile: &'p Profile) -> Self {
+        Self::new(profile, profile.rows.iter().collect(), None, false)
+    }
+
+    fn new(profile: &'p Profile, rows: Vec<&'p Row>, process: Option<&'p Process>, narrowed: bool) -> Self {
+        let mut metrics = Metrics::default();
+        rows.iter().for_each(|row| metrics.add(&row.metrics));
+        Self { profile, rows, process, metrics, narrowed }
+    }
+
+    /// What it selects from.
+    pub fn profile(&self) -> &'p Profile {
+        self.profile
+    }
+
+    /// The rows, in no particular order.
+    pub fn rows(&self) -> &[&'p Row] {
+        &self.rows
+    }
+
+    /// The one process it was narrowed to.
+    pub fn process(&self) -> Option<&'p Process> {
+        self.process
+    }
+
+    /// Whether it is the whole capture, or the whole of one process.
+    pub fn is_whole(&self) -> bool {
+        !self.narrowed
+    }
+
+    /// Whose peak its peak is: the process's own as soon as one is named.
+    pub fn peak_of(&self) -> PeakOf {
+        if self.process.is_some() { PeakOf::Process } else { PeakOf::Capture }
+    }
+
+    /// One number of a row.
+    pub fn value(&self, metric: Metric, row: &Row) -> u64 {
+        metric.of(&row.metrics, self.peak_of())
+    }
+
+    /// The sums over its rows.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The part of it that `keep` accepts.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Row) -> bool) -> Self {
+        let rows = self.rows.iter().copied().filter(|row| keep(row)).collect();
+        Self::new(self.profile, rows, self.process, true)
+    }
+
+    /// One number's sum.
+    pub fn total(&self, metric: Metric) -> u64 {
+        metric.of(&self.metrics, self.peak_of())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    fn profile() -> Profile {
+        let n =
+            |n| Numbers { allocated: (n, n * 10), peak: (n, n), process_peak: Some((n, 2 * n)), ..Numbers::default() };
+        Sketch::new("./app")
+            .row("malloc: read parse main", n(1))
+            .row("malloc: ?!/opt/libx.so main", n(2))
+            .thread("worker")
+            .row("malloc: read parse main", n(4))
+            .process("/bin/cat", Vec::new())
+            .thread("cat")
+            .row("malloc: read!/bin/cat main!/bin/cat", n(8))
+            .build()
+    }
+
+    /// Allocations and peak of what `filter` selects.
+    #[track_caller]
+    fn check(filter: Filter, allocations: u64, peak: u64) {
+        let profile = profile();
+        let selection = filter.select(&profile).unwrap();
+        let found = (selection.total(Metric::Allocations), selection.total(Metric::Peak));
+        assert_eq!(found, (allocations, peak), "{filter:?}");
+    }
+
+    #[test]
+    fn filters_select_rows() {
+        let none = Filter::default;
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text)).collect::<Vec<_>>();
+        check(none(), 15, 15);
+        check(Filter { thread: Some("2".into()), ..none() }, 4, 4);
+        check(Filter { thread: Some("work".into()), ..none() }, 4, 4);
+        check(Filter { functions: patterns(&["parse"]), ..none() }, 5, 5);
+        check(Filter { functions: patterns(&["parse", "libx"]), ..none() }, 0, 0);
+        check(Filter { functions: patterns(&["[libx.so"]), ..none() }, 2, 2);
+        check(Filter { modules: patterns(&["/bin/cat"]), ..none() }, 8, 8);
+        check(Filter { modules: patterns(&["libx"]), functions: patterns(&["^main$"]), ..none() }, 2, 2);
+    }
+
+    #[test]
+    fn a_process_has_its_own_peak() {
+        check(Filter { process: Some(2), ..Filter::default() }, 8, 16);
+        check(Filter { process: Some(1), thread: Some("2".into()), ..Filter::default() }, 4, 8);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let profile = profile();
+        let error = |filter: Filter| filter.select(&profile).map(|_| ()).unwrap_err().to_string();
+        let process = error(Filter { process: Some(9), ..Filter::default() });
+        assert_eq!(process, "no process 9: the capture has processes 1 to 2");
+        let thread = error(Filter { thread: Some("idle".into()), ..Filter::default() });
+        assert!(thread.starts_with("no thread \"idle\": "), "{thread}");
+    }
+}

@@ -1,0 +1,168 @@
+//! The whole capture on one page: what was recorded, its sums, its processes and threads.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use super::filter::Selection;
+use super::metric::PeakOf;
+use super::profile::{Process, Profile, State, Thread, Untracked};
+use super::sums::Sums;
+use crate::capture::meta::ExitStatus;
+
+/// Version of [`Summary`]'s JSON.
+pub const SCHEMA: &str = "memtrack.summary/1";
+
+/// The answer to `memtrack summary`.
+#[derive(Debug, Serialize)]
+pub struct Summary<'p> {
+    pub schema: &'static str,
+    #[serde(serialize_with = "state_name")]
+    pub state: State,
+    pub command: Vec<Cow<'p, str>>,
+    pub duration_ns: u64,
+    #[serde(flatten)]
+    pub sums: Sums,
+    #[serde(serialize_with = "exit_status")]
+    pub exit: Option<ExitStatus>,
+    pub untracked: Vec<UntrackedRow<'p>>,
+    pub processes: Vec<ProcessRow<'p>>,
+    pub threads: Vec<ThreadRow<'p>>,
+    pub warnings: &'p [String],
+    pub cwd: Cow<'p, str>,
+    pub host: &'p str,
+    pub start_unix_ns: u64,
+    pub memtrack_version: &'p str,
+}
+
+/// Something that could not be tracked.
+#[derive(Debug, Serialize)]
+pub struct UntrackedRow<'p> {
+    pub pid: u32,
+    pub exe: &'p str,
+    pub reason: &'p str,
+}
+
+/// One process image; its peak is its own.
+#[derive(Debug, Serialize)]
+pub struct ProcessRow<'p> {
+    pub index: u32,
+    pub pid: u32,
+    pub parent: Option<u32>,
+    pub exe: &'p str,
+    pub command: &'p [String],
+    pub start_ns: u64,
+    pub end_ns: Option<u64>,
+    #[serde(flatten)]
+    pub sums: Sums,
+    /// Its share of the capture's peak.
+    pub capture_peak_bytes: u64,
+}
+
+/// One thread; its peak is its share of the capture's.
+#[derive(Debug, Serialize)]
+pub struct ThreadRow<'p> {
+    pub index: u32,
+    pub tid: u32,
+    pub name: &'p str,
+    pub process: u32,
+    pub allocations: u64,
+    pub allocated_bytes: u64,
+    pub peak_bytes: u64,
+    pub peak_blocks: u64,
+    pub leaked_bytes: u64,
+    pub leaked_blocks: u64,
+    pub temporary_allocations: u64,
+}
+
+impl<'p> Summary<'p> {
+    /// Of everything a selection holds. A selected process leaves only its own row and threads.
+    pub fn of(selection: &Selection<'p>) -> Self {
+        let profile: &'p Profile = selection.profile();
+        let shown = |index: u32| selection.process().is_none_or(|process| process.index == index);
+        let processes = profile.processes.iter().filter(|p| shown(p.index));
+        let threads = profile.threads.iter().filter(|t| shown(t.process));
+        let session = &profile.session;
+        Self {
+            schema: SCHEMA,
+            state: profile.state,
+            command: session.command.iter().map(|arg| String::from_utf8_lossy(arg)).collect(),
+            duration_ns: profile.duration_ns,
+            sums: Sums::of(selection),
+            exit: profile.exit,
+            untracked: profile.untracked.iter().map(untracked_row).collect(),
+            processes: processes.map(process_row).collect(),
+            threads: threads.map(|thread| thread_row(thread, selection.peak_of())).collect(),
+            warnings: &profile.warnings,
+            cwd: String::from_utf8_lossy(&session.cwd),
+            host: &session.host,
+            start_unix_ns: session.start_unix_ns,
+            memtrack_version: &session.memtrack_version,
+        }
+    }
+}
+
+fn untracked_row(untracked: &Untracked) -> UntrackedRow<'_> {
+    UntrackedRow { pid: untracked.pid, exe: &untracked.exe, reason: &untracked.reason }
+}
+
+fn process_row(process: &Process) -> ProcessRow<'_> {
+    ProcessRow {
+        index: process.index,
+        pid: process.pid,
+        parent: process.parent,
+        exe: &process.exe,
+        command: &process.command,
+        start_ns: process.start_ns,
+        end_ns: process.end_ns,
+        sums: Sums::of_scope(&process.totals, PeakOf::Process),
+        capture_peak_bytes: process.totals.metrics.peak_bytes,
+    }
+}
+
+fn thread_row(thread: &Thread, peak: PeakOf) -> ThreadRow<'_> {
+    use super::metric::Metric;
+    let metrics = &thread.metrics;
+    ThreadRow {
+        index: thread.index,
+        tid: thread.tid,
+        name: &thread.name,
+        process: thread.process,
+        allocations: metrics.allocations,
+        allocated_bytes: metrics.allocated_bytes,
+        peak_bytes: Metric::Peak.of(metrics, peak),
+        peak_blocks: Metric::PeakBlocks.of(metrics, peak),
+        leaked_bytes: metrics.leaked_bytes,
+        leaked_blocks: metrics.leaked_blocks,
+        temporary_allocations: metrics.temporary_allocations,
+    }
+}
+
+impl State {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Running => "running",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+pub(super) fn state_name<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state.name())
+}
+
+fn exit_status<S: Serializer>(exit: &Option<ExitStatus>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Exit {
+        Code(i32),
+        Signal(i32),
+    }
+    let exit = exit.map(|status| match status {
+        ExitStatus::Code(code) => Exit::Code(code),
+        ExitStatus::Signal(signal) => Exit::Signal(signal),
+    });
+    exit.serialize(serializer)
+}

@@ -1,0 +1,3 @@
+// `mark` for programs in other languages.
+#define MARK_LINKAGE
+#include "mark.h"

@@ -1,0 +1,91 @@
+//! Claiming and publishing chunks, and what happens when there is none. No unsafe code: the bytes are `recorder`'s.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tracker_core::format::lanes::{BITMAP_WORDS, ChunkHeader, OWNER_FULL, SMALL_CHUNKS, owner};
+
+use crate::lanes::{ChunkBytes, Lanes};
+use crate::os;
+
+/// How long hooks wait for the collector's heartbeat before they give up on it, in milliseconds.
+const PATIENCE: u32 = 1000;
+const SLICE: u32 = 50;
+
+/// The collector has kept somebody waiting for [`PATIENCE`]: nobody waits again until a claim succeeds.
+static IMPATIENT: AtomicBool = AtomicBool::new(false);
+
+/// A chunk this thread owns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) index: usize,
+    pub(crate) header: &'static ChunkHeader,
+    pub(crate) bytes: ChunkBytes,
+}
+
+/// Claims a chunk for `(image, tid)`: a small one where `small`, else a large one, else any. Waits for the collector
+/// within [`PATIENCE`]. `None`: there is none, or recording was stopped.
+#[cold]
+pub(crate) fn claim(lanes: Lanes, image: u32, tid: u32, small: bool) -> Option<Claim> {
+    let talk = &lanes.control().talk.0;
+    if talk.stopped.load(Ordering::Relaxed) != 0 {
+        return None;
+    }
+    let mine = owner(image, tid);
+    let mut patience = PATIENCE;
+    loop {
+        let heartbeat = talk.heartbeat.load(Ordering::Acquire);
+        if let Some(claim) = find(lanes, mine, small) {
+            IMPATIENT.store(false, Ordering::Relaxed);
+            return Some(claim);
+        }
+        if patience == 0 || IMPATIENT.load(Ordering::Relaxed) {
+            IMPATIENT.store(true, Ordering::Relaxed);
+            return None;
+        }
+        talk.waiters.fetch_add(1, Ordering::AcqRel);
+        talk.wake.fetch_add(1, Ordering::AcqRel);
+        os::futex_wake(&talk.wake);
+        os::futex_wait(&talk.heartbeat, heartbeat, SLICE);
+        talk.waiters.fetch_sub(1, Ordering::AcqRel);
+        // A beating heart is progress: the collector drains, whatever its disk does.
+        let alive = talk.heartbeat.load(Ordering::Acquire) != heartbeat;
+        patience = if alive { PATIENCE } else { patience.saturating_sub(SLICE) };
+    }
+}
+
+fn find(lanes: Lanes, mine: u64, small: bool) -> Option<Claim> {
+    const SMALL_WORDS: usize = SMALL_CHUNKS / 64;
+    let (first, second) =
+        if small { (0..SMALL_WORDS, SMALL_WORDS..BITMAP_WORDS) } else { (SMALL_WORDS..BITMAP_WORDS, 0..SMALL_WORDS) };
+    first.chain(second).find_map(|word| find_in_word(lanes, mine, word))
+}
+
+/// Lowest free index first: the pages in use stay few and warm.
+fn find_in_word(lanes: Lanes, mine: u64, word: usize) -> Option<Claim> {
+    let bits = lanes.control().free.get(word)?;
+    loop {
+        let seen = bits.load(Ordering::Relaxed);
+        if seen == 0 {
+            return None;
+        }
+        let index = word * 64 + seen.trailing_zeros() as usize;
+        let header = lanes.header(index)?;
+        let claimed = header.owner.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        // Whoever sees the bit of an owned chunk clears it: its claimer may have died before.
+        bits.fetch_and(!(1 << (index % 64)), Ordering::Relaxed);
+        if claimed {
+            return Some(Claim { index, header, bytes: lanes.chunk(index)? });
+        }
+    }
+}
+
+/// Hands a chunk to the collector. `used` bytes of records stand in it.
+pub(crate) fn publish(lanes: Lanes, header: &ChunkHeader, index: usize, used: usize, epoch: u64, time: u64) {
+    header.used.store(used as u32, Ordering::Relaxed);
+    header.last_epoch.store(epoch, Ordering::Relaxed);
+    header.last_time.store(time, Ordering::Relaxed);
+    header.owner.fetch_or(OWNER_FULL, Ordering::Release);
+    if let Some((word, bit)) = Lanes::bit(&lanes.control().full, index) {
+        word.fetch_or(bit, Ordering::Release);
+    }
+}

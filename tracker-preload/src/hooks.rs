@@ -1,0 +1,248 @@
+//! \[unsafe\] What each hook does: forward exactly, and record what happened.
+//!
+//! A free is recorded before it happens and an allocation after it has, so that in the stream no block is live twice
+//! at one address (see the order rules in `docs/format.md`). `reallocarray` is answered here, because the C library's
+//! own calls the `realloc` we interpose, and would count twice.
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::Ordering;
+
+use tracker_core::format::lanes::flag;
+use tracker_core::format::record::{self, Function};
+
+use crate::lanes::Lanes;
+use crate::recorder::Captured;
+use crate::thread::{Hook, with_recorder};
+use crate::unwind::{Start, Walk};
+use crate::{real, session, weak};
+
+/// Records a block that a call returned.
+#[inline(always)]
+fn record_alloc(hook: &Hook, function: Function, block: *mut c_void, size: usize, start: Start, realloc: bool) {
+    with_recorder!(hook, |recorder, frames| {
+        let mut frames = frames;
+        let path = frames.walk(start, hook.bounds(), &mut |module| {
+            recorder.note(|buffer| record::write_module(buffer, module));
+            session::call_attention();
+        });
+        #[cfg(feature = "oracle")]
+        if hook.is_outermost() {
+            crate::oracle::compare(&path);
+        }
+        recorder.alloc(block as u64, size as u64, Captured { function, path }, realloc);
+    });
+}
+
+/// Records the end of a block, before it happens.
+#[inline(always)]
+fn record_free(hook: &Hook, block: *mut c_void, realloc: bool) {
+    with_recorder!(hook, |recorder, _frames| recorder.free(block as u64, realloc));
+}
+
+/// The common shape: forward, then record the block if there is one.
+///
+/// # Safety
+/// `start` describes the hook's own frame.
+#[inline(always)]
+unsafe fn allocate(function: Function, size: usize, start: Start, call: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    let hook = Hook::enter(start.caller());
+    let block = call();
+    if let Some(hook) = &hook
+        && !block.is_null()
+        && !real::is_bootstrap(block)
+    {
+        record_alloc(hook, function, block, size, start, false);
+    }
+    block
+}
+
+pub(crate) unsafe extern "C" fn malloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: the entry point passes its own frame; forwarding is exact.
+    unsafe { allocate(Function::Malloc, size, Start { slot, rbp }, || real::malloc(size)) }
+}
+
+pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    let bytes = count.saturating_mul(size);
+    // SAFETY: as malloc.
+    unsafe { allocate(Function::Calloc, bytes, Start { slot, rbp }, || real::calloc(count, size)) }
+}
+
+pub(crate) unsafe extern "C" fn aligned_alloc(align: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: as malloc.
+    unsafe { allocate(Function::AlignedAlloc, size, Start { slot, rbp }, || real::aligned_alloc(align, size)) }
+}
+
+pub(crate) unsafe extern "C" fn memalign(align: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: as malloc.
+    unsafe { allocate(Function::Memalign, size, Start { slot, rbp }, || real::memalign(align, size)) }
+}
+
+pub(crate) unsafe extern "C" fn valloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: as malloc.
+    unsafe { allocate(Function::Valloc, size, Start { slot, rbp }, || real::valloc(size)) }
+}
+
+pub(crate) unsafe extern "C" fn pvalloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: as malloc.
+    unsafe { allocate(Function::Pvalloc, size, Start { slot, rbp }, || real::pvalloc(size)) }
+}
+
+pub(crate) unsafe extern "C" fn posix_memalign(
+    out: *mut *mut c_void,
+    align: usize,
+    size: usize,
+    slot: usize,
+    rbp: usize,
+) -> c_int {
+    let start = Start { slot, rbp };
+    let hook = Hook::enter(start.caller());
+    // SAFETY: forwarding is exact.
+    let result = unsafe { real::posix_memalign(out, align, size) };
+    if let Some(hook) = &hook
+        && result == 0
+    {
+        // SAFETY: on success the function has stored the block there.
+        let block = unsafe { *out };
+        if !block.is_null() {
+            record_alloc(hook, Function::PosixMemalign, block, size, start, false);
+        }
+    }
+    result
+}
+
+pub(crate) unsafe extern "C" fn free(block: *mut c_void, slot: usize, rbp: usize) {
+    let hook = if block.is_null() { None } else { Hook::enter(Start { slot, rbp }.caller()) };
+    if let Some(hook) = &hook
+        && !real::is_bootstrap(block)
+    {
+        record_free(hook, block, false);
+    }
+    // SAFETY: forwarding is exact. The hook is held meanwhile: an allocator's calls to itself are not the program's.
+    unsafe { real::free(block) }
+}
+
+pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: as malloc.
+    unsafe { resize(Function::Realloc, block, size, Start { slot, rbp }) }
+}
+
+pub(crate) unsafe extern "C" fn reallocarray(
+    block: *mut c_void,
+    count: usize,
+    size: usize,
+    slot: usize,
+    rbp: usize,
+) -> *mut c_void {
+    let Some(bytes) = count.checked_mul(size) else {
+        weak::set_errno(libc::ENOMEM);
+        return core::ptr::null_mut();
+    };
+    // SAFETY: as malloc.
+    unsafe { resize(Function::Reallocarray, block, bytes, Start { slot, rbp }) }
+}
+
+/// # Safety
+/// As `realloc`; `start` describes the hook's own frame.
+#[inline(always)]
+unsafe fn resize(function: Function, block: *mut c_void, size: usize, start: Start) -> *mut c_void {
+    let hook = Hook::enter(start.caller());
+    let Some(hook) = &hook else {
+        // SAFETY: forwarding is exact.
+        return unsafe { real::realloc(block, size) };
+    };
+    let replaces = !block.is_null() && !real::is_bootstrap(block);
+    if replaces {
+        record_free(hook, block, true);
+    }
+    // SAFETY: forwarding is exact.
+    let new = unsafe { real::realloc(block, size) };
+    if !new.is_null() {
+        record_alloc(hook, function, new, size, start, replaces);
+    } else if replaces {
+        // glibc frees on size 0; any other null result leaves the block alone.
+        with_recorder!(hook, |recorder, _frames| recorder.end_realloc(size == 0));
+    }
+    new
+}
+
+/// Whether mappings are recorded.
+fn records_maps() -> bool {
+    Lanes::get().is_some_and(|lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::RECORD_MAPS != 0)
+}
+
+#[cold]
+fn record_map(function: Function, (address, len): (*mut c_void, usize), file: bool, start: Start) {
+    let Some(hook) = &Hook::enter(start.caller()) else { return };
+    with_recorder!(hook, |recorder, frames| {
+        let mut frames = frames;
+        let path = frames.walk(start, hook.bounds(), &mut |module| {
+            recorder.note(|buffer| record::write_module(buffer, module));
+        });
+        recorder.map((address as u64, len as u64), Captured { function, path }, file);
+    });
+}
+
+#[cold]
+fn record_unmap(address: *mut c_void, len: usize, start: Start) {
+    let Some(hook) = &Hook::enter(start.caller()) else { return };
+    with_recorder!(hook, |recorder, _frames| {
+        recorder.note(|buffer| record::write_unmap(buffer, address as u64, len as u64));
+    });
+}
+
+/// The six arguments of `mmap`, as a value so that they can be passed on with two more.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct MmapArguments {
+    address: *mut c_void,
+    len: usize,
+    prot: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: i64,
+}
+
+pub(crate) unsafe extern "C" fn mmap(a: &MmapArguments, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: forwarding is exact.
+    let result = unsafe { real::mmap(a.address, a.len, a.prot, a.flags, a.fd, a.offset) };
+    if result != libc::MAP_FAILED && records_maps() {
+        record_map(Function::Mmap, (result, a.len), a.flags & libc::MAP_ANONYMOUS == 0, Start { slot, rbp });
+    }
+    result
+}
+
+pub(crate) unsafe extern "C" fn munmap(address: *mut c_void, len: usize, slot: usize, rbp: usize) -> c_int {
+    if records_maps() {
+        record_unmap(address, len, Start { slot, rbp });
+    }
+    // SAFETY: forwarding is exact.
+    unsafe { real::munmap(address, len) }
+}
+
+/// The five arguments of `mremap`.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct MremapArguments {
+    address: *mut c_void,
+    old: usize,
+    new: usize,
+    flags: c_int,
+    to: *mut c_void,
+}
+
+pub(crate) unsafe extern "C" fn mremap(a: &MremapArguments, slot: usize, rbp: usize) -> *mut c_void {
+    // SAFETY: forwarding is exact.
+    let result = unsafe { real::mremap(a.address, a.old, a.new, a.flags, a.to) };
+    if result != libc::MAP_FAILED && records_maps() {
+        record_unmap(a.address, a.old, Start { slot, rbp });
+        record_map(Function::Mremap, (result, a.new), false, Start { slot, rbp });
+    }
+    result
+}
+
+pub(crate) unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
+    // SAFETY: forwarding is exact. `dlopen` is not hooked: it looks at its caller.
+    let result = unsafe { real::dlclose(handle) };
+    session::modules_changed();
+    result
+}

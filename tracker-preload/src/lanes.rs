@@ -1,0 +1,75 @@
+//! \[unsafe\] The shared memory as this process maps it. Mapped once, never unmapped, so references are `'static`.
+
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tracker_core::format::VERSION;
+use tracker_core::format::lanes::{CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LANES_MAGIC, chunk_range};
+
+use crate::os;
+
+static BASE: AtomicUsize = AtomicUsize::new(0);
+
+/// The mapped lanes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lanes {
+    base: usize,
+}
+
+/// The bytes of one chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChunkBytes {
+    pub(crate) start: *mut u8,
+    pub(crate) len: usize,
+}
+
+/// Maps the lanes behind `fd`. False when that is not possible or they are not ours.
+pub(crate) fn attach(fd: i32) -> bool {
+    let base = os::map_shared(fd, LANES_LEN);
+    if base.is_null() {
+        return false;
+    }
+    os::advise(base, LANES_LEN, libc::MADV_DONTDUMP);
+    let lanes = Lanes { base: base as usize };
+    let control = lanes.control();
+    if control.magic.load(Ordering::Relaxed) != LANES_MAGIC || control.version.load(Ordering::Relaxed) != VERSION {
+        return false;
+    }
+    BASE.store(base as usize, Ordering::Release);
+    true
+}
+
+impl Lanes {
+    /// The lanes, once [`attach`] has succeeded.
+    #[inline(always)]
+    pub(crate) fn get() -> Option<Self> {
+        let base = BASE.load(Ordering::Relaxed);
+        if base == 0 { None } else { Some(Self { base }) }
+    }
+
+    /// The words all processes share.
+    #[inline(always)]
+    pub(crate) fn control(self) -> &'static Control {
+        // SAFETY: the mapping is LANES_LEN long, page aligned, lives as long as the process, and Control is atomics.
+        unsafe { &*(self.base as *const Control) }
+    }
+
+    /// Header of chunk `index`.
+    pub(crate) fn header(self, index: usize) -> Option<&'static ChunkHeader> {
+        if index >= CHUNKS {
+            return None;
+        }
+        // SAFETY: inside the mapping, by the constants' own check; ChunkHeader is atomics.
+        Some(unsafe { &*((self.base + HEADERS_OFFSET + index * size_of::<ChunkHeader>()) as *const ChunkHeader) })
+    }
+
+    /// Bytes of chunk `index`.
+    pub(crate) fn chunk(self, index: usize) -> Option<ChunkBytes> {
+        let (offset, len) = chunk_range(index)?;
+        Some(ChunkBytes { start: (self.base + offset) as *mut u8, len })
+    }
+
+    /// The bit of `bitmap` that belongs to chunk `index`.
+    pub(crate) fn bit(bitmap: &[AtomicU64], index: usize) -> Option<(&AtomicU64, u64)> {
+        bitmap.get(index / 64).map(|word| (word, 1u64 << (index % 64)))
+    }
+}

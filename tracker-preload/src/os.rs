@@ -1,0 +1,345 @@
+//! \[unsafe\] The system calls the library makes, raw: no libc call, no `errno`, no cancellation point.
+//!
+//! None of them is on the fast path. Errors come back as negative numbers, as the kernel gives them.
+
+use core::arch::asm;
+use core::sync::atomic::AtomicU32;
+
+/// System call numbers (x86-64).
+mod number {
+    pub(super) const CLOSE: usize = 3;
+    pub(super) const FSTAT: usize = 5;
+    pub(super) const MMAP: usize = 9;
+    pub(super) const MUNMAP: usize = 11;
+    pub(super) const MADVISE: usize = 28;
+    pub(super) const GETPID: usize = 39;
+    pub(super) const SOCKET: usize = 41;
+    pub(super) const CONNECT: usize = 42;
+    pub(super) const RECVMSG: usize = 47;
+    pub(super) const SETSOCKOPT: usize = 54;
+    #[cfg(all(feature = "interpose", not(feature = "oracle")))]
+    pub(super) const EXIT_GROUP: usize = 231;
+    pub(super) const READLINK: usize = 89;
+    pub(super) const GETCWD: usize = 79;
+    pub(super) const GETTID: usize = 186;
+    pub(super) const FUTEX: usize = 202;
+    pub(super) const TGKILL: usize = 234;
+    pub(super) const OPENAT: usize = 257;
+    pub(super) const RT_SIGACTION: usize = 13;
+    pub(super) const RT_SIGPROCMASK: usize = 14;
+    pub(super) const PREAD: usize = 17;
+    pub(super) const WAIT4: usize = 61;
+    pub(super) const FCNTL: usize = 72;
+    pub(super) const PIPE2: usize = 293;
+    pub(super) const GETUID: usize = 102;
+    pub(super) const GETGID: usize = 104;
+    pub(super) const FGETXATTR: usize = 193;
+}
+
+/// One system call with up to six arguments.
+///
+/// # Safety
+/// The arguments must be what the kernel expects for `number`, and pointers among them valid for what it does.
+#[inline(always)]
+unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the instruction clobbers rax, rcx and r11 only; what the kernel does to memory is the caller's promise.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") args[0],
+            in("rsi") args[1],
+            in("rdx") args[2],
+            in("r10") args[3],
+            in("r8") args[4],
+            in("r9") args[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// Whether a system call's result is an error.
+const fn failed(result: isize) -> bool {
+    result < 0 && result > -4096
+}
+
+/// Ends the process as a failed assertion would, without running anything of it.
+#[cfg(all(feature = "interpose", not(feature = "oracle")))]
+pub(crate) fn abort() -> ! {
+    loop {
+        // SAFETY: exit_group takes a status and does not return.
+        unsafe { syscall(number::EXIT_GROUP, [134, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Private zeroed memory, `len` bytes; null on failure. Reserved, not committed.
+pub(crate) fn map_private(len: usize) -> *mut u8 {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    map(len, flags, usize::MAX)
+}
+
+/// `len` bytes of the file behind `fd`, shared; null on failure.
+pub(crate) fn map_shared(fd: i32, len: usize) -> *mut u8 {
+    map(len, libc::MAP_SHARED | libc::MAP_NORESERVE, fd as usize)
+}
+
+fn map(len: usize, flags: i32, fd: usize) -> *mut u8 {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping at an address of the kernel's choice disturbs nothing.
+    let result = unsafe { syscall(number::MMAP, [0, len, prot as usize, flags as usize, fd, 0]) };
+    if failed(result) { core::ptr::null_mut() } else { result as *mut u8 }
+}
+
+/// Removes a mapping made above.
+///
+/// # Safety
+/// Nothing may use `[address, address + len)` any more.
+pub(crate) unsafe fn unmap(address: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { syscall(number::MUNMAP, [address as usize, len, 0, 0, 0, 0]) };
+}
+
+/// `madvise` on a mapping made above, with an advice that does not change what its owner reads. True on success.
+pub(crate) fn advise(address: *mut u8, len: usize, advice: i32) -> bool {
+    // SAFETY: only MADV_WIPEONFORK and MADV_DONTDUMP are passed, which leave this process's contents alone.
+    unsafe { syscall(number::MADVISE, [address as usize, len, advice as usize, 0, 0, 0]) == 0 }
+}
+
+/// The process id as the program sees it.
+pub(crate) fn getpid() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { syscall(number::GETPID, [0; 6]) as u32 }
+}
+
+/// The thread id as the program sees it.
+pub(crate) fn gettid() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { syscall(number::GETTID, [0; 6]) as u32 }
+}
+
+/// Whether thread `tid` of process `pid` exists. Signal 0 is never delivered.
+pub(crate) fn thread_exists(pid: u32, tid: u32) -> bool {
+    // SAFETY: integers only.
+    let result = unsafe { syscall(number::TGKILL, [pid as usize, tid as usize, 0, 0, 0, 0]) };
+    result != -(libc::ESRCH as isize)
+}
+
+/// Waits at most `milliseconds` while `*word == value`.
+pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: u32) {
+    let timeout =
+        libc::timespec { tv_sec: i64::from(milliseconds / 1000), tv_nsec: i64::from(milliseconds % 1000) * 1_000_000 };
+    let args = [word.as_ptr() as usize, libc::FUTEX_WAIT as usize, value as usize, &raw const timeout as usize, 0, 0];
+    // SAFETY: the word outlives the call (the lanes are never unmapped), so does the timeout.
+    unsafe { syscall(number::FUTEX, args) };
+}
+
+/// Wakes one waiter of `word`, in any process that maps it.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    // SAFETY: the word is valid memory; waking reads nothing else.
+    unsafe { syscall(number::FUTEX, [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, 1, 0, 0, 0]) };
+}
+
+/// Closes a descriptor of ours.
+pub(crate) fn close(fd: i32) {
+    // SAFETY: integers only; that the descriptor is ours is checked by the callers.
+    unsafe { syscall(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// Inode number of the file behind `fd`.
+pub(crate) fn inode(fd: i32) -> Option<u64> {
+    // SAFETY: all-zero is a valid stat.
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel fills one stat.
+    let result = unsafe { syscall(number::FSTAT, [fd as usize, &raw mut stat as usize, 0, 0, 0, 0]) };
+    if failed(result) { None } else { Some(stat.st_ino) }
+}
+
+/// Whether executing the file behind `fd` would make the kernel ask the loader for caution (AT_SECURE).
+pub(crate) fn gains_privilege(fd: i32) -> bool {
+    // SAFETY: all-zero is a valid stat.
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel fills one stat; the other calls take nothing.
+    let (result, uid, gid) = unsafe {
+        let result = syscall(number::FSTAT, [fd as usize, &raw mut stat as usize, 0, 0, 0, 0]);
+        (result, syscall(number::GETUID, [0; 6]) as u32, syscall(number::GETGID, [0; 6]) as u32)
+    };
+    if failed(result) {
+        return false;
+    }
+    let other_user = stat.st_mode & libc::S_ISUID != 0 && stat.st_uid != uid;
+    let other_group = stat.st_mode & libc::S_ISGID != 0 && stat.st_mode & libc::S_IXGRP != 0 && stat.st_gid != gid;
+    other_user || other_group || (uid != 0 && has_capabilities(fd))
+}
+
+fn has_capabilities(fd: i32) -> bool {
+    let args = [fd as usize, c"security.capability".as_ptr() as usize, 0, 0, 0, 0];
+    // SAFETY: a C string; with length 0 the kernel answers the size and writes nothing.
+    unsafe { syscall(number::FGETXATTR, args) > 0 }
+}
+
+/// Opens a file for reading, close-on-exec. `path` must end with a zero byte.
+pub(crate) fn open(path: &[u8]) -> Option<i32> {
+    open_at(libc::AT_FDCWD, path)
+}
+
+/// [`open`], relative to the folder `folder`.
+pub(crate) fn open_at(folder: i32, path: &[u8]) -> Option<i32> {
+    if path.last() != Some(&0) {
+        return None;
+    }
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let args = [folder as usize, path.as_ptr() as usize, flags as usize, 0, 0, 0];
+    // SAFETY: the path is a C string, checked above.
+    let result = unsafe { syscall(number::OPENAT, args) };
+    if failed(result) { None } else { Some(result as i32) }
+}
+
+/// Opens the path at the front of `buffer`, up to its first zero byte.
+pub(crate) fn open_c(buffer: &[u8]) -> Option<i32> {
+    core::ffi::CStr::from_bytes_until_nul(buffer).ok().and_then(|path| open(path.to_bytes_with_nul()))
+}
+
+/// Reads from `fd` at `offset` into `buffer`; the number of bytes read, 0 at the end or on error.
+pub(crate) fn read_at(fd: i32, buffer: &mut [u8], offset: u64) -> usize {
+    let args = [fd as usize, buffer.as_mut_ptr() as usize, buffer.len(), offset as usize, 0, 0];
+    // SAFETY: the kernel writes at most buffer.len() bytes into the buffer.
+    let result = unsafe { syscall(number::PREAD, args) };
+    if failed(result) { 0 } else { result as usize }
+}
+
+/// The target of a symbolic link; `path` is a C string.
+pub(crate) fn read_link<'b>(path: &core::ffi::CStr, buffer: &'b mut [u8]) -> &'b [u8] {
+    let args = [path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0];
+    // SAFETY: the kernel writes at most buffer.len() bytes into the buffer.
+    let result = unsafe { syscall(number::READLINK, args) };
+    if failed(result) { &[] } else { buffer.get(..result as usize).unwrap_or(&[]) }
+}
+
+/// The working folder, without the final zero byte.
+pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
+    let args = [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0];
+    // SAFETY: the kernel writes at most buffer.len() bytes into the buffer.
+    let result = unsafe { syscall(number::GETCWD, args) };
+    if failed(result) { &[] } else { buffer.get(..(result as usize).saturating_sub(1)).unwrap_or(&[]) }
+}
+
+/// Asks the abstract socket `name` for a descriptor; waits at most one second.
+pub(crate) fn receive_descriptor(name: &[u8]) -> Option<i32> {
+    // SAFETY: integers only.
+    let socket = unsafe {
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+        syscall(number::SOCKET, [libc::AF_UNIX as usize, kind as usize, 0, 0, 0, 0])
+    };
+    if failed(socket) {
+        return None;
+    }
+    let descriptor = receive_from(socket as usize, name);
+    close(socket as i32);
+    descriptor
+}
+
+fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
+    let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
+    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        let len = size_of::<libc::timeval>();
+        let args = [socket, libc::SOL_SOCKET as usize, option as usize, &raw const second as usize, len, 0];
+        // SAFETY: the option's value is one timeval.
+        unsafe { syscall(number::SETSOCKOPT, args) };
+    }
+    // An abstract address: family, a zero byte, the name.
+    let mut address = [0u8; 110];
+    address[0] = libc::AF_UNIX as u8;
+    let room = address.get_mut(3..3 + name.len())?;
+    for (to, from) in room.iter_mut().zip(name) {
+        *to = *from;
+    }
+    // SAFETY: the address is valid for 3 + name.len() bytes.
+    let connected = unsafe { syscall(number::CONNECT, [socket, address.as_ptr() as usize, 3 + name.len(), 0, 0, 0]) };
+    if failed(connected) {
+        return None;
+    }
+    let mut byte = [0u8; 8];
+    let mut control = [0u64; 3]; // one cmsghdr (16 bytes) and one descriptor, 8-aligned
+    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: the message describes live buffers of the lengths it names.
+    let received = unsafe {
+        syscall(number::RECVMSG, [socket, &raw mut message as usize, libc::MSG_CMSG_CLOEXEC as usize, 0, 0, 0])
+    };
+    if failed(received) || received == 0 {
+        return None;
+    }
+    let rights = (libc::SOL_SOCKET as u64) | (libc::SCM_RIGHTS as u64) << 32;
+    // cmsg_len covers the header and one int.
+    if control[0] != 20 || control[1] != rights { None } else { Some(control[2] as u32 as i32) }
+}
+
+/// Sets the action of `signal`, in the kernel's form (handler, flags, restorer, mask); the old one.
+pub(crate) fn set_signal_action(signal: usize, action: &[usize; 4]) -> [usize; 4] {
+    let mut old = [0; 4];
+    let args = [signal, action.as_ptr() as usize, old.as_mut_ptr() as usize, 8, 0, 0];
+    // SAFETY: two structures of the kernel's form. Only SIG_IGN and former actions of the program are set.
+    unsafe { syscall(number::RT_SIGACTION, args) };
+    old
+}
+
+/// Blocks the signals in `set` for this thread; the old mask.
+pub(crate) fn block_signals(set: u64) -> u64 {
+    change_mask(libc::SIG_BLOCK, set)
+}
+
+/// Puts back a mask that [`block_signals`] answered.
+pub(crate) fn set_signal_mask(mask: u64) {
+    change_mask(libc::SIG_SETMASK, mask);
+}
+
+fn change_mask(how: i32, set: u64) -> u64 {
+    let mut old = 0u64;
+    // SAFETY: two masks of the kernel's size.
+    unsafe { syscall(number::RT_SIGPROCMASK, [how as usize, &raw const set as usize, &raw mut old as usize, 8, 0, 0]) };
+    old
+}
+
+/// Waits for child `pid`; its status, or an error number.
+pub(crate) fn wait_for(pid: i32) -> Result<i32, i32> {
+    let mut status = 0i32;
+    loop {
+        // SAFETY: the kernel fills one status.
+        let result = unsafe { syscall(number::WAIT4, [pid as usize, &raw mut status as usize, 0, 0, 0, 0]) };
+        match -result as i32 {
+            libc::EINTR => {}
+            error if failed(result) => return Err(error),
+            _ => return Ok(status),
+        }
+    }
+}
+
+/// A pipe, both ends close-on-exec: read end, write end; or an error number.
+pub(crate) fn pipe() -> Result<[i32; 2], i32> {
+    let mut ends = [0i32; 2];
+    // SAFETY: the kernel fills two descriptors.
+    let result = unsafe { syscall(number::PIPE2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0]) };
+    if failed(result) { Err(-result as i32) } else { Ok(ends) }
+}
+
+/// Another descriptor for the file behind `fd`, above the standard ones, close-on-exec; or an error number.
+pub(crate) fn duplicate(fd: i32) -> Result<i32, i32> {
+    // SAFETY: integers only.
+    let result = unsafe { syscall(number::FCNTL, [fd as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0]) };
+    if failed(result) { Err(-result as i32) } else { Ok(result as i32) }
+}
+
+/// Takes close-on-exec off a descriptor.
+pub(crate) fn keep_on_exec(fd: i32) {
+    // SAFETY: integers only.
+    unsafe { syscall(number::FCNTL, [fd as usize, libc::F_SETFD as usize, 0, 0, 0, 0]) };
+}

@@ -1,0 +1,379 @@
+//! \[unsafe\] One stream: encodes records into the chunk that its thread owns, and commits each by its tag byte.
+//!
+//! The invariant this file upholds: in a chunk, everything before the first zero tag byte is a whole record, at any
+//! instant. A recorder is used by one thread at a time, and never re-entered: `thread` gives a nested hook the next
+//! recorder.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use tracker_core::format::event::Encoded;
+use tracker_core::format::lanes::{ChunkHeader, flag};
+use tracker_core::format::record::{self, Function};
+use tracker_core::format::varint::MAX_VARINT_LEN;
+use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
+
+use crate::chunk;
+use crate::lanes::Lanes;
+use crate::program;
+use crate::stacks::{Dictionary, extend};
+use crate::unwind::Path;
+
+/// Room for the records of one event: gap, generation, epoch, clock and the event, with 16-byte stores that overshoot.
+const MARGIN: usize = 128;
+/// The dictionary is renewed after this many chunks, so that a reader who lost a definition recovers.
+const CHUNKS_PER_DICTIONARY: u32 = 256;
+/// An allocation that brings its thread to this many events or bytes since its last advance takes a new epoch.
+const EPOCH_EVENTS: u32 = 64;
+const EPOCH_BYTES: u64 = 4096;
+/// Events between two looks at the clock.
+const CLOCK_EVENTS: u32 = 64;
+
+/// A stream's writer. All zero is its valid initial state: no chunk, no stream number.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Recorder<const DICTIONARY: usize> {
+    cursor: *mut u8,
+    /// Below this, a record may be put together: [`MARGIN`] twice before `end`.
+    limit: *mut u8,
+    end: *mut u8,
+    deltas: Deltas,
+    /// Events and bytes since this stream last advanced the epoch.
+    epoch_events: u32,
+    clock_events: u32,
+    epoch_bytes: u64,
+    /// Events that found no room since the last gap record.
+    lost: u64,
+    stream: u32,
+    sequence: u32,
+    image: u32,
+    tid: u32,
+    level: u32,
+    generation: u32,
+    /// The chunk in hand: its header (None without one), number and first byte.
+    header: Option<&'static ChunkHeader>,
+    index: usize,
+    start: *mut u8,
+    dictionary: Dictionary<DICTIONARY>,
+    /// Where rare records are put together before they are committed.
+    scratch: [u8; MAX_RECORD_LEN],
+}
+
+/// A captured stack: the function that was called, and the path of frames to its caller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Captured<'a> {
+    pub(crate) function: Function,
+    pub(crate) path: Path<'a>,
+}
+
+impl Captured<'_> {
+    /// Hash of the stack, its function included.
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        extend(self.path.hash(), self.function.marker())
+    }
+
+    /// Entries in a definition of the whole stack: marker, frames, function.
+    fn len(&self) -> usize {
+        usize::from(self.path.marker != 0) + self.path.entries.len() + 1
+    }
+
+    /// Entry `depth`, from the root on, and the hash of the path that ends with it.
+    fn entry(&self, depth: usize) -> (u64, u64) {
+        let marker = usize::from(self.path.marker != 0);
+        if depth < marker {
+            return (self.path.marker, self.path.root_hash());
+        }
+        match self.path.entries.get(depth - marker) {
+            Some(entry) => (entry.pc, entry.hash),
+            None => (self.function.marker(), self.hash()),
+        }
+    }
+}
+
+impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
+    /// Binds fresh (or recycled) memory to a thread. The stream number is drawn with the first chunk.
+    pub(crate) fn start(&mut self, image: u32, tid: u32, level: u32) {
+        // A chunk may be left by a dead thread whose place this one takes.
+        self.release();
+        self.deltas = Deltas::default();
+        (self.epoch_events, self.clock_events, self.epoch_bytes, self.lost) = (0, 0, 0, 0);
+        (self.stream, self.sequence) = (0, 0);
+        (self.image, self.tid, self.level) = (image, tid, level);
+        self.generation = 0;
+        self.dictionary.clear();
+    }
+
+    /// Records an allocation.
+    #[inline(always)]
+    pub(crate) fn alloc(&mut self, address: u64, size: u64, stack: Captured<'_>, realloc: bool) {
+        let Some((lanes, id)) = self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) else {
+            return self.lose();
+        };
+        self.stamp(lanes, true, size);
+        match self.deltas.encode_alloc(address, size, id, realloc) {
+            Some(event) => self.commit(event),
+            None => self.wide_alloc(address, size, id, realloc),
+        }
+    }
+
+    /// Records a free, or the intent of a realloc, before it happens.
+    #[inline(always)]
+    pub(crate) fn free(&mut self, address: u64, realloc: bool) {
+        let Some(lanes) = self.open() else { return self.lose() };
+        self.stamp(lanes, false, 0);
+        match self.deltas.encode_free(address, realloc) {
+            Some(event) => self.commit(event),
+            None => self.wide_free(address, realloc),
+        }
+    }
+
+    #[cold]
+    fn wide_alloc(&mut self, address: u64, size: u64, id: u32, realloc: bool) {
+        let len = record::write_alloc(&mut self.scratch, &mut self.deltas, (address, size), id, realloc);
+        self.commit_scratch(len);
+    }
+
+    #[cold]
+    fn wide_free(&mut self, address: u64, realloc: bool) {
+        let len = record::write_free(&mut self.scratch, &mut self.deltas, address, realloc);
+        self.commit_scratch(len);
+    }
+
+    /// Ends the pending realloc without a block.
+    #[cold]
+    pub(crate) fn end_realloc(&mut self, freed: bool) {
+        let tag = if freed { record::tag::REALLOC_FREED } else { record::tag::REALLOC_FAILED };
+        match self.open() {
+            Some(_) => self.commit(Encoded { tag, len: 0, payload: 0 }),
+            None => self.lose(),
+        }
+    }
+
+    /// Writes a rare record of at most [`MAX_RECORD_LEN`] bytes; counts as lost when there is no room.
+    #[cold]
+    pub(crate) fn note(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let Some(lanes) = Lanes::get().filter(|&lanes| self.make_room(lanes, MAX_RECORD_LEN)) else {
+            return self.lose();
+        };
+        self.stamp(lanes, false, 0);
+        let len = write(&mut self.scratch);
+        self.commit_scratch(len);
+    }
+
+    /// Records a mapping, with its stack.
+    #[cold]
+    pub(crate) fn map(&mut self, (address, len): (u64, u64), stack: Captured<'_>, file: bool) {
+        let Some((lanes, id)) = self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) else {
+            return self.lose();
+        };
+        self.stamp(lanes, false, 0);
+        let len = record::write_map(&mut self.scratch, (address, len), id, file);
+        self.commit_scratch(len);
+    }
+
+    /// The lanes, with room for the definition of a generation and one event in the chunk in hand.
+    #[inline(always)]
+    fn open(&mut self) -> Option<Lanes> {
+        let lanes = Lanes::get()?;
+        if self.cursor >= self.limit && !self.next_chunk(lanes) {
+            return None;
+        }
+        Some(lanes)
+    }
+
+    /// Brings the epoch in force into the stream, and now and then the time. Needs room for two hot records.
+    #[inline(always)]
+    fn stamp(&mut self, lanes: Lanes, allocates: bool, size: u64) {
+        let control = lanes.control();
+        let epoch = &control.epoch.0;
+        self.epoch_events += 1;
+        self.epoch_bytes = self.epoch_bytes.saturating_add(size);
+        let due = allocates && (self.epoch_events >= EPOCH_EVENTS || self.epoch_bytes >= EPOCH_BYTES);
+        let now = if due || control.flags.load(Ordering::Relaxed) & flag::ORDER_EXACT != 0 {
+            self.epoch_events = 0;
+            self.epoch_bytes = 0;
+            epoch.fetch_add(1, Ordering::AcqRel) + 1
+        } else {
+            epoch.load(Ordering::Acquire)
+        };
+        if now != self.deltas.epoch {
+            let event = self.deltas.encode_epoch(now);
+            self.commit(event);
+        }
+        self.clock_events += 1;
+        if self.clock_events >= CLOCK_EVENTS {
+            self.clock_events = 0;
+            let time = program::session_time(lanes);
+            if time > self.deltas.time.saturating_add(1000) {
+                let event = self.deltas.encode_clock(time);
+                self.commit(event);
+            }
+        }
+    }
+
+    /// Stores one record: payload, zero, tag. The caller has made sure of its room.
+    #[inline(always)]
+    fn commit(&mut self, event: Encoded) {
+        let at = self.cursor;
+        let len = 1 + usize::from(event.len);
+        // SAFETY: at least 17 bytes are left before the chunk's end (`open` and `make_room` leave margins that are larger
+        // than all records between two calls), and nobody else writes this chunk while we own it. The collector reads
+        // it concurrently, tag first, with acquire order.
+        unsafe {
+            at.add(1).cast::<u128>().write_unaligned(event.payload.to_le());
+            at.add(len).write(0);
+            AtomicU8::from_ptr(at).store(event.tag, Ordering::Release);
+            self.cursor = at.add(len);
+        }
+    }
+
+    /// Commits the first `len` bytes of the scratch as one record.
+    #[cold]
+    #[inline(never)]
+    fn commit_scratch(&mut self, len: Option<usize>) {
+        let Some(len) = len else { return };
+        let (Some(&tag), Some(payload)) = (self.scratch.first(), self.scratch.get(1..len)) else {
+            return;
+        };
+        let at = self.cursor;
+        // SAFETY: as in `commit`; the caller made room for the whole record.
+        unsafe {
+            core::ptr::copy_nonoverlapping(payload.as_ptr(), at.add(1), payload.len());
+            at.add(len).write(0);
+            AtomicU8::from_ptr(at).store(tag, Ordering::Release);
+            self.cursor = at.add(len);
+        }
+    }
+
+    /// Room for `len` bytes and an event in the chunk in hand, which may be a new one.
+    fn make_room(&mut self, lanes: Lanes, len: usize) -> bool {
+        let room = |this: &Self| (this.end as usize).saturating_sub(this.cursor as usize);
+        room(self) >= len + MARGIN || (self.next_chunk(lanes) && room(self) >= len + MARGIN)
+    }
+
+    /// Publishes the chunk in hand, if there is one.
+    fn release(&mut self) {
+        if let (Some(header), Some(lanes)) = (self.header.take(), Lanes::get()) {
+            let used = self.cursor as usize - self.start as usize;
+            chunk::publish(lanes, header, self.index, used, self.deltas.epoch, self.deltas.time);
+        }
+        self.cursor = core::ptr::null_mut();
+        self.limit = core::ptr::null_mut();
+        self.end = core::ptr::null_mut();
+    }
+
+    /// Publishes the chunk in hand and claims the next. False: there is none.
+    #[cold]
+    #[inline(never)]
+    fn next_chunk(&mut self, lanes: Lanes) -> bool {
+        self.release();
+        let small = self.sequence == 0;
+        let Some(claim) = chunk::claim(lanes, self.image, self.tid, small) else { return false };
+        if self.stream == 0 {
+            self.stream = lanes.control().numbers.0.next_stream.fetch_add(1, Ordering::Relaxed);
+        }
+        let epoch = lanes.control().epoch.0.load(Ordering::Acquire);
+        let time = program::session_time(lanes);
+        let header = claim.header;
+        header.stream.store(self.stream, Ordering::Relaxed);
+        header.sequence.store(self.sequence, Ordering::Relaxed);
+        header.recorder.store(self.level, Ordering::Relaxed);
+        header.first_epoch.store(epoch, Ordering::Relaxed);
+        header.first_time.store(time, Ordering::Relaxed);
+        header.used.store(0, Ordering::Relaxed);
+        self.deltas = Deltas::at_chunk_start(epoch, time);
+        self.start = claim.bytes.start;
+        self.cursor = self.start;
+        self.end = (self.start as usize + claim.bytes.len) as *mut u8;
+        self.limit = (self.end as usize - 2 * MARGIN) as *mut u8;
+        (self.header, self.index) = (Some(header), claim.index);
+        self.sequence += 1;
+        let lost = core::mem::take(&mut self.lost);
+        if lost != 0 {
+            // Not through the scratch, which may hold the record that room is made for.
+            let mut gap = [0u8; 16];
+            if record::write_gap(&mut gap, lost).is_some() {
+                let payload = u128::from_le_bytes(gap) >> 8;
+                self.commit(Encoded { tag: record::tag::GAP, len: 10, payload });
+            }
+        }
+        if lost != 0 || self.sequence.is_multiple_of(CHUNKS_PER_DICTIONARY) {
+            self.forget_stacks();
+        }
+        true
+    }
+
+    fn forget_stacks(&mut self) {
+        self.dictionary.clear();
+        self.commit(Encoded { tag: record::tag::FORGET_STACKS, len: 0, payload: 0 });
+    }
+
+    #[cold]
+    fn lose(&mut self) {
+        self.lost += 1;
+        if let Some(lanes) = Lanes::get() {
+            lanes.control().talk.0.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The id of a stack, defined in this stream if it was not. Leaves room for one event.
+    #[inline(always)]
+    fn stack_id(&mut self, lanes: Lanes, stack: Captured<'_>) -> Option<u32> {
+        let generation = program::generation();
+        if generation != self.generation {
+            self.enter_generation(generation);
+        }
+        match self.dictionary.get(stack.hash()) {
+            Some(id) => Some(id),
+            None => self.define(lanes, stack),
+        }
+    }
+
+    #[cold]
+    fn enter_generation(&mut self, generation: u32) {
+        self.forget_stacks();
+        let mut bytes = [0u8; 16];
+        if record::write_generation(&mut bytes, generation).is_some() {
+            let payload = u128::from_le_bytes(bytes) >> 8;
+            self.commit(Encoded { tag: record::tag::GENERATION, len: 6, payload });
+        }
+        self.generation = generation;
+    }
+
+    /// Defines the part of a stack that this stream does not know, and answers the id of its leaf.
+    #[cold]
+    #[inline(never)]
+    fn define(&mut self, lanes: Lanes, stack: Captured<'_>) -> Option<u32> {
+        let total = stack.len();
+        let (mut known, mut parent) = self.known_part(stack);
+        while known < total {
+            let part = (total - known).min(MAX_DEFINE_PCS);
+            let sequence = self.sequence;
+            if !self.make_room(lanes, 16 + part * MAX_VARINT_LEN) {
+                return None;
+            }
+            if self.sequence != sequence && self.dictionary.next_id() == 1 {
+                // The new chunk began by forgetting all ids.
+                (known, parent) = (0, ROOT_STACK);
+                continue;
+            }
+            let entries = (known..known + part).map(|depth| stack.entry(depth));
+            let pcs = entries.clone().map(|(pc, _)| pc);
+            let len = record::write_define(&mut self.scratch, self.dictionary.next_id(), parent, pcs);
+            self.commit_scratch(len);
+            for (_, hash) in entries {
+                parent = self.dictionary.insert(hash);
+            }
+            known += part;
+        }
+        Some(parent)
+    }
+
+    /// Length and id of the deepest part of a stack that has an id.
+    fn known_part(&self, stack: Captured<'_>) -> (usize, u32) {
+        let known = |depth: usize| Some((depth + 1, self.dictionary.get(stack.entry(depth).1)?));
+        (0..stack.len()).rev().find_map(known).unwrap_or((0, ROOT_STACK))
+    }
+}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! \[unsafe\] Streams as a recorder writes them and the decoder reads them, through real lanes.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use tracker_core::format::lanes::{BITMAP_WORDS, CHUNKS, LANES_LEN, LANES_MAGIC, OWNER_FULL};
+use tracker_core::format::record::{self, Function, Record};
+use tracker_core::format::{Deltas, VERSION};
+
+use super::{Captured, Recorder};
+use crate::lanes::{self, Lanes};
+use crate::stacks::{ROOT_HASH, extend};
+use crate::unwind::{Entry, Path};
+
+type Small = Recorder<1024>;
+
+/// A path of these return addresses, leaf first, as a walk answers it.
+fn entries(pcs: &[u64]) -> Vec<Entry> {
+    let mut hash = ROOT_HASH;
+    let entry = |&pc: &u64| {
+        hash = extend(hash, pc);
+        Entry::plain(pc, hash)
+    };
+    pcs.iter().rev().map(entry).collect()
+}
+
+fn captured(function: Function, entries: &[Entry]) -> Captured<'_> {
+    Captured { function, path: Path { marker: 0, entries } }
+}
+
+/// Lanes of this test process, all chunks free; one test at a time.
+fn lanes() -> (MutexGuard<'static, ()>, Lanes) {
+    static ONE: Mutex<()> = Mutex::new(());
+    static MAPPED: OnceLock<bool> = OnceLock::new();
+    let guard = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    assert!(MAPPED.get_or_init(|| {
+        // SAFETY: plain system calls on a new descriptor; the header words are written before anyone maps them.
+        let fd = unsafe {
+            let fd = libc::memfd_create(c"lanes".as_ptr(), 0);
+            assert_eq!(libc::ftruncate(fd, LANES_LEN as i64), 0);
+            let mut head = LANES_MAGIC.to_le_bytes().to_vec();
+            head.extend(VERSION.to_le_bytes());
+            assert_eq!(libc::pwrite(fd, head.as_ptr().cast(), head.len(), 0), head.len() as isize);
+            fd
+        };
+        lanes::attach(fd)
+    }));
+    let lanes = Lanes::get().expect("attached above");
+    let control = lanes.control();
+    control.talk.0.stopped.store(0, Ordering::Relaxed);
+    control.talk.0.lost.store(0, Ordering::Relaxed);
+    for word in 0..BITMAP_WORDS {
+        control.free[word].store(u64::MAX, Ordering::Relaxed);
+        control.full[word].store(0, Ordering::Relaxed);
+    }
+    for index in 0..CHUNKS {
+        lanes.header(index).expect("in range").owner.store(0, Ordering::Relaxed);
+        // SAFETY: a chunk of the mapping, which this test owns.
+        unsafe { lanes.chunk(index).expect("in range").start.write(0) };
+    }
+    (guard, lanes)
+}
+
+fn recorder() -> Box<Small> {
+    // SAFETY: all zero is a recorder's initial state; see its definition.
+    let mut recorder: Box<Small> = unsafe { Box::new_zeroed().assume_init() };
+    recorder.start(1, 77, 0);
+    recorder
+}
+
+/// What one stream says, with stacks spelled out.
+#[derive(Debug, PartialEq, Clone)]
+enum Said {
+    Alloc { address: u64, size: u64, stack: Vec<u64>, realloc: bool },
+    Free { address: u64, realloc: bool },
+    Gap(u64),
+    Other(&'static str),
+}
+
+/// Frees of this address only fill chunks.
+const FILLER: u64 = 0xf00;
+
+/// Reads all chunks in the order of their sequence numbers.
+fn read(lanes: Lanes) -> Vec<Said> {
+    let mut chunks: Vec<(u32, usize)> = (0..CHUNKS)
+        .filter_map(|index| {
+            let header = lanes.header(index)?;
+            (header.owner.load(Ordering::Acquire) != 0).then(|| (header.sequence.load(Ordering::Relaxed), index))
+        })
+        .collect();
+    chunks.sort_unstable();
+    let (mut said, mut stacks) = (Vec::new(), HashMap::from([(0u32, Vec::new())]));
+    for (expected, (sequence, index)) in chunks.into_iter().enumerate() {
+        assert_eq!(sequence as usize, expected);
+        let (header, chunk) = (lanes.header(index).expect("in range"), lanes.chunk(index).expect("in range"));
+        // SAFETY: a chunk of the mapping.
+        let bytes = unsafe { std::slice::from_raw_parts(chunk.start, chunk.len) };
+        let mut deltas = Deltas::at_chunk_start(header.first_epoch.load(Ordering::Relaxed), 0);
+        let mut at = 0;
+        while let Some((record, len)) = record::decode(&mut deltas, &bytes[at..]).expect("decodes") {
+            at += len;
+            match record {
+                Record::Alloc { address, size, stack, realloc } => {
+                    said.push(Said::Alloc { address, size, stack: stacks[&stack].clone(), realloc });
+                }
+                Record::Free { address: FILLER, .. } => {}
+                Record::Free { address, realloc } => said.push(Said::Free { address, realloc }),
+                Record::Define { first, parent, pcs } => {
+                    let mut path: Vec<u64> = stacks[&parent].clone();
+                    for (id, pc) in (first..).zip(pcs.iter()) {
+                        path.push(pc);
+                        stacks.insert(id, path.clone());
+                    }
+                }
+                Record::ForgetStacks => stacks.retain(|&id, _| id == 0),
+                Record::Gap { lost } => said.push(Said::Gap(lost)),
+                Record::ReallocFailed => said.push(Said::Other("failed")),
+                Record::ReallocFreed => said.push(Said::Other("freed")),
+                Record::Unmap { .. } => said.push(Said::Other("unmap")),
+                Record::Epoch(_) | Record::Clock(_) => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        if header.owner.load(Ordering::Relaxed) & OWNER_FULL != 0 {
+            assert_eq!(at, header.used.load(Ordering::Relaxed) as usize);
+        }
+    }
+    said
+}
+
+fn expected(address: u64, size: u64, pcs: &[u64], function: Function) -> Said {
+    let stack = pcs.iter().rev().copied().chain([function.marker()]).collect();
+    Said::Alloc { address, size, stack, realloc: false }
+}
+
+#[test]
+fn every_kind_of_event_comes_back() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    let pcs = [0x40_1000, 0x7f00_0000_1234, 0x55aa_0000_0042];
+    let frames = entries(&pcs);
+    let stack = captured(Function::Calloc, &frames);
+    recorder.alloc(0x1000, 24, stack, false);
+    recorder.free(0x1000, true);
+    recorder.end_realloc(false);
+    recorder.free(0x1000, true);
+    recorder.end_realloc(true);
+    recorder.alloc(0x7fff_ffff_f008, 1 << 40, stack, true);
+    recorder.free(0x7fff_ffff_f008, false);
+    recorder.note(|buffer| record::write_unmap(buffer, 0x1000, 4096));
+    let said = read(lanes);
+    assert_eq!(said[0], expected(0x1000, 24, &pcs, Function::Calloc));
+    assert_eq!(
+        said[1..5],
+        [
+            Said::Free { address: 0x1000, realloc: true },
+            Said::Other("failed"),
+            Said::Free { address: 0x1000, realloc: true },
+            Said::Other("freed"),
+        ]
+    );
+    let Said::Alloc { address, size, realloc, .. } = &said[5] else { panic!("{:?}", said[5]) };
+    assert_eq!((*address, *size, *realloc), (0x7fff_ffff_f008, 1 << 40, true));
+    assert_eq!(said[6..], [Said::Free { address: 0x7fff_ffff_f008, realloc: false }, Said::Other("unmap")]);
+}
+
+/// Enough events to fill hundreds of chunks, with more distinct stacks than the dictionary holds, some of them deeper
+/// than one definition: across chunk borders, evictions and renewed dictionaries every stack is the right one.
+#[test]
+fn stacks_survive_chunks_evictions_and_renewal() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    let mut random = 88_172_645_463_325_252u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let mut wanted = Vec::new();
+    for index in 0..60_000u64 {
+        let depth = if next() % 500 == 0 { 700 } else { next() % 12 + 1 };
+        let pcs: Vec<u64> = (0..depth).map(|level| 0x40_0000 + level * 0x1000 + next() % 3 * 8).collect();
+        let (address, size) = ((next() % (1 << 43)) << 4, next() % 5000);
+        recorder.alloc(address, size, captured(Function::Malloc, &entries(&pcs)), false);
+        wanted.push(expected(address, size, &pcs, Function::Malloc));
+        if index % 3 == 0 {
+            recorder.free(address, false);
+            wanted.push(Said::Free { address, realloc: false });
+        }
+        if index % 200 == 0 {
+            (0..30_000).for_each(|_| recorder.free(FILLER, false));
+        }
+    }
+    assert!(recorder.sequence > 256, "{}", recorder.sequence);
+    assert_eq!(lanes.control().talk.0.lost.load(Ordering::Relaxed), 0);
+    assert!(read(lanes) == wanted);
+}
+
+#[test]
+fn losses_are_counted_and_leave_a_gap() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    let frames = entries(&[0x40_1000]);
+    let stack = captured(Function::Malloc, &frames);
+    lanes.control().talk.0.stopped.store(1, Ordering::Relaxed);
+    for address in 1..=5 {
+        recorder.alloc(address << 4, 8, stack, false);
+    }
+    recorder.free(16, false);
+    assert_eq!(lanes.control().talk.0.lost.load(Ordering::Relaxed), 6);
+    lanes.control().talk.0.stopped.store(0, Ordering::Relaxed);
+    recorder.alloc(0x600, 8, stack, false);
+    assert_eq!(read(lanes), [Said::Gap(6), expected(0x600, 8, &[0x40_1000], Function::Malloc)]);
+}
+
+#[test]
+fn a_successor_publishes_what_a_dead_thread_left() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
+    recorder.start(1, 78, 0);
+    let header = lanes.header(0).expect("in range");
+    assert_ne!(header.owner.load(Ordering::Relaxed) & OWNER_FULL, 0);
+    assert_eq!(lanes.control().full[0].load(Ordering::Relaxed), 1);
+}

@@ -1,0 +1,254 @@
+//! \[unsafe\] `system`, `popen` and `pclose`, which the C library builds on an internal spawn that passes no hook. While
+//! images are followed they are built here on our own `posix_spawn`, by POSIX's rules; otherwise they are forwarded.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+
+use crate::real::{self, Strings};
+use crate::{exec, os, session, spawn, weak};
+
+const SHELL: &CStr = c"/bin/sh";
+const INTERRUPT: usize = 2;
+const QUIT: usize = 3;
+const CHILD: usize = 17;
+
+/// The words of a `sigset_t`: the kernel reads the first.
+type SignalSet = [u64; 16];
+
+/// Room for glibc's `posix_spawnattr_t` (336 bytes) and `posix_spawn_file_actions_t` (80 bytes).
+#[repr(C, align(16))]
+struct Opaque([u8; 512]);
+
+const SET_SIGNAL_MASK: i16 = 8;
+const SET_SIGNAL_DEFAULT: i16 = 4;
+
+/// Starts `/bin/sh -c command`. The result is an error number.
+unsafe fn start_shell(
+    pid: &mut c_int,
+    actions: *const c_void,
+    attributes: *const c_void,
+    command: *const c_char,
+) -> c_int {
+    let arguments = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
+    let list: Strings = arguments.as_ptr();
+    // SAFETY: a null-terminated list, and the caller's command, actions and attributes.
+    unsafe { spawn::posix_spawn(pid, SHELL.as_ptr(), actions, attributes, list, exec::environ()) }
+}
+
+/// How many `system` calls are under way, and what they found: the first one ignores the terminal's signals, the last
+/// one puts the program's actions back.
+struct Ignored {
+    lock: AtomicU32,
+    users: AtomicU32,
+    saved: [[AtomicUsize; 4]; 2],
+}
+
+static IGNORED: Ignored = Ignored {
+    lock: AtomicU32::new(0),
+    users: AtomicU32::new(0),
+    saved: [const { [const { AtomicUsize::new(0) }; 4] }; 2],
+};
+
+impl Ignored {
+    fn locked(&self, f: impl FnOnce()) {
+        // Held for two system calls, never inside an allocation hook.
+        while self.lock.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            core::hint::spin_loop();
+        }
+        f();
+        self.lock.store(0, Ordering::Release);
+    }
+
+    fn enter(&self) {
+        self.locked(|| {
+            if self.users.fetch_add(1, Ordering::Relaxed) == 0 {
+                for (saved, signal) in self.saved.iter().zip([INTERRUPT, QUIT]) {
+                    let old = os::set_signal_action(signal, &[libc::SIG_IGN, 0, 0, 0]);
+                    saved.iter().zip(old).for_each(|(to, from)| to.store(from, Ordering::Relaxed));
+                }
+            }
+        });
+    }
+
+    fn leave(&self) {
+        self.locked(|| {
+            if self.users.fetch_sub(1, Ordering::Relaxed) == 1 {
+                for (saved, signal) in self.saved.iter().zip([INTERRUPT, QUIT]) {
+                    let mut action = [0; 4];
+                    action.iter_mut().zip(saved).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+                    os::set_signal_action(signal, &action);
+                }
+            }
+        });
+    }
+
+    /// Those of the two signals that the program itself does not ignore: the shell gets their default action.
+    fn defaults(&self) -> u64 {
+        let ignored = |index: usize| {
+            self.saved
+                .get(index)
+                .and_then(|action| action.first())
+                .is_some_and(|handler| handler.load(Ordering::Relaxed) == libc::SIG_IGN)
+        };
+        [INTERRUPT, QUIT]
+            .iter()
+            .enumerate()
+            .filter(|&(index, _)| !ignored(index))
+            .map(|(_, signal)| 1u64 << (signal - 1))
+            .sum()
+    }
+}
+
+pub(crate) unsafe fn system(command: *const c_char) -> c_int {
+    if command.is_null() || session::following().is_none() {
+        // SAFETY: forwarding is exact.
+        return unsafe { real::system(command) };
+    }
+    IGNORED.enter();
+    let old = os::block_signals(1 << (CHILD - 1));
+    let (mut mask, mut defaults): (SignalSet, SignalSet) = ([0; 16], [0; 16]);
+    (mask[0], defaults[0]) = (old, IGNORED.defaults());
+    let mut attributes = Opaque([0; 512]);
+    let object = (&raw mut attributes).cast::<c_void>();
+    let mut pid = 0;
+    // SAFETY: the object has room for the C library's attributes, which are initialised first and end with this frame.
+    let error = unsafe {
+        real::posix_spawnattr_init(object);
+        real::posix_spawnattr_setsigmask(object, mask.as_ptr().cast());
+        real::posix_spawnattr_setsigdefault(object, defaults.as_ptr().cast());
+        real::posix_spawnattr_setflags(object, SET_SIGNAL_MASK | SET_SIGNAL_DEFAULT);
+        start_shell(&mut pid, core::ptr::null(), object, command)
+    };
+    // A shell that could not be started reads like one that ended with status 127.
+    let status = if error == 0 { os::wait_for(pid) } else { Ok(127 << 8) };
+    IGNORED.leave();
+    os::set_signal_mask(old);
+    match (status, error) {
+        (Ok(status), 0) => status,
+        (Ok(status), error) => {
+            weak::set_errno(error);
+            status
+        }
+        (Err(error), _) => {
+            weak::set_errno(error);
+            -1
+        }
+    }
+}
+
+/// A stream made by [`popen`]. All zero: free.
+struct Pipe {
+    stream: AtomicUsize,
+    pid: AtomicI32,
+    fd: AtomicI32,
+}
+
+static PIPES: [Pipe; 256] =
+    [const { Pipe { stream: AtomicUsize::new(0), pid: AtomicI32::new(0), fd: AtomicI32::new(-1) } }; 256];
+
+/// Marks an entry that is being filled.
+const RESERVED: usize = 1;
+
+pub(crate) unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut c_void {
+    let reserve = |pipe: &&Pipe| pipe.stream.compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    // SAFETY: the caller's mode is a C string.
+    let parsed = parse_mode(unsafe { CStr::from_ptr(mode) }.to_bytes());
+    let pipe = session::following().and(parsed).and_then(|_| PIPES.iter().find(reserve));
+    let (Some(pipe), Some((reads, close_on_exec))) = (pipe, parsed) else {
+        // SAFETY: forwarding is exact.
+        return unsafe { real::popen(command, mode) };
+    };
+    // SAFETY: the caller's command is a C string.
+    let result = unsafe { open_pipe(pipe, command, reads, close_on_exec) };
+    result.unwrap_or_else(|error| {
+        pipe.stream.store(0, Ordering::Release);
+        weak::set_errno(error);
+        core::ptr::null_mut()
+    })
+}
+
+/// Whether the stream is read, and closed on exec; `None` for a mode that the C library shall refuse itself.
+fn parse_mode(mode: &[u8]) -> Option<(bool, bool)> {
+    let (mut reads, mut writes, mut close_on_exec) = (false, false, false);
+    for letter in mode {
+        match letter {
+            b'r' => reads = true,
+            b'w' => writes = true,
+            b'e' => close_on_exec = true,
+            _ => return None,
+        }
+    }
+    (reads != writes).then_some((reads, close_on_exec))
+}
+
+/// # Safety
+/// `command` is a C string.
+unsafe fn open_pipe(
+    pipe: &Pipe,
+    command: *const c_char,
+    reads: bool,
+    close_on_exec: bool,
+) -> Result<*mut c_void, c_int> {
+    let [read_end, write_end] = os::pipe()?;
+    let (ours, mut theirs, standard) = if reads { (read_end, write_end, 1) } else { (write_end, read_end, 0) };
+    if theirs == standard {
+        // Duplicating a descriptor onto itself would leave it close-on-exec.
+        let moved = os::duplicate(theirs);
+        os::close(theirs);
+        theirs = moved.inspect_err(|_| os::close(ours))?;
+    }
+    let mode = if reads { c"r" } else { c"w" };
+    // SAFETY: a descriptor of our own, and a valid mode.
+    let stream = unsafe { real::fdopen(ours, mode.as_ptr()) };
+    if stream.is_null() {
+        let error = weak::errno();
+        os::close(ours);
+        os::close(theirs);
+        return Err(error);
+    }
+    let mut actions = Opaque([0; 512]);
+    let object = (&raw mut actions).cast::<c_void>();
+    let mut pid = 0;
+    // SAFETY: the object has room for the C library's actions, which are initialised first and destroyed last.
+    let error = unsafe {
+        real::posix_spawn_file_actions_init(object);
+        real::posix_spawn_file_actions_adddup2(object, theirs, standard);
+        // POSIX: streams of earlier popen calls are closed in the new child.
+        let earlier = PIPES.iter().filter(|other| other.stream.load(Ordering::Acquire) > RESERVED);
+        for fd in earlier.map(|other| other.fd.load(Ordering::Relaxed)).filter(|&fd| fd != standard) {
+            real::posix_spawn_file_actions_addclose(object, fd);
+        }
+        let error = start_shell(&mut pid, object, core::ptr::null(), command);
+        real::posix_spawn_file_actions_destroy(object);
+        error
+    };
+    os::close(theirs);
+    if error != 0 {
+        // SAFETY: the stream was made above; closing it closes our end.
+        unsafe { real::fclose(stream) };
+        return Err(error);
+    }
+    if !close_on_exec {
+        os::keep_on_exec(ours);
+    }
+    pipe.pid.store(pid, Ordering::Relaxed);
+    pipe.fd.store(ours, Ordering::Relaxed);
+    pipe.stream.store(stream as usize, Ordering::Release);
+    Ok(stream)
+}
+
+pub(crate) unsafe fn pclose(stream: *mut c_void) -> c_int {
+    let ours = |pipe: &&Pipe| stream as usize > RESERVED && pipe.stream.load(Ordering::Acquire) == stream as usize;
+    let Some(pipe) = PIPES.iter().find(ours) else {
+        // SAFETY: forwarding is exact.
+        return unsafe { real::pclose(stream) };
+    };
+    let pid = pipe.pid.load(Ordering::Relaxed);
+    pipe.stream.store(0, Ordering::Release);
+    // SAFETY: the stream was made by `popen`, and the program gives it up with this call.
+    unsafe { real::fclose(stream) };
+    os::wait_for(pid).unwrap_or_else(|error| {
+        weak::set_errno(error);
+        -1
+    })
+}

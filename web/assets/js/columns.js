@@ -1,0 +1,148 @@
+// Columns as they travel, made into the arrays that everything else loops over. Pure.
+
+/** @import { Wire, WireSparse, Data, Pair } from '#wire' */
+
+import { visible } from '#names';
+
+/** The kinds of a function, as the data numbers them. */
+export const Kind = Object.freeze({
+  native: 0, inlined: 1, python: 2, runtime: 3, allocator: 4, unknown: 5, jit: 6, process: 7,
+});
+
+/** @param {number[]} steps @returns {Float64Array} */
+export function ascending(steps) {
+  const values = new Float64Array(steps.length);
+  let value = 0;
+  for (let i = 0; i < steps.length; i++) values[i] = value += steps[i];
+  return values;
+}
+
+/** @param {WireSparse} sparse @returns {Pair} */
+function pair(sparse) {
+  return {
+    row: Uint32Array.from(ascending(sparse.row)),
+    blocks: Float64Array.from(sparse.blocks),
+    bytes: Float64Array.from(sparse.bytes),
+  };
+}
+
+/**
+ * The tree's shape, from preorder: parents, ends of subtrees, and what each node is.
+ * @param {Wire['nodes']} nodes @param {Uint32Array} frameFunction
+ */
+function tree(nodes, frameFunction) {
+  const count = nodes.frame.length;
+  const parent = new Int32Array(count);
+  const end = new Uint32Array(count);
+  const frame = Uint32Array.from(nodes.frame);
+  const func = new Uint32Array(count);
+  const process = new Uint32Array(count);
+  for (let i = 0; i < count; i++) {
+    const up = nodes.up[i];
+    parent[i] = up ? i - up : -1;
+    end[i] = i + 1;
+    func[i] = frameFunction[frame[i]];
+    process[i] = up ? process[i - up] : func[i];
+  }
+  for (let i = count - 1; i >= 0; i--) {
+    if (parent[i] >= 0 && end[parent[i]] < end[i]) end[parent[i]] = end[i];
+  }
+  return { count, parent, end, frame, function: func, process };
+}
+
+/**
+ * The same value with every text in it made visible.
+ * @template T
+ * @param {T} value @returns {T}
+ */
+function readable(value) {
+  if (typeof value === 'string') return /** @type {T} */ (visible(value));
+  if (Array.isArray(value)) return /** @type {T} */ (value.map(readable));
+  if (value === null || typeof value !== 'object') return value;
+  return /** @type {T} */ (Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, readable(inner)])));
+}
+
+/** @param {Wire} wire @returns {Data} */
+export function decode(wire) {
+  if (typeof wire?.schema !== 'string' || !wire.schema.startsWith('memtrack.page/1')) {
+    throw new Error(`This page reads memtrack.page/1, but the data says ${wire?.schema ?? 'nothing'}.`);
+  }
+  const frames = {
+    function: Uint32Array.from(wire.frames.function),
+    file: Uint32Array.from(wire.frames.file),
+    line: Uint32Array.from(wire.frames.line),
+  };
+  const { rows, timeline } = wire;
+  const peak = pair(rows.peak);
+  return {
+    summary: readable(wire.summary),
+    processes: readable(wire.processes),
+    threads: { ...wire.threads, name: wire.threads.name.map(visible) },
+    strings: wire.strings.map(visible),
+    functions: {
+      name: Uint32Array.from(wire.functions.name),
+      module: Uint32Array.from(wire.functions.module),
+      kind: Uint8Array.from(wire.functions.kind),
+      library: Uint8Array.from(wire.functions.library),
+    },
+    frames,
+    nodes: tree(wire.nodes, frames.function),
+    rows: {
+      count: rows.node.length,
+      node: Uint32Array.from(ascending(rows.node)),
+      thread: Uint32Array.from(rows.thread),
+      allocated: {
+        row: null,
+        blocks: Float64Array.from(rows.allocations),
+        bytes: Float64Array.from(rows.allocated_bytes),
+      },
+      temporary: pair(rows.temporary),
+      peak,
+      processPeak: rows.process_peak ? pair(rows.process_peak) : peak,
+      leaked: pair(rows.leaked),
+      leakedFirst: Float64Array.from(rows.leaked_first_ns),
+      leakedLast: Float64Array.from(rows.leaked_last_ns),
+    },
+    timeline: {
+      time: ascending(timeline.time_ns),
+      liveMax: Float64Array.from(timeline.live_max_bytes),
+      live: Float64Array.from(timeline.live_bytes),
+      allocations: Float64Array.from(timeline.allocations),
+      allocated: Float64Array.from(timeline.allocated_bytes),
+      processes: timeline.processes.map((one) => ({
+        process: one.process, from: one.from, live: Float64Array.from(one.live_bytes),
+      })),
+      rss: {
+        time: ascending(timeline.rss.time_ns),
+        process: Uint32Array.from(timeline.rss.process),
+        anon: Float64Array.from(timeline.rss.anon_bytes),
+        file: Float64Array.from(timeline.rss.file_bytes),
+      },
+    },
+  };
+}
+
+/** @param {Data} data @param {number} func */
+export const functionName = (data, func) => data.strings[data.functions.name[func]];
+
+/** The module's file name. @param {Data} data @param {number} func */
+export function moduleName(data, func) {
+  const path = data.strings[data.functions.module[func]];
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** `folder/file.c:12`, or nothing. @param {Data} data @param {number} frame */
+export function place(data, frame) {
+  const file = data.strings[data.frames.file[frame]];
+  if (!file) return '';
+  const line = data.frames.line[frame];
+  const short = file.split('/').slice(-2).join('/');
+  return line ? `${short}:${line}` : short;
+}
+
+/** Frames of the stack that ends in `node`, leaf first, without the process. @param {Data} data @param {number} node */
+export function stackOf(data, node) {
+  const nodes = [];
+  for (let at = node; at >= 0 && data.nodes.parent[at] >= 0; at = data.nodes.parent[at]) nodes.push(at);
+  return nodes;
+}

@@ -1,0 +1,67 @@
+// Functions with self and total, and who answers for a library's bytes. Pure.
+
+/** @import { Data } from '#wire' */
+/** @import { Measure } from '#metrics' */
+import { Kind } from '#columns';
+
+/**
+ * For each node, the node that answers for its own bytes: the nearest caller that is no library, or itself when the
+ * whole stack is library code.
+ * @param {Data} data @returns {Uint32Array}
+ */
+export function blamed(data) {
+  const { count, parent, function: func } = data.nodes;
+  const { library, kind } = data.functions;
+  const own = new Int32Array(count);
+  const blame = new Uint32Array(count);
+  for (let i = 0; i < count; i++) {
+    const passes = library[func[i]] === 1 || kind[func[i]] === Kind.process;
+    own[i] = passes ? (parent[i] < 0 ? -1 : own[parent[i]]) : i;
+    blame[i] = own[i] < 0 ? i : own[i];
+  }
+  return blame;
+}
+
+/**
+ * @typedef {object} FunctionRow
+ * @property {number} func
+ * @property {number} self
+ * @property {number} total counted once where the function calls itself
+ * @property {number} beside the other number, of `total`
+ * @property {number} node where it holds most
+ */
+
+/**
+ * One row per function with a value. With `blame`, self counts for the blamed node's function.
+ * @param {Data} data @param {Measure} measure @param {Uint32Array | null} blame @returns {FunctionRow[]}
+ */
+export function functionRows(data, measure, blame) {
+  const { count, end, function: func } = data.nodes;
+  const { total, self, beside } = measure;
+  const size = data.functions.name.length;
+  const selfOf = new Float64Array(size);
+  const totalOf = new Float64Array(size);
+  const besideOf = new Float64Array(size);
+  const best = new Int32Array(size).fill(-1);
+  // End of the outermost subtree of the function that is still open: calls within it are counted already.
+  const open = new Uint32Array(size);
+  for (let i = 0; i < count; i++) {
+    if (self[i]) selfOf[func[blame ? blame[i] : i]] += self[i];
+    const f = func[i];
+    if (i < open[f] || !total[i]) continue;
+    open[f] = end[i];
+    totalOf[f] += total[i];
+    besideOf[f] += beside[i];
+    if (best[f] < 0 || total[i] > total[best[f]]) best[f] = i;
+  }
+  const { kind, library } = data.functions;
+  /** @type {FunctionRow[]} */
+  const rows = [];
+  for (let f = 0; f < size; f++) {
+    if (best[f] < 0) continue;
+    // With blame, a library that answers for nothing would be a row of zeros; a process is a row only for its own.
+    if (!selfOf[f] && (kind[f] === Kind.process || (blame && library[f]))) continue;
+    rows.push({ func: f, self: selfOf[f], total: totalOf[f], beside: besideOf[f], node: best[f] });
+  }
+  return rows;
+}

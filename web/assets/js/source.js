@@ -1,0 +1,90 @@
+// Where the columns come from: the element in an exported file, or the server that sent the page.
+
+/** @import { Wire } from '#wire' */
+
+const SESSION = 'memtrack.session';
+/** Header that carries the session; a page from elsewhere cannot send it without asking the server first. */
+const HEADER = 'Memtrack-Session';
+
+/** An error whose message is meant for the reader of the page. */
+export class Refusal extends Error {}
+
+/** @returns {boolean} whether the data is inside the page */
+export const embedded = () => document.getElementById('data') !== null;
+
+/** @param {(done: number, all: number) => void} progress @returns {Promise<Wire>} */
+export async function load(progress) {
+  const holder = document.getElementById('data');
+  if (holder) {
+    const wire = await unpack(JSON.parse(holder.textContent ?? ''));
+    holder.textContent = '';
+    return wire;
+  }
+  const session = await openSession();
+  const response = await ask(session, {});
+  const all = Number(response.headers.get('Content-Length') ?? 0);
+  version = response.headers.get('ETag') ?? '';
+  return JSON.parse(await text(response, (done) => progress(done, all)));
+}
+
+let version = '';
+
+/** The newer data of a capture that is still being recorded, or nothing. @returns {Promise<Wire | null>} */
+export async function reload() {
+  const response = await ask(sessionStorage.getItem(SESSION) ?? '', { 'If-None-Match': version });
+  if (response.status === 304) return null;
+  version = response.headers.get('ETag') ?? '';
+  return response.json();
+}
+
+/** @param {{ encoding: string, data: string }} packed @returns {Promise<Wire>} */
+async function unpack(packed) {
+  if (packed.encoding !== 'deflate+base64') throw new Refusal(`This page cannot read ${packed.encoding}.`);
+  const bytes = Uint8Array.from(atob(packed.data), (c) => c.charCodeAt(0));
+  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
+  return new Response(plain).json();
+}
+
+/** The token in the printed address opens a session; the address then loses it, so that it can be shown around. */
+async function openSession() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const token = parts.get('token');
+  if (token) {
+    parts.delete('token');
+    history.replaceState(null, '', parts.size ? `#${parts}` : location.pathname);
+    const response = await fetch('/api/session', { method: 'POST', headers: { 'Memtrack-Token': token } });
+    if (!response.ok) throw new Refusal(await refusal(response));
+    sessionStorage.setItem(SESSION, (await response.json()).session);
+  }
+  const session = sessionStorage.getItem(SESSION);
+  if (!session) throw new Refusal('Open the whole address that memtrack serve printed: it ends in #token=….');
+  return session;
+}
+
+/** @param {string} session @param {Record<string, string>} headers */
+async function ask(session, headers) {
+  const response = await fetch('/api/profile', { headers: { ...headers, [HEADER]: session } });
+  if (!response.ok && response.status !== 304) throw new Refusal(await refusal(response));
+  return response;
+}
+
+/** @param {Response} response */
+async function refusal(response) {
+  const words = (await response.text()).trim();
+  return words || `The server answered ${response.status}.`;
+}
+
+/** @param {Response} response @param {(done: number) => void} progress */
+async function text(response, progress) {
+  if (!response.body) return response.text();
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let out = '', done = 0;
+  for (;;) {
+    const part = await reader.read();
+    if (part.done) return out + decoder.decode();
+    done += part.value.length;
+    progress(done);
+    out += decoder.decode(part.value, { stream: true });
+  }
+}

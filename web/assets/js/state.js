@@ -1,0 +1,69 @@
+// What the page shows now: one object, changed in one place. Knows no element.
+
+/**
+ * @typedef {object} State
+ * @property {string} metric
+ * @property {number} process position, -1 for all
+ * @property {number} thread position, -1 for all
+ * @property {boolean} inverted
+ * @property {number[]} zoom functions on the way to what is zoomed to
+ * @property {number[]} select functions on the way to the selected box
+ * @property {string} find
+ * @property {boolean} fold allocators and standard libraries count for their caller
+ * @property {string} sort column of the function table
+ * @property {boolean} ascending
+ * @property {number | null} cursor a moment on the timeline, nanoseconds
+ */
+
+/** @type {Readonly<State>} */
+export const INITIAL = Object.freeze({
+  metric: 'peak', process: -1, thread: -1, inverted: false, zoom: [], select: [], find: '', fold: true,
+  sort: 'self', ascending: false, cursor: null,
+});
+
+/**
+ * A store: reads are plain, writes tell everyone once per turn of the event loop.
+ * @param {State} state
+ */
+export function store(state) {
+  /** @type {Set<() => void>} */
+  const listeners = new Set();
+  let told = true;
+  return {
+    get: () => state,
+    /** @param {Partial<State>} change */
+    set(change) {
+      state = { ...state, ...change };
+      if (!told) return;
+      told = false;
+      queueMicrotask(() => {
+        told = true;
+        for (const listener of listeners) listener();
+      });
+    },
+    /** @param {() => void} listener */
+    subscribe: (listener) => void listeners.add(listener),
+  };
+}
+
+/** @typedef {ReturnType<typeof store>} Store */
+
+/**
+ * A function that runs again only when its arguments change.
+ * @template {unknown[]} A
+ * @template R
+ * @param {(...args: A) => R} compute @returns {(...args: A) => R}
+ */
+export function memo(compute) {
+  /** @type {A | undefined} */
+  let last;
+  /** @type {R} */
+  let result;
+  return (...args) => {
+    if (!last || args.some((arg, i) => arg !== last?.[i])) {
+      result = compute(...args);
+      last = args;
+    }
+    return result;
+  };
+}

@@ -1,0 +1,112 @@
+// The selected frame: what it is, what it holds, and the heaviest stack through it.
+
+/** @import { Model } from '#main' */
+/** @import { Box } from '#flame/layout' */
+import { functionName, moduleName, place, stackOf } from '#columns';
+import { bar, byId, copy, element, figure, say } from '#dom';
+import { descend, expander, heaviestLeaf } from '#flame/layout';
+import { shortName } from '#names';
+import { amount, amountParts, bytes, count, exactAmount, percent } from '#units';
+import { about, breakable } from '#view/tip';
+
+/** Frames of the stack that are rows at once; deeper stacks are copied whole. */
+const MOST_ROWS = 200;
+
+/** @param {{ zoom: () => void, select: (path: number[]) => void }} actions */
+export function inspector(actions) {
+  const holder = byId('inspector');
+  /** @type {{ model: Model, box: Box, leaf: number } | null} */
+  let shown = null;
+
+  /** @param {Model} model */
+  function update(model) {
+    const { data, measure, state } = model;
+    const way = descend(expander(data, measure, state.inverted), measure, state.select);
+    const box = way[way.length - 1];
+    shown = null;
+    if (box.func < 0 || way.length <= state.select.length) {
+      const text = state.select.length ? `The selected frame has nothing that is ${measure.metric.of}.` : 'Select a frame to see its stack.';
+      holder.replaceChildren(element('p', { class: 'sub' }, text));
+      return;
+    }
+    const leaf = heaviestLeaf(data, measure, box);
+    shown = { model, box, leaf };
+    holder.replaceChildren(numbers(model, box), stack(model, box, leaf));
+  }
+
+  /** @param {Model} model @param {Box} box */
+  function numbers(model, box) {
+    const { data, measure, leaked } = model;
+    const { value, beside, share } = measure.metric;
+    const other = value === 'bytes' ? 'blocks' : 'bytes';
+    const at = place(data, data.nodes.frame[box.items[0]]);
+    const full = data.strings[data.frames.file[data.nodes.frame[box.items[0]]]];
+    const caller = box.parent && box.parent.func >= 0 ? box.parent : null;
+    /** @type {[string, (Node | string)[], string][]} */
+    const rows = [
+      [model.state.inverted ? 'Of what it calls' : 'Of its caller', caller ? [percent(box.total, caller.total)] : [], ''],
+      ['Self', figure(amountParts(value, box.self)), exactAmount(value, box.self)],
+      [beside, figure(amountParts(other, box.beside)), exactAmount(other, box.beside)],
+    ];
+    const lost = !model.state.inverted && measure.metric.id !== 'leaked' ? box.items.reduce((sum, node) => sum + leaked.total[node], 0) : 0;
+    const blocks = lost ? box.items.reduce((sum, node) => sum + leaked.beside[node], 0) : 0;
+    if (lost) {
+      rows.push([model.running ? 'Live now' : 'Leaked', [element('span', { class: 'bad' }, `${bytes(lost)} in ${count(blocks)} blocks`)], exactAmount('bytes', lost)]);
+    }
+    return element('div', {},
+      element('h3', {}, ...breakable(functionName(data, box.func))),
+      element('div', { class: 'u', title: full }, [about(data, box.func), at].filter(Boolean).join(' · ')),
+      element('div', { class: 'big', title: exactAmount(value, box.total) }, ...figure(amountParts(value, box.total)),
+        element('span', { class: 'u small' }, ` ${percent(box.total, measure.sum)} ${share}`)),
+      element('dl', {}, ...rows.filter(([, content]) => content.length).flatMap(([term, content, title]) => [
+        element('dt', {}, term), element('dd', { title }, ...content),
+      ])),
+      element('div', { class: 'acts' },
+        action('Zoom', '⏎', actions.zoom), action('Copy stack', 'c', copyStack)));
+  }
+
+  /** @param {string} text @param {string} key @param {() => void} onclick */
+  const action = (text, key, onclick) =>
+    element('button', { class: 'ctl', type: 'button', onclick }, text, ' ', element('kbd', {}, key));
+
+  /** @param {Model} model @param {Box} box @param {number} leaf */
+  function stack(model, box, leaf) {
+    const { data, state } = model;
+    const nodes = stackOf(data, leaf);
+    const rows = nodes.slice(0, MOST_ROWS).map((node) => {
+      const func = data.nodes.function[node];
+      const at = place(data, data.nodes.frame[node]) || moduleName(data, func);
+      const on = box.items.includes(node);
+      return element('li', { class: on ? 'on' : '' },
+        bar(data.functions.kind[func]),
+        element('button', {
+          class: 'fn', type: 'button', title: functionName(data, func), 'aria-current': on ? 'true' : undefined,
+          disabled: state.inverted, onclick: () => actions.select(model.pathTo(node)),
+        }, shortName(functionName(data, func), 30)),
+        element('span', { class: 'at', title: data.strings[data.frames.file[data.nodes.frame[node]]] }, at));
+    });
+    const more = nodes.length - rows.length;
+    if (more > 0) rows.push(element('li', { class: 'u' }, `and ${count(more)} frames further out`));
+    return element('div', { class: 'st' },
+      element('div', { class: 'sub' }, 'Heaviest stack through it, innermost first'), element('ol', {}, ...rows));
+  }
+
+  async function copyStack() {
+    if (!shown) return;
+    const { model: { data, measure }, box, leaf } = shown;
+    const { value, of } = measure.metric;
+    const process = data.processes[data.nodes.process[leaf]];
+    const lines = stackOf(data, leaf).map((node) => {
+      const func = data.nodes.function[node], frame = data.nodes.frame[node];
+      const file = data.strings[data.frames.file[frame]], line = data.frames.line[frame];
+      const at = file ? ` at ${file}${line ? `:${line}` : ''}` : '';
+      const module = data.strings[data.functions.module[func]];
+      return `  ${functionName(data, func)}${at}${module ? ` (${module})` : ''}`;
+    });
+    const head = `${amount(value, box.total)} (${exactAmount(value, box.total)}) ${of}, ${percent(box.total, measure.sum)}, in ${functionName(data, box.func)}`;
+    await copy([head, ...lines, `  process ${process.index}: ${process.name} ${process.pid}`, ''].join('\n').replaceAll('\u202f', ' '));
+    say(`Stack of ${lines.length} frames copied`);
+  }
+
+  return { update, copyStack };
+}

@@ -1,0 +1,137 @@
+// What the server and the exported file send: the Rust side is `web/src/columns/`.
+// A golden file, `tests/golden/small.json`, is read by the tests of both sides.
+
+/** Ascending numbers as differences. */
+export type Deltas = number[];
+
+export interface Totals {
+  allocations: number;
+  allocated_bytes: number;
+  frees: number;
+  reallocations: number;
+  leaked_blocks: number;
+  leaked_bytes: number;
+  peak_blocks: number;
+  peak_bytes: number;
+  peak_at_ns: number;
+  peak_error_bytes: number;
+  peak_rss_bytes: number;
+  temporary_allocations: number;
+  inherited_frees: number;
+  unmatched_frees: number;
+  lost_events: number;
+  truncated_stacks: number;
+  unresolved_frames: number;
+}
+
+export interface Summary {
+  name: string;
+  state: 'complete' | 'running' | 'cut';
+  command: string[];
+  host: string;
+  version: string;
+  start_unix_ms: number;
+  duration_ns: number;
+  exit: { code: number } | { signal: number } | null;
+  totals: Totals;
+  frames: number;
+  untracked: { pid: number; exe: string; reason: string }[];
+  warnings: string[];
+}
+
+export interface Process {
+  index: number;
+  pid: number;
+  parent: number | null;
+  name: string;
+  command: string[];
+  start_ns: number;
+  end_ns: number | null;
+  totals: Totals;
+}
+
+export interface WireSparse {
+  row: Deltas;
+  blocks: number[];
+  bytes: number[];
+}
+
+export interface Wire {
+  schema: string;
+  summary: Summary;
+  processes: Process[];
+  threads: { index: number[]; tid: number[]; name: string[]; process: (number | null)[] };
+  strings: string[];
+  functions: { name: number[]; module: number[]; kind: number[]; library: number[] };
+  frames: { function: number[]; file: number[]; line: number[] };
+  nodes: { up: number[]; frame: number[] };
+  rows: {
+    node: Deltas;
+    thread: number[];
+    allocations: number[];
+    allocated_bytes: number[];
+    temporary: WireSparse;
+    peak: WireSparse;
+    process_peak: WireSparse | null;
+    leaked: WireSparse;
+    leaked_first_ns: number[];
+    leaked_last_ns: number[];
+  };
+  timeline: {
+    time_ns: Deltas;
+    live_max_bytes: number[];
+    live_bytes: number[];
+    allocations: number[];
+    allocated_bytes: number[];
+    processes: { process: number; from: number; live_bytes: number[] }[];
+    rss: { time_ns: Deltas; process: number[]; anon_bytes: number[]; file_bytes: number[] };
+  };
+}
+
+/** A pair of columns; without `row` there is a value for every row. */
+export interface Pair {
+  row: Uint32Array | null;
+  blocks: Float64Array;
+  bytes: Float64Array;
+}
+
+/** The decoded columns: what every module reads and none changes. */
+export interface Data {
+  summary: Summary;
+  processes: Process[];
+  threads: { index: number[]; tid: number[]; name: string[]; process: (number | null)[] };
+  strings: string[];
+  functions: { name: Uint32Array; module: Uint32Array; kind: Uint8Array; library: Uint8Array };
+  frames: { function: Uint32Array; file: Uint32Array; line: Uint32Array };
+  nodes: {
+    count: number;
+    /** -1 for a root. */
+    parent: Int32Array;
+    /** One past the node's subtree. */
+    end: Uint32Array;
+    frame: Uint32Array;
+    function: Uint32Array;
+    process: Uint32Array;
+  };
+  rows: {
+    count: number;
+    node: Uint32Array;
+    thread: Uint32Array;
+    allocated: Pair;
+    temporary: Pair;
+    peak: Pair;
+    processPeak: Pair;
+    leaked: Pair;
+    leakedFirst: Float64Array;
+    leakedLast: Float64Array;
+  };
+  timeline: {
+    time: Float64Array;
+    liveMax: Float64Array;
+    live: Float64Array;
+    allocations: Float64Array;
+    allocated: Float64Array;
+    processes: { process: number; from: number; live: Float64Array }[];
+    rss: { time: Float64Array; process: Uint32Array; anon: Float64Array; file: Float64Array };
+  };
+}

@@ -1,0 +1,265 @@
+//! The page on this machine: axum on a loopback address, for one person.
+//!
+//! Other users of the machine can connect too, so the data wants a session, and a session wants the token in the
+//! printed address. Pages from elsewhere that the same browser shows are kept out by `guard`. Nothing here takes a
+//! path, opens a file by name, or runs a command; requests change nothing but the count of failed tokens.
+
+mod connection;
+mod feed;
+mod guard;
+mod secret;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::process::parent_id;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::assets::{MODULES, STYLE, content_hash};
+use crate::page::{Page, Style, import_map};
+use connection::{LimitedListener, Progress};
+pub use feed::Source;
+use feed::{Feed, Reply};
+use guard::Guard;
+use secret::Secret;
+
+/// How often it is checked whether the server is still wanted.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Where and how long to serve.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// A loopback address; others are refused.
+    pub address: IpAddr,
+    /// 0 leaves the choice to the kernel.
+    pub port: u16,
+    /// What the page calls the capture, usually its file's name.
+    pub name: String,
+    /// Open the page in the desktop's browser.
+    pub open: bool,
+    /// End after this time without a request.
+    pub idle: Option<Duration>,
+    /// Go on when the process that started this one is gone.
+    pub outlive_parent: bool,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            name: String::new(),
+            open: false,
+            idle: Some(Duration::from_secs(8 * 3600)),
+            outlive_parent: false,
+        }
+    }
+}
+
+/// Serves `source` until Ctrl-C, and prints where on the standard output.
+///
+/// # Errors
+/// When the address is not loopback or cannot be bound, or the capture cannot be read; while serving, none.
+pub fn serve(source: impl Source, options: ServeOptions) -> io::Result<()> {
+    let open = options.open;
+    let server = Server::bind(source, options)?;
+    let mut out = io::stdout();
+    writeln!(out, "Open {}   (Ctrl-C ends)", server.url())?;
+    out.flush()?;
+    if open {
+        server.open_browser();
+    }
+    server.run()
+}
+
+/// A server that listens and does not answer yet.
+pub struct Server {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    site: Arc<Site>,
+    options: ServeOptions,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token stays out of logs.
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What the handlers share.
+struct Site {
+    guard: Guard,
+    feed: Feed,
+    pages: Pages,
+}
+
+/// The parts of the page that are the same for every request.
+struct Pages {
+    import_map: String,
+    style: String,
+    /// Address and content of each module.
+    modules: Vec<(String, &'static str)>,
+}
+
+impl Server {
+    /// Reads the capture once, then listens.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be bound, or the capture cannot be read.
+    pub fn bind(source: impl Source, options: ServeOptions) -> io::Result<Self> {
+        if !options.address.is_loopback() {
+            let reason = format!(
+                "{} is not an address of this machine alone: reports are served on 127.0.0.1 or ::1, use ssh -L to \
+                 see them from elsewhere",
+                options.address
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        let feed = Feed::new(source, options.name.clone()).map_err(io::Error::other)?;
+        let wanted = SocketAddr::new(options.address, options.port);
+        let listener = std::net::TcpListener::bind(wanted)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}")))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let guard = Guard::new(address.port())?;
+        Ok(Self { listener, address, site: Arc::new(Site { guard, feed, pages: Pages::new() }), options })
+    }
+
+    /// The address to open, with the token.
+    pub fn url(&self) -> String {
+        format!("http://{}/#token={}", self.address, self.site.guard.token())
+    }
+
+    /// Answers until Ctrl-C, until nobody asks any more, or until the parent process is gone.
+    ///
+    /// # Errors
+    /// When no runtime can be made.
+    pub fn run(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let parent = parent_id();
+        let result = runtime.block_on(async move {
+            let Self { listener, address: _, site, options } = self;
+            let listener = LimitedListener::new(tokio::net::TcpListener::from_std(listener)?);
+            let service = router(Arc::clone(&site)).into_make_service_with_connect_info::<Progress>();
+            tokio::select! {
+                result = axum::serve(listener, service) => result,
+                result = tokio::signal::ctrl_c() => result,
+                () = unwanted(&site, &options, parent) => Ok(()),
+            }
+        });
+        // A capture that is being read must not hold the process up.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// Asks the desktop to open the page. Other users can read the address on the browser's command line, so it
+    /// carries a token that opens one session only; a browser that comes second says so.
+    fn open_browser(&self) {
+        let address = format!("http://{}/#token={}", self.address, self.site.guard.single_token());
+        let mut command = Command::new("xdg-open");
+        command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Without a desktop nothing opens: the address is printed anyway.
+        let _ = command.spawn();
+    }
+}
+
+async fn unwanted(site: &Site, options: &ServeOptions, parent: u32) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let idle = options.idle.is_some_and(|limit| site.guard.idle() > limit);
+        if idle || (!options.outlive_parent && parent_id() != parent) {
+            return;
+        }
+    }
+}
+
+fn router(site: Arc<Site>) -> Router {
+    let mut router = Router::new()
+        .route("/", get(page))
+        .route("/api/session", post(session))
+        .route("/api/profile", get(profile))
+        .route(&site.pages.style, get(|| async { typed("text/css; charset=utf-8", STYLE) }));
+    for (address, source) in site.pages.modules.clone() {
+        router = router.route(&address, get(move || async move { typed("text/javascript; charset=utf-8", source) }));
+    }
+    router
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page here.\n") })
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&site), guard::middleware))
+        .with_state(site)
+}
+
+fn typed(kind: &'static str, body: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, kind)], body)
+}
+
+impl Pages {
+    fn new() -> Self {
+        let address = |name: &str, source: &str, ending: &str| {
+            format!("/assets/{}-{}.{ending}", name.replace('/', "-"), content_hash(source))
+        };
+        Self {
+            import_map: import_map(MODULES, |module| address(module.name, module.source, "js")),
+            style: address("page", STYLE, "css"),
+            modules: MODULES.iter().map(|m| (address(m.name, m.source, "js"), m.source)).collect(),
+        }
+    }
+}
+
+/// The skeleton, for everyone: it holds nothing of the capture.
+async fn page(State(site): State<Arc<Site>>) -> Response {
+    let Ok(nonce) = Secret::new() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let nonce = nonce.to_string();
+    let page = Page {
+        nonce: &nonce,
+        policy: None,
+        style: Style::Linked(site.pages.style.clone()),
+        import_map: site.pages.import_map.clone(),
+        data: None,
+    };
+    match page.render() {
+        Ok(html) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+                (header::CONTENT_SECURITY_POLICY, guard::policy(Some(&nonce))),
+            ];
+            (headers, html).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// A token for a session.
+async fn session(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    match site.guard.open_session(&headers).await {
+        Some(session) => {
+            ([(header::CONTENT_TYPE, "application/json")], format!("{{\"session\":\"{session}\"}}")).into_response()
+        }
+        None => guard::Refusal::TOKEN.into_response(),
+    }
+}
+
+/// The columns; `If-None-Match` spares those the page has.
+async fn profile(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+    let asked = Arc::clone(&site);
+    // Reading a capture takes as long as it takes: not on the thread that answers.
+    let reply = tokio::task::spawn_blocking(move || asked.feed.reply(&known)).await;
+    match reply {
+        Ok(Ok(Reply::Unchanged(tag))) => (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response(),
+        Ok(Ok(Reply::Columns(tag, body))) => {
+            ([(header::ETAG, tag), (header::CONTENT_TYPE, "application/json".to_owned())], body).into_response()
+        }
+        Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Reading the capture failed.\n").into_response(),
+    }
+}

@@ -1,0 +1,83 @@
+//! The page in a real browser, and its scripts under node. Both fail with what to install when something is missing.
+
+#[path = "../examples/synthetic/mod.rs"]
+mod synthetic;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use tracker_core::report::profile::{Profile, State};
+use web::{ExportOptions, ServeOptions, Server, Source, export_html};
+
+/// The tests' own folder, which node finds `package.json` from.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn node(arguments: &[&str], environment: &[(&str, String)]) {
+    let run = Command::new("node")
+        .args(arguments)
+        .current_dir(root())
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .output()
+        .expect("the page's scripts are tested with node 20 or newer: apt-get install nodejs");
+    assert!(
+        run.status.success(),
+        "node {}\n{}{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+/// Writes the page of `profile` and gives its address.
+fn export(profile: &Profile, name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.html"));
+    let options = ExportOptions { name: format!("memtrack.{name}.48211.mtk") };
+    export_html(profile, &options, &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
+    format!("file://{}", path.display())
+}
+
+/// Serves until the test's process ends.
+fn served(source: impl Source) -> String {
+    let options = ServeOptions { name: "memtrack.served.48211.mtk".into(), ..ServeOptions::default() };
+    let server = Server::bind(source, options).unwrap();
+    let url = server.url();
+    thread::spawn(move || server.run().unwrap());
+    url
+}
+
+#[test]
+fn scripts() {
+    node(&["--test", "tests/js/"], &[]);
+}
+
+#[test]
+fn page() {
+    let mut reads = 0;
+    let running = served(move || {
+        reads += 1;
+        let mut profile = synthetic::small();
+        profile.state = if reads < 3 { State::Running } else { State::Complete };
+        // New names move the numbers of all others.
+        profile.processes[0].exe = format!("/opt/app{reads}");
+        profile.duration_ns += reads;
+        Ok(profile)
+    });
+    let mut environment = vec![
+        ("PAGE_SEVERAL", export(&synthetic::several_processes(), "several")),
+        ("PAGE_MANY", export(&synthetic::many_nodes(300_000), "many")),
+        ("PAGE_SMALL", export(&synthetic::small(), "small")),
+        ("PAGE_HOSTILE", export(&synthetic::hostile(), "hostile")),
+        ("PAGE_SERVED", served(|| Ok(synthetic::small()))),
+        ("PAGE_RUNNING", running),
+    ];
+    // A folder for pictures of what the tests saw.
+    if let Ok(folder) = std::env::var("PAGE_SHOTS") {
+        environment.push(("PAGE_SHOTS", folder));
+    }
+    node(&["--test", "tests/browser/page.test.js"], &environment);
+}
