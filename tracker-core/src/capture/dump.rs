@@ -164,7 +164,8 @@ fn write_events(
 }
 
 /// A record in words.
-struct Show<'r>(&'r Record<'r>);
+#[derive(Debug)]
+pub struct Show<'r>(pub &'r Record<'r>);
 
 impl fmt::Display for Show<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -217,7 +218,8 @@ impl fmt::Display for Show<'_> {
 }
 
 /// A metadata frame, names as text.
-struct ShowMeta<'m>(&'m Meta);
+#[derive(Debug)]
+pub struct ShowMeta<'m>(pub &'m Meta);
 
 impl fmt::Display for ShowMeta<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

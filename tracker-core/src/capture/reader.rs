@@ -11,11 +11,15 @@ use rustc_hash::FxHashMap;
 
 use super::block::{BlockHeader, BlockKind, FILE_HEADER_LEN, FILE_MAGIC, FileHeader, FileHeaderError};
 use super::facts::Facts;
-use super::meta::{MAX_META_LEN, Meta};
+use super::meta::{MAX_META_LEN, Meta, ModuleFile};
 use super::payload::Loader;
 use super::scan::{Found, Piece, Scan};
 use super::source::{Source, read_at};
 use crate::format::VERSION;
+use crate::format::wire::Reader;
+
+/// Most bytes of one module's file that are taken from a capture.
+const MAX_MODULE_LEN: u64 = 256 << 20;
 
 /// Called with the bytes done and the bytes there are.
 pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
@@ -231,23 +235,24 @@ impl<S: Source> Capture<S> {
         Ok(())
     }
 
-    /// The bytes of the module file `number`, if the capture holds all of them.
-    pub fn module_bytes(&self, number: u32, loader: &mut Loader) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = self.facts.module_files.get(&number).filter(|file| file.embedded) else {
-            return Ok(None);
-        };
-        let mut bytes = Vec::new();
-        let mut payload = Vec::new();
+    /// The bytes of a module's file, if the capture holds all of them and they can be read.
+    pub fn module_bytes(&self, file: &ModuleFile) -> Option<Vec<u8>> {
+        if !file.embedded || file.len > MAX_MODULE_LEN {
+            return None;
+        }
+        let mut loader = Loader::new().ok()?;
+        let (mut bytes, mut payload) = (Vec::new(), Vec::new());
         for found in &self.module_data {
-            if !loader.load(&self.source, &found.header, found.payload_at(), &mut payload)? {
+            if !loader.load(&self.source, &found.header, found.payload_at(), &mut payload).ok()? {
                 continue;
             }
-            let mut reader = crate::format::wire::Reader::new(&payload);
-            if reader.u32() == Some(number) && reader.u64() == Some(bytes.len() as u64) {
+            let mut reader = Reader::new(&payload);
+            let next = reader.u32() == Some(file.number) && reader.u64() == Some(bytes.len() as u64);
+            if next && (bytes.len() as u64) < file.len {
                 bytes.extend_from_slice(reader.rest());
             }
         }
-        Ok((bytes.len() as u64 == file.len).then_some(bytes))
+        (bytes.len() as u64 == file.len).then_some(bytes)
     }
 }
 
@@ -265,4 +270,57 @@ pub(crate) fn file_header(source: &impl Source) -> Result<FileHeader, ReadError>
         FileHeaderError::Damaged => ReadError::Damaged,
         FileHeaderError::Version(found) => ReadError::Version { found, known: VERSION },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::block::Codec;
+    use crate::capture::meta::Session;
+    use crate::capture::writer::{Events, Writer};
+
+    fn capture(write: impl FnOnce(&mut Writer<Vec<u8>>)) -> Capture<&'static [u8]> {
+        let header = FileHeader { version: VERSION, session: [1; 16], start_unix_ns: 5 };
+        let mut writer = Writer::new(Vec::new(), &header).unwrap();
+        write(&mut writer);
+        let bytes: &[u8] = std::mem::take(writer.get_mut()).leak();
+        Capture::open(bytes, &mut |_, _| {}).unwrap()
+    }
+
+    #[test]
+    fn blocks_are_sorted_into_streams() {
+        let capture = capture(|writer| {
+            writer.meta(&Meta::Session(Session { pid: 7, ..Session::default() })).unwrap();
+            for (stream, sequence, offset) in [(2, 0, 0), (1, 1, 0), (2, 0, 3), (1, 0, 0), (2, 0, 0)] {
+                let events = Events { stream, image: stream, tid: 9, sequence, offset, ..Events::default() };
+                writer.events(&events, &[0x10; 3], Codec::Raw).unwrap();
+            }
+            writer.meta(&Meta::End { time: 77, lost_events: 0, unwind_differences: 0 }).unwrap();
+        });
+        let shape = |stream: &Stream| {
+            let parts = stream.blocks.iter().map(|block| (block.sequence, block.offset)).collect::<Vec<_>>();
+            (stream.number, stream.image, parts)
+        };
+        let shapes: Vec<_> = capture.streams.iter().map(shape).collect();
+        assert_eq!(shapes, [(1, 1, vec![(0, 0), (1, 0)]), (2, 2, vec![(0, 0), (0, 3)])]);
+        assert_eq!(capture.facts.session.as_ref().map(|session| session.pid), Some(7));
+        assert_eq!((capture.facts.end, capture.facts.last_time), (Some((77, 0, 0)), 77));
+        assert_eq!(capture.damage, Damage::default());
+    }
+
+    #[test]
+    fn module_files_are_whole_or_not_there() {
+        let file = |number, len| ModuleFile { number, len, embedded: true, ..ModuleFile::default() };
+        let capture = capture(|writer| {
+            for (number, offset, piece) in [(0, 0, "one "), (1, 0, "else"), (0, 4, "two"), (2, 4, "late")] {
+                writer.module_data(number, offset, piece.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(capture.module_bytes(&file(0, 7)).as_deref(), Some(&b"one two"[..]));
+        assert_eq!(capture.module_bytes(&ModuleFile { embedded: false, ..file(0, 7) }), None);
+        // Longer or shorter than it is said to be, without its beginning, not there at all.
+        for missing in [file(0, 8), file(1, 3), file(2, 8), file(3, 4)] {
+            assert_eq!(capture.module_bytes(&missing), None);
+        }
+    }
 }

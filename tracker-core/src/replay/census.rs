@@ -44,6 +44,8 @@ pub struct Image {
     /// In order of recording.
     pub ranges: Vec<Range>,
     pub lost_events: u64,
+    /// The image that it replaced, by exec in the same process.
+    pub replaced: Option<u32>,
     /// Most streams of it with events in one epoch.
     pub overlap: u64,
     /// Streams of it that are not read to their end yet.

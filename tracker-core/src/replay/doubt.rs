@@ -87,7 +87,9 @@ impl Doubts {
 
     /// The realloc under way in `stream` has got its result: a block is `freed`, or not. Whether its intent was a debt.
     pub(super) fn end_realloc(&mut self, stream: u32, freed: bool) -> bool {
-        let Some(at) = self.debts.iter().position(|debt| debt.stream == stream && debt.intent) else { return false };
+        let Some(at) = self.debts.iter().position(|debt| debt.stream == stream && debt.intent) else {
+            return false;
+        };
         let mut debt = self.debts.swap_remove(at);
         if freed {
             debt.intent = false;

@@ -1,15 +1,14 @@
 //! The order of events: all streams, by epoch.
 //!
-//! An epoch that one stream has for itself is applied in its order; that is nearly all of them, and fast. Where several
-//! streams share an epoch, each keeps its own order, and between them two rules hold: an address is allocated and freed
-//! in turns, and allocations come before frees. An event that does not fit yet waits; when all wait, the order guessed
-//! so far was wrong somewhere or an event is missing, and one is applied anyway (see `doubt`).
+//! An epoch that one stream has for itself is applied in its order; that is nearly all of them, and fast. What happens
+//! where several streams share an epoch is in `share`.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::io;
 
-use super::state::{Certainty, State};
+use super::events::Certainty;
+use super::state::State;
 use crate::capture::cursor::{Cursor, Missing};
 use crate::capture::payload::Loader;
 use crate::capture::reader::{Progress, Stream};
@@ -18,7 +17,7 @@ use crate::format::Record;
 
 /// An event that waits for its turn.
 #[derive(Debug, Clone, Copy)]
-enum Waiting {
+pub(super) enum Waiting {
     Alloc {
         address: u64,
         size: u64,
@@ -38,15 +37,15 @@ enum Waiting {
 }
 
 #[derive(Debug)]
-struct Lane {
-    cursor: Cursor,
+pub(super) struct Lane {
+    pub(super) cursor: Cursor,
     /// Epoch in force; never goes back.
-    epoch: u64,
-    waiting: Option<Waiting>,
+    pub(super) epoch: u64,
+    pub(super) waiting: Option<Waiting>,
     /// Epoch of the last event.
-    acted: Option<u64>,
+    pub(super) acted: Option<u64>,
     /// The start of an image that comes next has waited long enough.
-    may_start: bool,
+    pub(super) may_start: bool,
 }
 
 impl Lane {
@@ -65,7 +64,7 @@ const LAST_EPOCH: u64 = u64::MAX - 1;
 
 /// How far a stream may go.
 #[derive(Debug, Clone, Copy)]
-struct Turn {
+pub(super) struct Turn {
     certainty: Certainty,
     /// First epoch that is too late.
     until: u64,
@@ -74,18 +73,18 @@ struct Turn {
 }
 
 impl Turn {
-    const fn alone(until: u64) -> Self {
+    pub(super) const fn alone(until: u64) -> Self {
         Self { certainty: Certainty::Alone, until, frees: u32::MAX }
     }
 
-    const fn shared(epoch: u64, frees: u32) -> Self {
+    pub(super) const fn shared(epoch: u64, frees: u32) -> Self {
         Self { certainty: Certainty::Shared, until: epoch + 1, frees }
     }
 }
 
 impl Waiting {
     /// Applies the event, unless it is refused.
-    fn apply(self, lane: u32, state: &mut State, certainty: Certainty) -> bool {
+    pub(super) fn apply(self, lane: u32, state: &mut State, certainty: Certainty) -> bool {
         match self {
             Self::Alloc { address, size, stack, realloc } => {
                 state.alloc(lane, (address, size), stack, realloc, certainty)
@@ -99,7 +98,7 @@ impl Waiting {
 
 /// Why a stream stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
+pub(super) enum Stop {
     /// Its next record belongs to a later epoch.
     Later,
     /// It has no more records.
@@ -110,15 +109,12 @@ enum Stop {
     Stuck,
 }
 
-/// Records looked at per epoch when searching for one that a waiting stream waits for.
-const LOOK_AHEAD: usize = 64 << 10;
-
 /// All streams of a capture, being merged.
 #[derive(Debug)]
 pub(super) struct Merge<'s, S> {
     source: &'s S,
     loader: Loader,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     queue: BinaryHeap<Reverse<(u64, u32)>>,
     /// What could not be read.
     pub(super) missing: Missing,
@@ -165,49 +161,7 @@ impl<'s, S: Source> Merge<'s, S> {
         Ok(())
     }
 
-    /// Applies the events of one epoch that several streams share.
-    fn share(&mut self, epoch: u64, lanes: &[u32], state: &mut State, progress: Progress<'_>) -> io::Result<()> {
-        let (mut at_free, mut stuck) = (VecDeque::new(), Vec::new());
-        let mut look_ahead = LOOK_AHEAD;
-        let mut next: Vec<(u32, u32)> = lanes.iter().map(|lane| (*lane, 0)).collect();
-        loop {
-            let mut moved = false;
-            for (lane, frees) in next.drain(..) {
-                match self.advance(lane, Turn::shared(epoch, frees), state, progress)? {
-                    Stop::AtFree => at_free.push_back(lane),
-                    Stop::Stuck => stuck.push(lane),
-                    stop => self.put_back(lane, stop, state),
-                }
-            }
-            // Whatever waits may fit now.
-            for lane in std::mem::take(&mut stuck) {
-                if self.unblock(lane, &at_free, state) {
-                    next.push((lane, 0));
-                    moved = true;
-                } else {
-                    stuck.push(lane);
-                }
-            }
-            if moved {
-                continue;
-            }
-            if let Some(lane) = at_free.pop_front() {
-                next.push((lane, 1));
-            } else if let Some(lane) = self.choose(epoch, &stuck, &mut look_ahead, state) {
-                stuck.retain(|other| *other != lane);
-                self.force(lane, state);
-                next.push((lane, 0));
-            } else {
-                break;
-            }
-        }
-        state.settle();
-        let acted = |lane: &&u32| self.lanes.get(**lane as usize).is_some_and(|lane| lane.acted == Some(epoch));
-        state.overlap(lanes.iter().filter(acted).copied());
-        Ok(())
-    }
-
-    fn put_back(&mut self, lane_id: u32, stop: Stop, state: &mut State) {
+    pub(super) fn put_back(&mut self, lane_id: u32, stop: Stop, state: &mut State) {
         if let Some(lane) = self.lanes.get(lane_id as usize).filter(|_| stop == Stop::Later) {
             self.queue.push(Reverse((lane.next_epoch().unwrap_or(LAST_EPOCH), lane_id)));
         } else {
@@ -216,7 +170,13 @@ impl<'s, S: Source> Merge<'s, S> {
     }
 
     /// Applies one stream's records as far as `turn` allows.
-    fn advance(&mut self, lane_id: u32, turn: Turn, state: &mut State, progress: Progress<'_>) -> io::Result<Stop> {
+    pub(super) fn advance(
+        &mut self,
+        lane_id: u32,
+        turn: Turn,
+        state: &mut State,
+        progress: Progress<'_>,
+    ) -> io::Result<Stop> {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return Ok(Stop::End) };
         let mut frees = turn.frees;
         if let Some(waiting) = lane.waiting {
@@ -313,66 +273,5 @@ impl<'s, S: Source> Merge<'s, S> {
                 return Ok(Stop::Later);
             }
         }
-    }
-
-    /// Applies what the stream waits for, if it fits now.
-    fn unblock(&mut self, lane_id: u32, others: &VecDeque<u32>, state: &mut State) -> bool {
-        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return false };
-        let fits = match lane.waiting {
-            // Streams that are stuck are not asked: they may wait for what this image does.
-            Some(Waiting::Exec { ended }) => {
-                lane.may_start = !others.iter().any(|other| state.lane_image(*other) == Some(ended));
-                lane.may_start
-            }
-            Some(waiting) => waiting.apply(lane_id, state, Certainty::Shared),
-            None => true,
-        };
-        if fits {
-            (lane.waiting, lane.acted) = (None, Some(lane.epoch));
-        }
-        fits
-    }
-
-    /// Applies what the stream waits for although it does not fit.
-    fn force(&mut self, lane_id: u32, state: &mut State) {
-        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
-        if let Some(waiting) = lane.waiting.take() {
-            lane.may_start = matches!(waiting, Waiting::Exec { .. });
-            waiting.apply(lane_id, state, Certainty::Forced);
-        }
-    }
-
-    /// Which of the waiting streams has to go on, now that all wait.
-    fn choose(&self, epoch: u64, stuck: &[u32], look_ahead: &mut usize, state: &State) -> Option<u32> {
-        let waiting = |lane: u32| self.lanes.get(lane as usize).and_then(|lane| lane.waiting);
-        // A free of what nobody is going to allocate waits in vain.
-        for &lane in stuck {
-            if let Some(Waiting::Free { address } | Waiting::Intent { address }) = waiting(lane) {
-                let image = state.lane_image(lane);
-                let mut others = stuck.iter().filter(|other| **other != lane && state.lane_image(**other) == image);
-                if !others.any(|other| self.will_allocate(*other, address, epoch, look_ahead)) {
-                    return Some(lane);
-                }
-            }
-        }
-        let alloc = stuck.iter().find(|lane| matches!(waiting(**lane), Some(Waiting::Alloc { .. })));
-        alloc.or(stuck.first()).copied()
-    }
-
-    /// Whether the stream allocates `address` later in this epoch.
-    fn will_allocate(&self, lane: u32, address: u64, epoch: u64, look_ahead: &mut usize) -> bool {
-        let Some(lane) = self.lanes.get(lane as usize) else { return false };
-        if matches!(lane.waiting, Some(Waiting::Alloc { address: waits, .. }) if waits == address) {
-            return true;
-        }
-        for record in lane.cursor.ahead().take(*look_ahead) {
-            *look_ahead -= 1;
-            match record {
-                Record::Alloc { address: found, .. } if found == address => return true,
-                Record::Epoch(later) if later > epoch => return false,
-                _ => {}
-            }
-        }
-        false
     }
 }

@@ -1,13 +1,15 @@
 //! From a capture's records to numbers: one pass over all streams in order, memory bounded by what is live and by the
 //! distinct stacks.
 //!
-//! [`merge`] decides the order of records, [`state`] what each one does, to the blocks and sums in [`heap`], the stacks in
-//! [`stacks`], the images and threads in [`census`], the [`timeline`]. Nothing here knows symbols, reports or files.
+//! `merge` decides the order of records (`share` inside an epoch of several streams), [`state`] and `events` what each one
+//! does: to the blocks and sums in [`heap`], the [`stacks`], the images and threads in [`census`], the [`timeline`]. Nothing here knows symbols, reports or files.
 
 pub mod census;
 mod doubt;
+mod events;
 pub mod heap;
 mod merge;
+mod share;
 pub mod stacks;
 pub mod state;
 pub mod timeline;

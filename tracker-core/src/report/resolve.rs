@@ -9,17 +9,13 @@ use rustc_hash::FxHashMap;
 
 use super::names::{Named, Symbols};
 use crate::capture::meta::ModuleFile;
-use crate::capture::payload::Loader;
 use crate::capture::reader::Capture;
 use crate::capture::source::Source;
-use crate::format::wire::Reader;
 use crate::replay::census::ModuleName;
 use crate::symbol::{FileIdentity, ModuleHandle, ModuleSource, PerfMap, SymbolOptions, Symbolizer};
 
 /// Most bytes read of one JIT map.
 const MAX_MAP_LEN: u64 = 256 << 20;
-/// Most bytes of one module that are taken from the capture.
-const MAX_MODULE_LEN: u64 = 256 << 20;
 
 /// Looks names up in the files that a capture's modules came from.
 #[derive(Debug)]
@@ -50,41 +46,12 @@ impl<'c, S: Source> FileSymbols<'c, S> {
         let source = ModuleSource {
             path: Path::new(std::ffi::OsStr::from_bytes(&module.path)).to_owned(),
             build_id: module.build_id.clone(),
-            embedded: file.filter(|file| file.embedded).map(|file| self.embedded(file)),
+            embedded: file.and_then(|file| self.capture.module_bytes(file)),
             expected: file.map(|file| FileIdentity { len: file.len, modified_ns: file.modified_ns }),
         };
         let handle = self.symbolizer.add_module(source);
         self.handles.insert(index, handle);
         Some(handle)
-    }
-
-    /// The file's bytes, as far as its blocks are readable; what is missing stays zero.
-    fn embedded(&self, file: &ModuleFile) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let Ok(mut loader) = Loader::new() else { return bytes };
-        let mut payload = Vec::new();
-        for found in &self.capture.module_data {
-            match loader.load(&self.capture.source, &found.header, found.payload_at(), &mut payload) {
-                Ok(true) => {}
-                Ok(false) | Err(_) => continue,
-            }
-            let mut reader = Reader::new(&payload);
-            let (Some(number), Some(offset)) = (reader.u32(), reader.u64()) else { continue };
-            let piece = reader.rest();
-            let end = offset.saturating_add(piece.len() as u64);
-            if number != file.number || end > file.len.min(MAX_MODULE_LEN) {
-                continue;
-            }
-            // Bounded by the limit above, and by the sizes of blocks that are really there.
-            let (start, end) = (offset as usize, end as usize);
-            if bytes.len() < end {
-                bytes.resize(end, 0);
-            }
-            if let Some(room) = bytes.get_mut(start..end) {
-                room.copy_from_slice(piece);
-            }
-        }
-        bytes
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod check;
 mod damage;
+mod dump;
 mod model;
 mod random;
 mod recording;
 mod records;
 mod replay;
 mod show;
+mod spec;
 mod trace;

@@ -155,7 +155,9 @@ impl Program {
     }
 
     fn end_realloc(&mut self, thread: usize) {
-        let Some(Realloc { address: old, block, done }) = self.threads[thread].realloc.take() else { return };
+        let Some(Realloc { address: old, block, done }) = self.threads[thread].realloc.take() else {
+            return;
+        };
         let stream = self.threads[thread].stream;
         self.truth.live.remove(&(u64::MAX - thread as u64));
         let what = self.random.below(6);

@@ -30,7 +30,7 @@ fn check(write: impl FnOnce(&mut [u8], &mut Deltas) -> Option<usize>, expected: 
 
 fn event(event: Encoded, buffer: &mut [u8]) -> Option<usize> {
     let len = usize::from(event.len);
-    assert!(1 + len <= MAX_EVENT_LEN && event.payload >> (8 * len) == 0);
+    assert!(len < MAX_EVENT_LEN && event.payload >> (8 * len) == 0);
     buffer[0] = event.tag;
     buffer[1..=len].copy_from_slice(&event.payload.to_le_bytes()[..len]);
     Some(1 + len)

@@ -388,7 +388,7 @@ mod processes {
              t1 free a
              p2 exec p1
              p2.t1 alloc a 80 main",
-            "3/200 peak 2/120 own-peak 3/200 leaked 2/100 temporary 1/100 frees 1 error 8192
+            "3/200 peak 2/120 own-peak 3/200 leaked 2/100 temporary 1/100 frees 1
              process 1: 2/120 peak 2/120 leaked 1/20 temporary 1/100 frees 1
              process 2 of 1: 1/80 own-peak 1/80 leaked 1/80
              p1.t1 main: 2/120 peak 2/120 leaked 1/20 temporary 1/100

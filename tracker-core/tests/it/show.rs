@@ -69,7 +69,9 @@ fn row(profile: &Profile, row: &Row) -> String {
         let frame = &profile.frames[id.0 as usize];
         match (&frame.function, frame.module) {
             (Some(function), _) => function.clone(),
-            (None, Some(module)) => format!("[{}+{:#x}]", profile.modules[module as usize].path, frame.address),
+            (None, Some(module)) => {
+                format!("[{}+{:#x}]", profile.modules[module as usize].path, frame.address)
+            }
             (None, None) => format!("[{:#x}]", frame.address),
         }
     };

@@ -1,0 +1,248 @@
+//! What an allocation, a free or a realloc does: it moves blocks on the heap, or is refused because another event has to
+//! come first.
+
+use super::doubt::Debt;
+use super::heap::Block;
+use super::stacks::{Known, NodeId};
+use super::state::State;
+
+/// How sure the order is in which a stream's event is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    /// No other stream is in this epoch: what does not fit is a missing event.
+    Alone,
+    /// Others are: what does not fit may fit later. The event is refused.
+    Shared,
+    /// Others are, but waiting has not helped: the event is applied, and remembered as a doubt.
+    Forced,
+}
+
+/// A realloc between its intent and its result. Its block still counts as live, but its address is free to be given out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Pending {
+    #[default]
+    None,
+    Block {
+        address: u64,
+        block: Block,
+    },
+    /// Nothing was known at the address.
+    Unknown,
+}
+
+impl State {
+    /// An allocation. False: refused, its address is live.
+    #[inline]
+    pub(super) fn alloc(
+        &mut self,
+        lane_id: u32,
+        (address, size): (u64, u64),
+        stack: u32,
+        realloc: bool,
+        certainty: Certainty,
+    ) -> bool {
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return true };
+        let image = lane.image;
+        if certainty == Certainty::Shared && self.heap.has(image, address) && !self.doubts.owed(image, address, lane_id)
+        {
+            return false;
+        }
+        let time = lane.time;
+        let row = match lane.ids.get_mut(stack) {
+            Some(known) if known.row != Known::NO_ROW => known.row,
+            _ => self.row(lane_id, stack),
+        };
+        if realloc {
+            self.free_pending(lane_id);
+            if let Some(image) = self.heap.image_mut(image) {
+                image.reallocations += 1;
+            }
+        }
+        let debt = if certainty == Certainty::Alone { None } else { self.doubts.pay(image, address, lane_id) };
+        let Some(block) = self.heap.allocate(row, size, time) else { return true };
+        if let Some(debt) = debt {
+            self.heap.count(block, self.now);
+            self.take_for(debt, block);
+            return true;
+        }
+        if let Some(old) = self.heap.put(image, address, block) {
+            self.displace(old, (image, address), certainty);
+        }
+        self.heap.count(block, self.now);
+        true
+    }
+
+    /// A free. False: refused, nothing is live at its address.
+    #[inline]
+    pub(super) fn free(&mut self, lane_id: u32, address: u64, certainty: Certainty) -> bool {
+        let Some(lane) = self.lanes.get(lane_id as usize) else { return true };
+        let image = lane.image;
+        if lane.thread.is_none() {
+            self.admit(lane_id);
+        }
+        match self.take(lane_id, image, address, certainty) {
+            Some(block) => self.heap.release(block, true),
+            None if certainty == Certainty::Shared => return false,
+            None if certainty == Certainty::Forced => self.doubts.owe(image, address, lane_id, false),
+            None => self.count_unknown_free(image),
+        }
+        true
+    }
+
+    /// The intent of a realloc. False: refused, nothing is live at its address.
+    pub(super) fn intent(&mut self, lane_id: u32, address: u64, certainty: Certainty) -> bool {
+        let Some(lane) = self.lanes.get(lane_id as usize) else { return true };
+        let image = lane.image;
+        if lane.thread.is_none() {
+            self.admit(lane_id);
+        }
+        let taken = self.take(lane_id, image, address, certainty);
+        if taken.is_none() && certainty == Certainty::Shared {
+            return false;
+        }
+        // A result that never came.
+        self.restore(lane_id);
+        if taken.is_none() && certainty == Certainty::Forced {
+            self.doubts.owe(image, address, lane_id, true);
+        }
+        if let Some(lane) = self.lanes.get_mut(lane_id as usize) {
+            lane.pending = match taken {
+                Some(block) => Pending::Block { address, block },
+                None => Pending::Unknown,
+            };
+        }
+        true
+    }
+
+    fn take(&mut self, lane_id: u32, image: u32, address: u64, certainty: Certainty) -> Option<Block> {
+        let block = self.heap.take(image, address)?;
+        if certainty != Certainty::Alone {
+            self.doubts.freed(image, address, lane_id);
+            if let Some(older) = self.doubts.uncover(image, address) {
+                self.heap.put(image, address, older);
+            }
+        }
+        Some(block)
+    }
+
+    /// `block` turned out to be what `debt` freed.
+    fn take_for(&mut self, debt: Debt, block: Block) {
+        match self.lanes.get_mut(debt.stream as usize).filter(|_| debt.intent) {
+            Some(lane) => lane.pending = Pending::Block { address: debt.address, block },
+            None => self.heap.release(block, true),
+        }
+    }
+
+    /// The stream's realloc got rid of its old block.
+    fn free_pending(&mut self, lane_id: u32) {
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
+        let image = lane.image;
+        match std::mem::take(&mut lane.pending) {
+            Pending::None => {}
+            Pending::Block { block, .. } => self.heap.release(block, true),
+            Pending::Unknown => {
+                if !self.doubts.end_realloc(lane_id, true) {
+                    self.count_unknown_free(image);
+                }
+            }
+        }
+    }
+
+    /// A realloc ended without a block: it failed and its block lives, or it was one to size zero that `freed`.
+    pub(super) fn end_realloc(&mut self, lane_id: u32, freed: bool, certainty: Certainty) {
+        if freed {
+            return self.free_pending(lane_id);
+        }
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
+        let image = lane.image;
+        match std::mem::take(&mut lane.pending) {
+            Pending::None => {}
+            Pending::Block { address, block } => {
+                if let Some(other) = self.heap.put(image, address, block) {
+                    self.displace(other, (image, address), certainty);
+                }
+            }
+            Pending::Unknown => {
+                self.doubts.end_realloc(lane_id, false);
+            }
+        }
+    }
+
+    /// The result of the stream's realloc is missing: its block lives, as far as anyone can know.
+    pub(super) fn restore(&mut self, lane_id: u32) {
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
+        let image = lane.image;
+        match std::mem::take(&mut lane.pending) {
+            Pending::None => {}
+            // Somebody was given its address: so the realloc had moved it.
+            Pending::Block { address, block } if self.heap.has(image, address) => self.heap.release(block, true),
+            Pending::Block { address, block } => {
+                self.heap.put(image, address, block);
+            }
+            Pending::Unknown => {
+                self.doubts.end_realloc(lane_id, false);
+            }
+        }
+    }
+
+    /// A block whose address was given out again.
+    fn displace(&mut self, block: Block, (image, address): (u32, u64), certainty: Certainty) {
+        if certainty == Certainty::Alone {
+            self.vanish(block, image);
+        } else {
+            self.doubts.double(image, address, block);
+        }
+    }
+
+    fn count_unknown_free(&mut self, image: u32) {
+        let inherits = self.census.images.get(image as usize).is_some_and(|image| image.inherits());
+        if let Some(heap) = self.heap.image_mut(image) {
+            *(if inherits { &mut heap.inherited_frees } else { &mut heap.unmatched_frees }) += 1;
+        }
+    }
+
+    /// A block is gone and its free was never seen.
+    fn vanish(&mut self, block: Block, image: u32) {
+        self.heap.release(block, false);
+        if let Some(image) = self.heap.image_mut(image) {
+            image.unmatched_frees += 1;
+        }
+    }
+
+    /// A shared epoch has ended.
+    pub(super) fn settle(&mut self) {
+        let left = self.doubts.settle();
+        for double in left.doubles {
+            self.vanish(double.block, double.image);
+        }
+        for debt in left.debts {
+            // Where several streams freed the address, the numbers of allocations and frees decide: as many of one as of
+            // the other leave nothing live.
+            match debt.any.then(|| self.heap.take(debt.image, debt.address)).flatten() {
+                Some(block) => self.take_for(debt, block),
+                None if debt.intent => {}
+                None => self.count_unknown_free(debt.image),
+            }
+        }
+    }
+
+    /// The row of a stack in a stream's thread.
+    #[cold]
+    fn row(&mut self, lane_id: u32, stack: u32) -> u32 {
+        let thread = match self.lanes.get(lane_id as usize).and_then(|lane| lane.thread) {
+            Some(thread) => thread,
+            None => self.admit(lane_id),
+        };
+        let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return 0 };
+        match lane.ids.get_mut(stack) {
+            Some(known) => {
+                known.row = self.heap.row(known.node, thread, lane.image);
+                known.row
+            }
+            None => {
+                self.lost_stacks += 1;
+                self.heap.row(NodeId::LOST, thread, lane.image)
+            }
+        }
+    }
+}
