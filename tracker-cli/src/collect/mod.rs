@@ -44,7 +44,7 @@ use self::observer::Observer;
 use self::queue::{Item, Outcome, Queue};
 use crate::sys::lanes::{Lanes, LanesFile};
 use crate::sys::limits::Resource;
-use crate::sys::{futex, host};
+use crate::sys::{futex, host, memory};
 
 /// Pauses between looks at the lanes: this while records come, doubling up to the other while none do.
 const BUSY: Duration = Duration::from_millis(1);
@@ -113,6 +113,7 @@ pub(crate) fn run(session: Session) -> u8 {
     for resource in [Resource::FileSize, Resource::OpenFiles, Resource::AddressSpace] {
         resource.raise();
     }
+    memory::share_one_heap();
     match collect(session) {
         Ok(()) => 0,
         // The parent sees that we are gone, the hooks see the heartbeat stop.

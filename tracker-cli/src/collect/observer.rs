@@ -28,7 +28,7 @@ const CAPACITY: usize = 8192;
 const SAMPLE: Duration = Duration::from_secs(1);
 const FIRST_SAMPLE: Duration = Duration::from_millis(10);
 
-/// Searching all processes for missing ones is done at most this often.
+/// Searching all processes for missing ones costs milliseconds: it waits until some have come together.
 const SEARCH: Duration = Duration::from_millis(250);
 
 /// What the drain found in the records.
@@ -196,11 +196,25 @@ impl Observer {
         if self.images.contains_key(&image) {
             return;
         }
-        let (pid, sight) =
-            if first { (self.root, Sight::Here) } else { (own_pid, proc::sight(own_pid, self.lanes_inode, self.root)) };
-        if sight != Sight::Here || !self.admit(image, pid, true, time) {
+        if first {
+            if !self.admit(image, self.root, true, time) {
+                self.is_gone(image);
+            }
+            return;
+        }
+        let sight = proc::sight(own_pid, self.lanes_inode, self.root);
+        if sight != Sight::Here || !self.admit(image, own_pid, true, time) {
+            if self.missing.is_empty() {
+                self.next_search = self.next_search.max(Instant::now() + SEARCH);
+            }
             self.missing.push(Missing { image, own_pid, time, unclear: sight == Sight::Unclear });
         }
+    }
+
+    /// An image ended before it could be watched.
+    fn is_gone(&self, image: u32) {
+        self.register.is_gone(image);
+        self.queue.meta(Meta::ImageEnd { time: self.clock.now(), image });
     }
 
     /// Begins to watch process `pid` as `image`, unless it is gone. `threads`: its thread ids mean the same to us.
@@ -235,8 +249,7 @@ impl Observer {
             let found = elsewhere.get(&own_pid);
             let admitted = found.copied().flatten().is_some_and(|pid| self.admit(image, pid, false, time));
             if !admitted && !unclear && found != Some(&None) {
-                self.register.is_gone(image);
-                self.queue.meta(Meta::ImageEnd { time: self.clock.now(), image });
+                self.is_gone(image);
             }
         }
         self.next_search = Instant::now() + SEARCH;
