@@ -155,6 +155,7 @@ fn request(args: Args) -> Request {
         output: args.output,
         force: args.force,
         wait: args.wait,
+        silent: args.quiet && !args.check,
         flags,
         preload: args.preload_lib,
     }

@@ -51,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) force: bool,
     /// Wait for the whole tree.
     pub(crate) wait: bool,
+    /// We shall have nothing to say once the program runs.
+    pub(crate) silent: bool,
     /// `tracker_core::format::lanes::flag`.
     pub(crate) flags: u32,
     /// Use this library instead of the built-in one.
@@ -156,6 +158,9 @@ impl Plan {
             process::reap(collector);
             return Err(program::failure(&self.request.program, &self.file, &error));
         }
+        // Whoever reads the program's output waits for its end, not for ours; and what feeds its input wants to know
+        // when nobody reads it any more. Without /dev/null we hold on to them.
+        let _ = sys::fd::null_stdio(if self.request.silent { 3 } else { 2 });
         let parent = Parent { program, collector, socket: ours, signals, clock, wait: self.request.wait };
         Ok(Started { parent, mask, capture: capture.keep() })
     }
