@@ -20,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracker_core::capture::block::FileHeader;
 use tracker_core::capture::meta::{Meta, Session};
+use tracker_core::capture::writer::Writer;
 use tracker_core::format::VERSION;
 
 use self::output::Names;
@@ -134,18 +135,19 @@ impl Plan {
         let front = self.front(pending.pid, host, kernel, start_unix_ns);
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
-        let file = CaptureFile::new(file).map_err(|error| output::cannot_create(&capture.path(), &error))?;
+        let descriptor = file.as_raw_fd();
+        let writer = CaptureFile::new(file).and_then(|file| Writer::new(file, &header));
+        let writer = writer.map_err(|error| output::cannot_create(&capture.path(), &error))?;
 
         let (ours, theirs) = socket::pair().map_err(|error| internal("the socket", &error))?;
         let program = pending.pid;
-        let keep = [lanes.as_fd(), listener.as_fd(), theirs.as_fd(), file.as_fd()].map(|fd| fd.as_raw_fd());
+        let keep = [lanes.as_fd().as_raw_fd(), listener.as_raw_fd(), theirs.as_raw_fd(), descriptor];
         let session = collect::Session {
             clock,
             lanes,
             listener,
             parent: theirs,
-            file,
-            header,
+            writer,
             root: program,
             program: self.target.file.clone(),
             front,
