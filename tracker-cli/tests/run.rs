@@ -1,7 +1,7 @@
 //! `memtrack run` stands in for the program: whoever starts it, and the program itself, notice nothing.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -250,6 +250,23 @@ fn processes_that_outlive_the_program_are_recorded_to_their_end() {
     assert!(stderr(&refused).contains("is still being recorded"), "{}", stderr(&refused));
     fs::write(&gate, "go\n").unwrap();
     capture.lock_shared().unwrap();
+}
+
+#[test]
+fn streams_that_the_program_closes_are_closed() {
+    let folder = Folder::new("close");
+    let gate = folder.0.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let script = "echo out; echo err >&2; exec >&- 2>&-; read line <gate; exit 6";
+    let mut command = folder.command(MEMTRACK, &["run", "-q", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    // Both end although program, parent and collector live.
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((out.as_str(), err.as_str()), ("out\n", "err\n"));
+    fs::write(&gate, "go\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(6));
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     }
     // A quiet run without a budget never replays: the first reader does.
     let mut kept = Ok(true);
-    if untracked.is_none() && (check || !quiet) && !matches!(ended.recording, Recording::Running(_)) {
+    if untracked.is_none() && (check || !quiet) && matches!(ended.recording, Recording::Done(_) | Recording::Lost) {
         kept = review(&capture, quiet, check.then_some(&limits), look);
     }
     if let Err(error) = &kept {
@@ -166,6 +166,7 @@ fn request(args: Args) -> Request {
         output: args.output,
         force: args.force,
         wait: args.wait,
+        silent: args.quiet && !args.check,
         flags,
         preload: args.preload_lib,
     }
@@ -185,6 +186,7 @@ fn tell(capture: &Path, ended: &Ended) {
             };
             note(&format!("the program has ended; {others} still recorded into {path}"));
         }
+        Recording::Unfinished => note(&format!("not waiting: the collector is still writing {path}")),
         Recording::Lost => {
             note(&format!("the collector has died; {path} holds what it had written until then"));
         }

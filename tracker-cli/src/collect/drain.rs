@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use tracker_core::capture::meta::Meta;
 use tracker_core::capture::writer::Events;
-use tracker_core::format::lanes::{CHUNKS, ChunkHeader, OWNER_FULL, owner_parts};
+use tracker_core::format::lanes::{ChunkHeader, OWNER_FULL, owner_parts};
 use tracker_core::format::{Deltas, ImageKind, Record};
 
 use super::images::Images;
@@ -68,7 +68,7 @@ pub(super) struct Drain {
     queue: Queue,
     reporter: Reporter,
     images: Arc<Images>,
-    progress: Vec<Option<Progress>>,
+    progress: HashMap<usize, Progress>,
     /// Claimed chunks whose owners were looked at, as a bitmap like the one of free chunks.
     known: Vec<u64>,
     /// Owners reported lately; the observer knows them all, this only spares it repetitions.
@@ -87,7 +87,7 @@ impl Drain {
             queue,
             reporter,
             images,
-            progress: vec![None; CHUNKS],
+            progress: HashMap::new(),
             known: Vec::new(),
             reported: HashSet::new(),
             introduced: HashSet::new(),
@@ -120,10 +120,10 @@ impl Drain {
         self.take_in_order(lanes, chunks)
     }
 
-    /// Takes what is finished in chunks that are still being filled, and those that the bitmap forgot; gives back
-    /// the chunks of threads that are gone.
+    /// Takes what is finished in chunks that are still being filled, and those that the bitmap of full ones forgot; gives
+    /// back the chunks of threads that are gone.
     pub(super) fn unfinished(&mut self, lanes: &Lanes) {
-        let chunks: Vec<Candidate> = (0..CHUNKS).filter_map(|index| started(lanes, index)).collect();
+        let chunks = started(lanes);
         // What was published before one of these was started comes first.
         self.published(lanes);
         self.take_in_order(lanes, chunks);
@@ -166,9 +166,8 @@ impl Drain {
         let end = if full { header.used.load(Ordering::Relaxed) as usize } else { usize::MAX };
         let key = Key::of(header);
         let (image, tid) = owner_parts(key.owner);
-        let Some(slot) = self.progress.get_mut(index) else { return };
-        let progress = slot.filter(|progress| progress.key == key);
-        let mut progress = progress.unwrap_or_else(|| Progress {
+        let progress = self.progress.get(&index).filter(|progress| progress.key == key);
+        let mut progress = progress.copied().unwrap_or_else(|| Progress {
             key,
             offset: 0,
             deltas: Deltas::at_chunk_start(
@@ -193,7 +192,7 @@ impl Drain {
         let records = bytes.get(..walked.len).unwrap_or_default().to_vec();
         progress.offset += walked.len;
         progress.damaged = walked.damaged;
-        *slot = Some(progress);
+        self.progress.insert(index, progress);
         self.taken.allocations += walked.allocations;
         self.taken.frees += walked.frees();
 
@@ -220,9 +219,7 @@ impl Drain {
     }
 
     fn release(&mut self, lanes: &Lanes, index: usize) {
-        if let Some(progress) = self.progress.get_mut(index) {
-            *progress = None;
-        }
+        self.progress.remove(&index);
         lanes.release(index);
         beat(lanes);
         let talk = &lanes.control().talk.0;
@@ -260,8 +257,13 @@ pub(super) fn beat(lanes: &Lanes) {
     lanes.control().talk.0.heartbeat.fetch_add(1, Ordering::SeqCst);
 }
 
-fn bits(word: usize, bits: u64) -> impl Iterator<Item = usize> {
-    (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
+/// The chunks whose bits are set in the word `word` of a bitmap.
+fn bits(word: usize, mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+        bits &= bits - 1;
+        Some(word * 64 + bit as usize)
+    })
 }
 
 fn candidate(header: &ChunkHeader, index: usize) -> Candidate {
@@ -283,10 +285,17 @@ fn published(lanes: &Lanes) -> Vec<Candidate> {
     found
 }
 
-/// Chunk `index`, when it has an owner.
-fn started(lanes: &Lanes, index: usize) -> Option<Candidate> {
-    let header = lanes.header(index)?;
-    (header.owner.load(Ordering::Acquire) != 0).then(|| candidate(header, index))
+/// The chunks that have an owner. A claimer clears a chunk's bit before it writes anything, so the bitmap forgets no
+/// records.
+fn started(lanes: &Lanes) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for (word, free) in lanes.control().free.iter().enumerate() {
+        for index in bits(word, !free.load(Ordering::Acquire)) {
+            let header = lanes.header(index).filter(|h| h.owner.load(Ordering::Acquire) != 0);
+            found.extend(header.map(|header| candidate(header, index)));
+        }
+    }
+    found
 }
 
 impl Reporter {

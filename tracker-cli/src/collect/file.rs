@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 
 use crate::sys;
@@ -16,6 +15,15 @@ const STEP: u64 = 1 << 20;
 
 /// Reserved room of this size is not worth giving back.
 const SPARE: u64 = 4 * LAST_WORDS;
+
+/// Where blocks go, with some room that only the last ones may use.
+pub(super) trait Sink: Write {
+    /// From here on writes use the room that was kept.
+    fn begin_last_words(&mut self);
+
+    /// Gives back room that was not used, and what a failed write left behind.
+    fn finish(&self);
+}
 
 /// A file that takes a write wholly or not at all.
 #[derive(Debug)]
@@ -61,24 +69,18 @@ impl CaptureFile {
         }
         Ok(())
     }
+}
 
-    /// From here on writes use the room that was kept.
-    pub(super) fn begin_last_words(&mut self) {
+impl Sink for CaptureFile {
+    fn begin_last_words(&mut self) {
         self.last_words = true;
     }
 
-    /// Gives back reserved room that was not used, and what a failed write left behind.
-    pub(super) fn finish(&self) {
+    fn finish(&self) {
         if self.last_words || self.reserved > self.position + SPARE {
             // The capture is as good with the room still reserved.
             let _ = self.file.set_len(self.position);
         }
-    }
-}
-
-impl AsFd for CaptureFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 

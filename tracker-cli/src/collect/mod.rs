@@ -21,6 +21,8 @@ mod observer;
 pub(crate) mod proc;
 mod queue;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod walk;
 
@@ -32,8 +34,8 @@ use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tracker_core::capture::block::FileHeader;
 use tracker_core::capture::meta::Meta;
+use tracker_core::capture::writer::Writer;
 
 use self::door::{Door, Ending, Waker};
 use self::drain::{Drain, beat};
@@ -44,7 +46,7 @@ use self::observer::Observer;
 use self::queue::{Item, Outcome, Queue};
 use crate::sys::lanes::{Lanes, LanesFile};
 use crate::sys::limits::Resource;
-use crate::sys::{futex, host};
+use crate::sys::{futex, host, memory};
 
 /// Pauses between looks at the lanes: this while records come, doubling up to the other while none do.
 const BUSY: Duration = Duration::from_millis(1);
@@ -93,8 +95,8 @@ pub(crate) struct Session {
     pub(crate) lanes: LanesFile,
     pub(crate) listener: OwnedFd,
     pub(crate) parent: OwnedFd,
-    pub(crate) file: CaptureFile,
-    pub(crate) header: FileHeader,
+    /// Has the file's header written.
+    pub(crate) writer: Writer<CaptureFile>,
     /// The root's process.
     pub(crate) root: u32,
     /// The file that it runs.
@@ -113,6 +115,7 @@ pub(crate) fn run(session: Session) -> u8 {
     for resource in [Resource::FileSize, Resource::OpenFiles, Resource::AddressSpace] {
         resource.raise();
     }
+    memory::share_one_heap();
     match collect(session) {
         Ok(()) => 0,
         // The parent sees that we are gone, the hooks see the heartbeat stop.
@@ -121,9 +124,9 @@ pub(crate) fn run(session: Session) -> u8 {
 }
 
 fn collect(session: Session) -> io::Result<()> {
-    let Session { clock, lanes, listener, parent, file, header, root, program, front } = session;
+    let Session { clock, lanes, listener, parent, writer, root, program, front } = session;
     let (lanes_file, parent) = (Arc::new(lanes), Arc::new(parent));
-    let (queue, writer) = queue::start(file, &header, clock)?;
+    let (queue, writer) = queue::start(writer, clock)?;
     for frame in front {
         queue.meta(frame);
     }

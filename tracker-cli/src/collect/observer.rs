@@ -28,7 +28,7 @@ const CAPACITY: usize = 8192;
 const SAMPLE: Duration = Duration::from_secs(1);
 const FIRST_SAMPLE: Duration = Duration::from_millis(10);
 
-/// Searching all processes for missing ones is done at most this often.
+/// Searching all processes for missing ones costs milliseconds: it waits until some have come together.
 const SEARCH: Duration = Duration::from_millis(250);
 
 /// What the drain found in the records.
@@ -211,9 +211,17 @@ impl Observer {
             // Probably replaced, too, by images in between that we have not heard of yet.
             return self.missing.push(Missing { image, own_pid, time, unclear: true });
         }
-        let (pid, sight) =
-            if first { (self.root, Sight::Here) } else { (own_pid, proc::sight(own_pid, self.lanes_inode, self.root)) };
-        if sight != Sight::Here || !self.admit(image, pid, true, time) {
+        if first {
+            if !self.admit(image, self.root, true, time) {
+                self.lay_to_rest(image, self.clock.now());
+            }
+            return;
+        }
+        let sight = proc::sight(own_pid, self.lanes_inode, self.root);
+        if sight != Sight::Here || !self.admit(image, own_pid, true, time) {
+            if self.missing.is_empty() {
+                self.next_search = self.next_search.max(Instant::now() + SEARCH);
+            }
             self.missing.push(Missing { image, own_pid, time, unclear: sight == Sight::Unclear });
         }
     }

@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tracker_core::capture::block::{Codec, FileHeader};
+use tracker_core::capture::block::Codec;
 use tracker_core::capture::meta::Meta;
 use tracker_core::capture::writer::{Events, Writer};
 
 use super::Clock;
-use super::file::CaptureFile;
+use super::file::{CaptureFile, Sink};
 
 /// Most items waiting; with chunks of 64 KiB at most 32 MiB.
 const CAPACITY: usize = 512;
@@ -93,9 +93,8 @@ pub(super) struct Outcome {
     pub(super) stopped: Option<String>,
 }
 
-/// Starts the capture in `file` and the thread that writes it.
-pub(super) fn start(file: CaptureFile, header: &FileHeader, clock: Clock) -> io::Result<(Queue, JoinHandle<Outcome>)> {
-    let writer = Writer::new(file, header)?;
+/// Starts the thread that writes.
+pub(super) fn start(writer: Writer<CaptureFile>, clock: Clock) -> io::Result<(Queue, JoinHandle<Outcome>)> {
     let (sender, receiver) = sync_channel(CAPACITY);
     let depth = Arc::new(AtomicUsize::new(0));
     let mut scribe = Scribe { writer, clock, stopped: None };
@@ -128,13 +127,13 @@ fn reason(error: &io::Error) -> String {
 }
 
 #[derive(Debug)]
-struct Scribe {
-    writer: Writer<CaptureFile>,
+struct Scribe<S> {
+    writer: Writer<S>,
     clock: Clock,
     stopped: Option<Stop>,
 }
 
-impl Scribe {
+impl<S: Sink> Scribe<S> {
     fn work(&mut self, receiver: &Receiver<Item>, depth: &AtomicUsize) -> Outcome {
         while let Ok(item) = receiver.recv() {
             let behind = depth.fetch_sub(1, Ordering::Relaxed) > BEHIND;
@@ -182,5 +181,75 @@ impl Scribe {
             Item::Module { number, offset, piece } => self.writer.module_data(*number, *offset, piece),
             Item::Finish => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::testing::blocks;
+    use tracker_core::capture::block::{BlockKind, FileHeader};
+    use tracker_core::capture::meta::ExitStatus;
+    use tracker_core::format::VERSION;
+
+    /// A disk of so many bytes.
+    #[derive(Debug)]
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+    }
+
+    impl io::Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.bytes.len() + bytes.len() > self.room {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.bytes.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink for Disk {
+        fn begin_last_words(&mut self) {
+            self.room += 4096;
+        }
+
+        fn finish(&self) {}
+    }
+
+    #[test]
+    fn a_full_disk_is_written_down() {
+        let header = FileHeader { version: VERSION, session: [0; 16], start_unix_ns: 0 };
+        let writer = Writer::new(Disk { bytes: Vec::new(), room: 1000 }, &header).unwrap();
+        let mut scribe = Scribe { writer, clock: Clock::start(), stopped: None };
+        let (sender, receiver) = sync_channel(16);
+        for _ in 0..5 {
+            sender.send(Item::Events(Events::default(), vec![0; 300])).unwrap();
+        }
+        sender.send(Item::Meta(Meta::RootExit { time: 9, status: ExitStatus::Code(1) })).unwrap();
+        sender.send(Item::Meta(Meta::Warning { text: "too late".to_owned() })).unwrap();
+        sender.send(Item::Meta(Meta::End { time: 9, lost_events: 0, unwind_differences: 0 })).unwrap();
+        sender.send(Item::Finish).unwrap();
+        let outcome = scribe.work(&receiver, &AtomicUsize::new(9));
+        assert_eq!(outcome.stopped.as_deref(), Some("the disk is full"));
+
+        let found = blocks(&scribe.writer.get_mut().bytes);
+        let (events, metas): (Vec<_>, Vec<_>) =
+            found.iter().partition(|(header, _)| header.kind == BlockKind::Events as u8);
+        let frames: Vec<Meta> = metas.iter().filter_map(|(_, payload)| Meta::decode(payload)).collect();
+        assert_eq!(events.len(), 2);
+        let lost: Vec<u64> = frames
+            .iter()
+            .filter_map(|frame| match frame {
+                Meta::Stopped { lost_bytes, .. } => Some(*lost_bytes),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(lost, [300, 900]);
+        assert!(matches!(frames.as_slice(), [_, Meta::RootExit { .. }, _, Meta::End { .. }]));
     }
 }

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use tracker_core::capture::block::{BLOCK_HEADER_LEN, BlockHeader, BlockKind, FILE_HEADER_LEN, FileHeader};
+use tracker_core::capture::block::{BlockHeader, BlockKind, FileHeader};
 use tracker_core::capture::meta::{ExitStatus, Meta};
+use tracker_core::capture::writer::Writer;
 use tracker_core::format::lanes::{CHUNKS, OWNER_FULL, chunk_range, owner};
 use tracker_core::format::{Deltas, Encoded, ImageKind, VERSION, record};
 
 use super::link::{Counts, Reply, hear, tell};
+use super::testing::blocks;
 use super::{CaptureFile, Clock, Session, run};
 use crate::sys::lanes::{Lanes, LanesFile};
 use crate::sys::socket;
@@ -124,13 +126,14 @@ impl Rig {
         let lanes_file = LanesFile::create(0, clock.start_monotonic()).unwrap();
         let lanes = lanes_file.map().unwrap();
         let (parent, theirs) = socket::pair().unwrap();
+        let header = FileHeader { version: VERSION, session: [1; 16], start_unix_ns: 0 };
+        let writer = Writer::new(CaptureFile::new(file).unwrap(), &header).unwrap();
         let session = Session {
             clock,
             lanes: lanes_file,
             listener: socket::listen(&format!("memtrack-test-{}-{name}", std::process::id())).unwrap(),
             parent: theirs,
-            file: CaptureFile::new(file).unwrap(),
-            header: FileHeader { version: VERSION, session: [1; 16], start_unix_ns: 0 },
+            writer,
             root: std::process::id(),
             program: PathBuf::from("/proc/self/exe"),
             front: vec![Meta::Session(Default::default())],
@@ -157,21 +160,6 @@ impl Rig {
         assert_eq!(counts.bytes, bytes.len() as u64);
         (counts, blocks(&bytes))
     }
-}
-
-/// Headers and stored payloads.
-fn blocks(bytes: &[u8]) -> Vec<(BlockHeader, Vec<u8>)> {
-    let mut rest = &bytes[FILE_HEADER_LEN..];
-    let mut found = Vec::new();
-    while let Some((header, behind)) = rest.split_first_chunk::<BLOCK_HEADER_LEN>() {
-        let header = BlockHeader::decode(header).expect("a valid header");
-        let (payload, behind) = behind.split_at(header.stored_len as usize);
-        assert_eq!(header.payload_crc, crc32c::crc32c(payload));
-        found.push((header, payload.to_vec()));
-        rest = behind;
-    }
-    assert!(rest.is_empty());
-    found
 }
 
 fn events(blocks: &[(BlockHeader, Vec<u8>)], stream: u32) -> Vec<BlockHeader> {

@@ -20,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracker_core::capture::block::FileHeader;
 use tracker_core::capture::meta::{Meta, Session};
+use tracker_core::capture::writer::Writer;
 use tracker_core::format::VERSION;
 
 use self::output::Names;
@@ -51,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) force: bool,
     /// Wait for the whole tree.
     pub(crate) wait: bool,
+    /// We shall have nothing to say once the program runs.
+    pub(crate) silent: bool,
     /// `tracker_core::format::lanes::flag`.
     pub(crate) flags: u32,
     /// Use this library instead of the built-in one.
@@ -132,18 +135,19 @@ impl Plan {
         let front = self.front(pending.pid, host, kernel, start_unix_ns);
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
-        let file = CaptureFile::new(file).map_err(|error| output::cannot_create(&capture.path(), &error))?;
+        let descriptor = file.as_raw_fd();
+        let writer = CaptureFile::new(file).and_then(|file| Writer::new(file, &header));
+        let writer = writer.map_err(|error| output::cannot_create(&capture.path(), &error))?;
 
         let (ours, theirs) = socket::pair().map_err(|error| internal("the socket", &error))?;
         let program = pending.pid;
-        let keep = [lanes.as_fd(), listener.as_fd(), theirs.as_fd(), file.as_fd()].map(|fd| fd.as_raw_fd());
+        let keep = [lanes.as_fd().as_raw_fd(), listener.as_raw_fd(), theirs.as_raw_fd(), descriptor];
         let session = collect::Session {
             clock,
             lanes,
             listener,
             parent: theirs,
-            file,
-            header,
+            writer,
             root: program,
             program: self.target.file.clone(),
             front,
@@ -156,6 +160,9 @@ impl Plan {
             process::reap(collector);
             return Err(program::failure(&self.request.program, &self.file, &error));
         }
+        // Whoever reads the program's output waits for its end, not for ours; and what feeds its input wants to know
+        // when nobody reads it any more. Without /dev/null we hold on to them.
+        let _ = sys::fd::null_stdio(if self.request.silent { 3 } else { 2 });
         let parent = Parent { program, collector, socket: ours, signals, clock, wait: self.request.wait };
         Ok(Started { parent, mask, capture: capture.keep() })
     }

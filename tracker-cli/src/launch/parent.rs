@@ -27,6 +27,8 @@ pub(crate) enum Recording {
     Done(Counts),
     /// This many images still run and are being recorded.
     Running(u32),
+    /// It is still being written; we were told not to wait for that.
+    Unfinished,
     /// The collector is gone, nobody knows why.
     Lost,
 }
@@ -57,6 +59,8 @@ impl Parent {
                     self.children(&mut exit);
                 } else if exit.is_none() {
                     self.received(&signal);
+                } else if signals::ENDINGS.contains(&signal.number()) {
+                    recording.get_or_insert(Recording::Unfinished);
                 }
             }
             if heard && recording.is_none() {
@@ -70,7 +74,7 @@ impl Parent {
             if exit.is_some()
                 && let Some(recording) = recording.take()
             {
-                if !matches!(recording, Recording::Running(_)) {
+                if !matches!(recording, Recording::Running(_) | Recording::Unfinished) {
                     // It ends by itself now; nothing of ours is left behind.
                     process::reap(self.collector);
                 }

@@ -21,10 +21,10 @@ pub(crate) fn inheritable_copy(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Err(refused)
 }
 
-/// Points the standard descriptors at /dev/null.
-pub(crate) fn null_stdio() -> io::Result<()> {
+/// Points the first `count` standard descriptors at /dev/null.
+pub(crate) fn null_stdio(count: RawFd) -> io::Result<()> {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
-    for standard in 0..3 {
+    for standard in 0..count.min(3) {
         // SAFETY: replaces a standard descriptor; Rust's handles to them hold no state that this could break.
         check(unsafe { libc::dup2(null.as_raw_fd(), standard) })?;
     }

@@ -138,7 +138,7 @@ pub(crate) fn spawn_daemon(keep: &[RawFd], work: impl FnOnce() -> u8) -> io::Res
     fd::close_others(keep);
     // Keeping a folder busy would be a trace that we leave; and nothing we need is relative to it.
     let _ = std::env::set_current_dir("/");
-    exit_now(if fd::null_stdio().is_ok() { work() } else { 1 })
+    exit_now(if fd::null_stdio(3).is_ok() { work() } else { 1 })
 }
 
 /// Ends the process without running anything of its parent's: no destructors, no exit handlers.

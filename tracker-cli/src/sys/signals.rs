@@ -8,21 +8,13 @@ use super::check;
 
 pub(crate) use libc::{SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGKILL};
 
-/// Signals that mean "end" or "stop" to a process that does nothing about them, and that may be sent to a whole
-/// session or control group.
-const ENDINGS: [libc::c_int; 11] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGPIPE,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGTSTP,
-    libc::SIGTTIN,
-    libc::SIGTTOU,
-    libc::SIGXFSZ,
-];
+/// Signals by which somebody asks a process to end.
+pub(crate) const ENDINGS: [libc::c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+/// More that end or stop a process that does nothing about them, and that may be sent to a whole session or control
+/// group.
+const OTHERS: [libc::c_int; 7] =
+    [libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGXFSZ];
 
 /// A set of blocked signals.
 #[derive(Clone, Copy)]
@@ -73,7 +65,7 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 
 /// Ignores everything that could end or stop us, short of SIGKILL and SIGSTOP.
 pub(crate) fn ignore_endings() {
-    ENDINGS.into_iter().for_each(ignore);
+    ENDINGS.into_iter().chain(OTHERS).for_each(ignore);
 }
 
 /// One signal that came.

@@ -11,8 +11,9 @@ use super::meta::Meta;
 /// zstd's fastest regular level: the collector shares the machine with the program.
 const LEVEL: i32 = 1;
 
-/// Below this many bytes a zstd frame is not smaller than what it holds.
-const WORTH_COMPRESSING: usize = 64;
+/// Shorter payloads are stored as they are: zstd saves little there, and a small program's capture then never needs the
+/// compressor's megabyte of tables.
+const WORTH_COMPRESSING: usize = 512;
 
 /// Where records come from and what they cover; see [`BlockHeader`] for each field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -170,15 +171,15 @@ mod tests {
         writer.events(&events, &long, Codec::Zstd).unwrap();
         writer.events(&events, &long, Codec::Raw).unwrap();
         writer.events(&events, b"short", Codec::Zstd).unwrap();
-        writer.meta(&Meta::Warning { text: "w".repeat(200) }).unwrap();
+        writer.meta(&Meta::Warning { text: "w".repeat(2000) }).unwrap();
         writer.module_data(4, 1 << 33, b"elf").unwrap();
         assert_eq!(writer.written(), writer.out.len() as u64);
 
         let found = blocks(&writer.out);
         let shape: Vec<_> = found.iter().map(|(h, p)| (h.kind, h.codec, p.len())).collect();
-        assert_eq!(shape, [(1, 1, 5000), (1, 0, 5000), (1, 0, 5), (2, 1, 212), (3, 0, 15)]);
+        assert_eq!(shape, [(1, 1, 5000), (1, 0, 5000), (1, 0, 5), (2, 1, 2012), (3, 0, 15)]);
         assert_eq!((found[0].0.stream, found[0].0.tid, found[0].0.offset, found[0].0.count), (3, 77, 16, 5));
-        assert_eq!(Meta::decode(&found[3].1), Some(Meta::Warning { text: "w".repeat(200) }));
+        assert_eq!(Meta::decode(&found[3].1), Some(Meta::Warning { text: "w".repeat(2000) }));
         assert_eq!(found[4].1, [&[4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0], &b"elf"[..]].concat());
     }
 
