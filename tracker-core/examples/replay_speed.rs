@@ -14,6 +14,7 @@ use std::time::Instant;
 use recording::Recording;
 use tracker_core::capture::block::Codec;
 use tracker_core::capture::reader::Capture;
+use tracker_core::replay::slices::Cuts;
 use tracker_core::replay::{Options, replay};
 
 fn main() -> std::io::Result<()> {
@@ -28,7 +29,8 @@ fn main() -> std::io::Result<()> {
     std::fs::remove_file(&path)?;
     let mut capture = Capture::open(&file, &mut |_, _| {}).map_err(std::io::Error::other)?;
     let (start, cpu_start) = (Instant::now(), cpu_seconds());
-    let outcome = replay(&mut capture, Options { temporary_distance: 1 }, &mut |_, _| {})?;
+    let options = Options { temporary_distance: 1, cuts: Cuts::Even };
+    let outcome = replay(&mut capture, &options, &mut |_, _| {})?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
     let heap = &outcome.state.heap;
     let frees: u64 = (0..).map_while(|image| heap.image(image)).map(|image| image.frees).sum();

@@ -8,6 +8,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::slices::{Cuts, Sliced, Slices, Tally};
 use super::stacks::NodeId;
 
 /// Blocks and their bytes.
@@ -19,7 +20,7 @@ pub struct Amount {
 
 impl Amount {
     #[inline(always)]
-    fn add(&mut self, size: u64) {
+    pub(super) fn add(&mut self, size: u64) {
         self.blocks += 1;
         self.bytes = self.bytes.saturating_add(size);
     }
@@ -48,6 +49,8 @@ pub struct Block {
     pub serial: u64,
     /// Who allocated it.
     pub row: u32,
+    /// The turn of [`Slices`] it was allocated in.
+    turn: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +73,7 @@ pub struct Row {
     pub leaked: Amount,
     saved: Saved,
     image_saved: Saved,
+    tally: Tally,
     /// Time of the first and last allocation.
     pub first: u64,
     pub last: u64,
@@ -132,12 +136,14 @@ pub struct Heap {
     pub high: u64,
     /// Allocations by size class: 0, 1, 2-3, 4-7, …
     pub sizes: [Amount; 65],
+    /// What rows did over time.
+    pub slices: Slices,
 }
 
 impl Heap {
     /// Nothing is live. `temporary_distance`: a block is temporary when its thread allocated at most this many others
     /// between its allocation and its free.
-    pub fn new(temporary_distance: u64) -> Self {
+    pub fn new(temporary_distance: u64, cuts: Cuts) -> Self {
         Self {
             temporary_distance,
             rows: Vec::new(),
@@ -148,6 +154,7 @@ impl Heap {
             allocated: Amount::default(),
             high: 0,
             sizes: [Amount::default(); 65],
+            slices: Slices::new(cuts),
         }
     }
 
@@ -181,6 +188,26 @@ impl Heap {
         self.high = self.tree.live.bytes;
     }
 
+    /// Ends a slice of time, before anything at `now` is counted.
+    pub fn close_slice(&mut self, now: u64) {
+        self.settle_slice();
+        self.slices.close(now, self.rows.len());
+    }
+
+    /// Ends all slices; `end`: the capture's last moment.
+    pub fn finish_slices(&mut self, end: u64) -> Sliced {
+        self.settle_slice();
+        std::mem::replace(&mut self.slices, Slices::new(Cuts::Even)).finish(end)
+    }
+
+    fn settle_slice(&mut self) {
+        for row in self.slices.take_touched() {
+            if let Some(found) = self.rows.get(row as usize) {
+                self.slices.settle(row, &found.tally);
+            }
+        }
+    }
+
     /// Number of the row of a stack in a thread of an image.
     pub fn row(&mut self, node: NodeId, thread: u32, image: u32) -> u32 {
         let next = self.rows.len() as u32;
@@ -197,6 +224,7 @@ impl Heap {
                 leaked: Amount::default(),
                 saved: number(&self.tree),
                 image_saved: self.images.get(image as usize).map_or(Saved::default(), |image| number(&image.scope)),
+                tally: Tally::default(),
                 first: u64::MAX,
                 last: 0,
                 leaked_first: u64::MAX,
@@ -229,7 +257,7 @@ impl Heap {
         let thread = self.rows.get(row as usize)?.thread;
         let serial = self.serials.get_mut(thread as usize)?;
         *serial += 1;
-        Some(Block { size, time, serial: *serial, row })
+        Some(Block { size, time, serial: *serial, row, turn: self.slices.turn() })
     }
 
     /// Counts a block as live. `now`: the time for the peak.
@@ -243,6 +271,7 @@ impl Heap {
         row.allocated.add(size);
         row.first = row.first.min(time);
         row.last = row.last.max(time);
+        self.slices.allocated(&mut row.tally, block.row, size);
         image.scope.grow(size, now);
         self.tree.grow(size, now);
         self.high = self.high.max(self.tree.live.bytes);
@@ -262,18 +291,22 @@ impl Heap {
         row.live.sub(block.size);
         image.scope.live.sub(block.size);
         self.tree.live.sub(block.size);
+        let mut temporary = false;
         if freed {
             image.frees += 1;
             let serial = self.serials.get(row.thread as usize).map_or(0, |serial| *serial);
-            if serial.wrapping_sub(block.serial) <= self.temporary_distance {
+            temporary = serial.wrapping_sub(block.serial) <= self.temporary_distance;
+            if temporary {
                 row.temporary.add(block.size);
             }
         }
+        self.slices.freed(&mut row.tally, (block.row, block.turn), block.size, temporary);
     }
 
-    /// Ends an image: whatever it has live leaked, and is gone.
-    pub fn end_image(&mut self, image_id: u32) {
+    /// Ends an image at `time`: whatever it has live leaked, and is gone.
+    pub fn end_image(&mut self, image_id: u32, time: u64) {
         let Some(image) = self.images.get_mut(image_id as usize) else { return };
+        self.slices.begin_end(time);
         for block in std::mem::take(&mut image.blocks).into_values() {
             let Some(row) = self.rows.get_mut(block.row as usize) else { continue };
             row.save(&self.tree, &image.scope);
@@ -281,6 +314,7 @@ impl Heap {
             row.leaked.add(block.size);
             row.leaked_first = row.leaked_first.min(block.time);
             row.leaked_last = row.leaked_last.max(block.time);
+            self.slices.gone(block.row, block.size, time);
             image.scope.live.sub(block.size);
             self.tree.live.sub(block.size);
         }

@@ -2,7 +2,7 @@
 //! distinct stacks.
 //!
 //! `merge` decides the order of records (`share` inside an epoch of several streams), [`state`] and `events` what each one
-//! does: to the blocks and sums in [`heap`], the [`stacks`], the images and threads in [`census`], the [`timeline`]. Nothing here knows symbols, reports or files.
+//! does: to the blocks and sums in [`heap`], the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it. Nothing here knows symbols, reports or files.
 
 pub mod census;
 mod doubt;
@@ -10,6 +10,7 @@ mod events;
 pub mod heap;
 mod merge;
 mod share;
+pub mod slices;
 pub mod stacks;
 pub mod state;
 pub mod timeline;
@@ -20,13 +21,16 @@ use crate::capture::cursor::Missing;
 use crate::capture::reader::{Capture, Progress};
 use crate::capture::source::Source;
 use merge::Merge;
+use slices::Cuts;
 use state::State;
 
 /// What can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// A block is temporary when its thread allocated at most this many others before it was freed.
     pub temporary_distance: u64,
+    /// Where slices of time begin and end.
+    pub cuts: Cuts,
 }
 
 /// A capture, replayed.
@@ -44,11 +48,11 @@ pub struct Outcome {
 const STACKS: usize = 1 << 20;
 
 /// Replays all events of a capture. Takes the streams' block lists out of it.
-pub fn replay<S: Source>(capture: &mut Capture<S>, options: Options, progress: Progress<'_>) -> io::Result<Outcome> {
+pub fn replay<S: Source>(capture: &mut Capture<S>, options: &Options, progress: Progress<'_>) -> io::Result<Outcome> {
     let (facts, streams) = (&capture.facts, std::mem::take(&mut capture.streams));
     // A stack takes more than one byte, so an honest capture cannot reach this.
     let stack_limit = usize::try_from(capture.size).unwrap_or(usize::MAX).saturating_add(STACKS);
-    let mut state = State::new(options.temporary_distance, stack_limit);
+    let mut state = State::new(options, stack_limit);
     if facts.session.is_some() || !streams.is_empty() {
         // The first row belongs to the program that was started, whether it allocates or not.
         let first = state.image(1);

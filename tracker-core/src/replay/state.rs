@@ -1,10 +1,12 @@
 //! Everything that is known at one moment of the replay, and what time and the rare records do to it. Events are in
 //! `events`; the order of all of them is `merge`'s business.
 
+use super::Options;
 use super::census::{Census, Image, ModuleName, Range};
 use super::doubt::Doubts;
 use super::events::Pending;
 use super::heap::Heap;
+use super::slices::Sliced;
 use super::stacks::{Ids, Stacks};
 use super::timeline::Timeline;
 use crate::format::{ImageKind, Record};
@@ -29,6 +31,8 @@ pub struct State {
     pub stacks: Stacks,
     pub census: Census,
     pub timeline: Timeline,
+    /// What rows did over time; empty before the end.
+    pub sliced: Sliced,
     pub(super) lanes: Vec<Lane>,
     pub(super) doubts: Doubts,
     /// Latest time seen.
@@ -51,14 +55,16 @@ pub struct State {
 
 impl State {
     /// Nothing has happened. `stack_limit` bounds the tree of stacks.
-    pub fn new(temporary_distance: u64, stack_limit: usize) -> Self {
+    pub fn new(options: &Options, stack_limit: usize) -> Self {
         let timeline = Timeline::default();
+        let heap = Heap::new(options.temporary_distance, options.cuts.clone());
         Self {
-            heap: Heap::new(temporary_distance),
             stacks: Stacks::new(stack_limit),
             census: Census::default(),
-            alarm: timeline.next_close(),
+            alarm: timeline.next_close().min(heap.slices.next_close()),
+            heap,
             timeline,
+            sliced: Sliced::default(),
             lanes: Vec::new(),
             doubts: Doubts::default(),
             now: 0,
@@ -166,12 +172,15 @@ impl State {
         if time >= self.timeline.next_close() {
             self.close_interval(time);
         }
+        if time >= self.heap.slices.next_close() {
+            self.heap.close_slice(time);
+        }
         self.set_alarm();
     }
 
     fn set_alarm(&mut self) {
         let end = self.ends.last().map_or(u64::MAX, |end| end.0);
-        self.alarm = self.timeline.next_close().min(end);
+        self.alarm = self.timeline.next_close().min(self.heap.slices.next_close()).min(end);
     }
 
     fn close_interval(&mut self, time: u64) {
@@ -207,7 +216,7 @@ impl State {
                 }
             }
         }
-        self.heap.end_image(image);
+        self.heap.end_image(image, time);
         if let Some(image) = self.census.images.get_mut(image as usize) {
             image.end.get_or_insert(time);
         }
@@ -215,14 +224,26 @@ impl State {
 
     /// The capture has no more records; its last moment is `end`. What is live has leaked.
     pub fn finish(&mut self, end: u64) {
+        let last = self.last_moment(end);
         self.now = self.now.max(end);
         while let Some((time, image)) = self.ends.pop() {
             self.end_image(image, time);
         }
         self.close_interval(self.now);
         for image in 0..self.census.images.len() as u32 {
-            self.heap.end_image(image);
+            self.heap.end_image(image, last);
         }
+        self.sliced = self.heap.finish_slices(last);
+    }
+
+    /// When the tree ended, as far as that was seen. The collector's own end at `end` comes a little later.
+    fn last_moment(&self, end: u64) -> u64 {
+        let ended = |image: &u32| {
+            let found = self.census.images.get(*image as usize)?;
+            found.end.or(found.end_due).or_else(|| self.ends.iter().find(|end| end.1 == *image).map(|end| end.0))
+        };
+        let ends: Option<Vec<u64>> = self.census.processes.iter().map(ended).collect();
+        ends.and_then(|ends| ends.into_iter().max()).unwrap_or(end).max(self.now)
     }
 
     /// Something is missing in a stream: its ids may mean other stacks now.

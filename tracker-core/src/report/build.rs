@@ -11,6 +11,7 @@ use super::profile::{
 };
 use super::remarks::remarks;
 use super::rss::rss;
+use super::slices::Slices;
 use super::stacks::{Names, Naming};
 use crate::capture::facts::Facts;
 use crate::capture::reader::Capture;
@@ -33,12 +34,13 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
     // The header's, where the session's description is missing.
     let start_unix_ns = capture.header.start_unix_ns;
     let timeline = std::mem::take(&mut outcome.state.timeline);
+    let sliced = std::mem::take(&mut outcome.state.sliced);
     let replayed = &outcome.state;
     let (heap, census) = (&replayed.heap, &replayed.census);
     let dense = timeline.finish(outcome.end, census.images.len(), TIMELINE_VALUES);
 
     let mut naming = Naming::new(&replayed.stacks, census, symbols);
-    let rows = rows(heap, census, &mut naming);
+    let (rows, origins) = rows(heap, census, &mut naming);
     let (rss_points, process_rss, peak_rss_bytes) = rss(facts, census);
 
     let mut processes: Vec<Process> = (1u32..)
@@ -98,6 +100,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
         stacks,
         rows,
         timeline: Timeline { rss: rss_points, ..time_points(dense, census, outcome.end) },
+        slices: Slices::new(sliced, &origins),
         sizes: sizes(heap),
         untracked: untracked(&replayed.untracked, facts),
         warnings: remarks(facts, damage, &outcome, state, cut),
@@ -125,11 +128,12 @@ fn add(sum: &mut Metrics, other: &Metrics) {
     }
 }
 
-/// One row per (stack, thread), now that equal stacks are one.
-fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> Vec<Row> {
+/// One row per (stack, thread), now that equal stacks are one; and which of them each of the replay's has become.
+fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> (Vec<Row>, Vec<Option<u32>>) {
     let mut rows: Vec<Row> = Vec::new();
-    let mut places: FxHashMap<(StackId, u32), usize> = FxHashMap::default();
-    for row in heap.rows() {
+    let mut origins = vec![None; heap.rows().len()];
+    let mut places: FxHashMap<(StackId, u32), u32> = FxHashMap::default();
+    for (row, origin) in heap.rows().iter().zip(&mut origins) {
         let stack = naming.stack(row.node);
         let Some(thread) = census.threads.get(row.thread as usize) else { continue };
         let Some(process) = census.images.get(thread.image as usize).and_then(|image| image.process) else {
@@ -159,17 +163,18 @@ fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> Vec<Row> {
         };
         match places.entry((stack, row.thread)) {
             Entry::Vacant(place) => {
-                place.insert(rows.len());
+                *origin = Some(*place.insert(rows.len() as u32));
                 rows.push(row);
             }
             Entry::Occupied(place) => {
-                if let Some(same) = rows.get_mut(*place.get()) {
+                *origin = Some(*place.get());
+                if let Some(same) = rows.get_mut(*place.get() as usize) {
                     join(same, &row);
                 }
             }
         }
     }
-    rows
+    (rows, origins)
 }
 
 /// Adds a row of the same stack and thread. Times are those of leaked blocks, if either has any.

@@ -21,6 +21,7 @@ mod rss;
 pub mod runtime;
 #[cfg(any(test, feature = "sketch"))]
 pub mod sketch;
+pub mod slices;
 mod stacks;
 pub mod stats;
 pub mod summary;

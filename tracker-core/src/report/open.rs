@@ -12,20 +12,23 @@ use super::remarks;
 use super::resolve::FileSymbols;
 use crate::capture::reader::{Capture, Progress, ReadError};
 use crate::capture::source::Source;
+use crate::replay::slices::Cuts;
 use crate::replay::{self, Outcome, replay};
 
 /// What can be chosen when a capture is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
     /// A block is temporary when its thread allocated at most this many others before it was freed.
     pub temporary_distance: u64,
     /// Look up functions, files and lines. Without, frames are addresses in modules.
     pub symbols: bool,
+    /// Where slices of time begin and end.
+    pub cuts: Cuts,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { temporary_distance: 1, symbols: true }
+        Self { temporary_distance: 1, symbols: true, cuts: Cuts::Even }
     }
 }
 
@@ -130,8 +133,8 @@ struct Replayed<S> {
 impl<S: Source> Replayed<S> {
     fn new(source: S, held: bool, options: &OpenOptions, progress: Progress<'_>) -> Result<Self, ReadError> {
         let mut capture = Capture::open(source, progress)?;
-        let chosen = replay::Options { temporary_distance: options.temporary_distance };
-        let outcome = replay(&mut capture, chosen, progress)?;
+        let chosen = replay::Options { temporary_distance: options.temporary_distance, cuts: options.cuts.clone() };
+        let outcome = replay(&mut capture, &chosen, progress)?;
         let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
         Ok(Self { capture, outcome, state })
     }

@@ -2,6 +2,7 @@
 //!
 //! Every view is a sum over [`Profile::rows`], so all of them add up to [`Profile::totals`].
 
+use super::slices::Slices;
 use crate::capture::meta::{ExitStatus, Session};
 use crate::format::Function;
 
@@ -202,6 +203,8 @@ pub struct Profile {
     /// Sorted by nothing in particular; one per (stack, process, thread).
     pub rows: Vec<Row>,
     pub timeline: Timeline,
+    /// What rows did over time.
+    pub slices: Slices,
     /// Powers of two, ascending.
     pub sizes: Vec<SizeClass>,
     pub untracked: Vec<Untracked>,

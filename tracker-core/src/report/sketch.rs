@@ -8,6 +8,7 @@ use super::profile::{
     Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, SizeClass, Stack, StackId, State, Thread,
     Timeline, Totals,
 };
+use super::slices::Slices;
 use crate::capture::meta::{ExitStatus, Session};
 use crate::format::Function;
 
@@ -57,6 +58,7 @@ impl Sketch {
             stacks: Vec::new(),
             rows: Vec::new(),
             timeline: Timeline::default(),
+            slices: Slices::default(),
             sizes: Vec::new(),
             untracked: Vec::new(),
             warnings: Vec::new(),

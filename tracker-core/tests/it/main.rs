@@ -9,5 +9,6 @@ mod recording;
 mod records;
 mod replay;
 mod show;
+mod slices;
 mod spec;
 mod trace;

@@ -12,6 +12,7 @@ use tracker_core::capture::meta::{ExitStatus, Session};
 use tracker_core::report::profile::{
     Metrics, Module, Process, Profile, RssPoint, State, Thread, TimePoint, Timeline, Totals,
 };
+use tracker_core::report::slices::Slices;
 
 use graph::{Caller, Numbers, Stacks};
 
@@ -186,6 +187,7 @@ pub(crate) fn empty(command: &str, run: u64) -> Profile {
         stacks: Vec::new(),
         rows: Vec::new(),
         timeline: Timeline::default(),
+        slices: Slices::default(),
         sizes: Vec::new(),
         untracked: Vec::new(),
         warnings: Vec::new(),

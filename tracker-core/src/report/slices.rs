@@ -1,0 +1,126 @@
+//! A profile over time: what each row did in each slice, and what that says of a range of time.
+//!
+//! Three questions are answered for a range: what was allocated in it, what of that was still live at its end, and what
+//! was live at its end altogether. An event belongs to the slice that its time lies in, one at a bound to the later; the
+//! last slice has its end, too. A block that its image leaves behind is *live at the end* of a range if the image
+//! ended in it after the block was allocated in it (it leaked), but at no later moment.
+
+use std::ops::Range;
+
+use super::profile::Metrics;
+use crate::replay::slices::{Sliced, What};
+
+/// What happened to blocks of one row in one slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Index into [`Profile::rows`](super::profile::Profile::rows).
+    pub row: u32,
+    /// Where it happened, as a slice's number.
+    pub slice: u16,
+    /// The slice in which the blocks were allocated, where `what` is [`What::Freed`]; else `slice` again.
+    pub birth: u16,
+    pub what: What,
+    pub blocks: u64,
+    pub bytes: u64,
+}
+
+/// The capture cut into slices of time, at most 512. [`Self::window`] shows how to sum changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Slices {
+    /// Where slices begin, ascending from 0, and, one more, where the last one ends. Nanoseconds since the start.
+    pub bounds: Vec<u64>,
+    /// By row, slice, what and birth, each combination once.
+    pub changes: Vec<Change>,
+}
+
+impl Slices {
+    /// Those of a replay whose rows have become these rows of a profile.
+    pub(super) fn new(sliced: Sliced, rows: &[Option<u32>]) -> Self {
+        let change = |change: &crate::replay::slices::Change| {
+            Some(Change {
+                row: (*rows.get(change.row() as usize)?)?,
+                slice: change.slice(),
+                birth: change.birth(),
+                what: change.what(),
+                blocks: change.amount.blocks,
+                bytes: change.amount.bytes,
+            })
+        };
+        let mut changes: Vec<Change> = sliced.changes.iter().filter_map(change).collect();
+        let key = |c: &Change| (c.row, c.slice, c.what, c.birth);
+        changes.sort_unstable_by_key(key);
+        changes.dedup_by(|next, first| {
+            let same = key(next) == key(first);
+            if same {
+                first.blocks = first.blocks.saturating_add(next.blocks);
+                first.bytes = first.bytes.saturating_add(next.bytes);
+            }
+            same
+        });
+        Self { bounds: sliced.bounds, changes }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bounds.len().saturating_sub(1)
+    }
+
+    /// Whether there are none: the profile was not made from a capture.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers of all rows in a range of slices. `rows` is how many the profile has.
+    pub fn window(&self, range: Range<usize>, rows: usize) -> Window {
+        let mut window = Window { rows: vec![Metrics::default(); rows] };
+        let before = |slice: u16| usize::from(slice) < range.end;
+        let inside = |slice: u16| usize::from(slice) >= range.start && before(slice);
+        for change in &self.changes {
+            let Some(row) = window.rows.get_mut(change.row as usize) else { continue };
+            let &Change { blocks, bytes, slice, birth, .. } = change;
+            let [allocated, temporary, kept, live] = [
+                (&mut row.allocations, &mut row.allocated_bytes),
+                (&mut row.temporary_allocations, &mut row.temporary_bytes),
+                (&mut row.leaked_blocks, &mut row.leaked_bytes),
+                (&mut row.peak_blocks, &mut row.peak_bytes),
+            ];
+            // By row and slice, so nothing is taken away before it was there.
+            match change.what {
+                What::Allocated => {
+                    for (sum, applies) in [(allocated, inside(slice)), (kept, inside(slice)), (live, before(slice))] {
+                        if applies {
+                            *sum.0 = sum.0.saturating_add(blocks);
+                            *sum.1 = sum.1.saturating_add(bytes);
+                        }
+                    }
+                }
+                What::Temporary if inside(slice) => {
+                    *temporary.0 = temporary.0.saturating_add(blocks);
+                    *temporary.1 = temporary.1.saturating_add(bytes);
+                }
+                What::Freed | What::Ended => {
+                    let freed = change.what == What::Freed;
+                    for (sum, applies) in [(kept, freed && inside(birth) && before(slice)), (live, before(slice))] {
+                        if applies {
+                            *sum.0 = sum.0.saturating_sub(blocks);
+                            *sum.1 = sum.1.saturating_sub(bytes);
+                        }
+                    }
+                }
+                What::Temporary => {}
+            }
+        }
+        for row in &mut window.rows {
+            (row.process_peak_blocks, row.process_peak_bytes) = (row.peak_blocks, row.peak_bytes);
+        }
+        window
+    }
+}
+
+/// The numbers of a range of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// For each row of the profile. *allocations*, *allocated* and *temporary*: of the range (temporary though the free
+    /// may come later); *leaked*: allocated in the range and not freed in it; *peak*: live at its end.
+    pub rows: Vec<Metrics>,
+}

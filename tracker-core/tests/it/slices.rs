@@ -1,0 +1,193 @@
+//! Windows of time against brute force: random programs whose every block's birth and end is known.
+
+use std::collections::BTreeMap;
+
+use tracker_core::capture::meta::Meta;
+use tracker_core::format::ImageKind;
+use tracker_core::replay::slices::{Cuts, MAX_SLICES};
+use tracker_core::report::OpenOptions;
+use tracker_core::report::names::NoSymbols;
+use tracker_core::report::open::read;
+use tracker_core::report::profile::{Metrics, Profile};
+
+use crate::check::assert_sums;
+use crate::random::Random;
+use crate::recording::Recording;
+
+/// A block's life. Its row: stack and thread.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    row: (u64, u32),
+    image: usize,
+    size: u64,
+    serial: u64,
+    born: u64,
+    freed: Option<u64>,
+    temporary: bool,
+    /// When its image ended.
+    ended: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Story {
+    lives: Vec<Life>,
+    end: u64,
+}
+
+/// Two processes of two threads each; the second may end first, and the first may be recorded to its end or not.
+fn tell(seed: u64) -> (Vec<u8>, Story) {
+    let mut random = Random::new(seed);
+    let mut recording = Recording::new();
+    recording.chunk_len = 400 + random.below(4000) as usize;
+    let threads = [(0, 11), (0, 12), (1, 21), (1, 22)];
+    let streams = threads.map(|(image, tid)| recording.stream(image as u32 + 1, tid));
+    recording.image(streams[0], ImageKind::First, (100, u32::MAX, 0), "/bin/one");
+    recording.image(streams[2], ImageKind::Fork, (101, 1, 0), "/bin/one");
+    let mut serials = [0; 4];
+    let (mut lives, mut live): (Vec<Life>, Vec<usize>) = (Vec::new(), Vec::new());
+    let steps = 300 + random.below(400);
+    let mut second_ended = false;
+    let last_of_second = random.below(steps);
+    let pause = [1, 20, 3000, 400_000][random.below(4) as usize];
+    let end_image = |recording: &mut Recording, image: usize, lives: &mut Vec<Life>| {
+        recording.meta(&Meta::ImageEnd { time: recording.time, image: image as u32 + 1 });
+        let left = lives.iter_mut().filter(|life| life.image == image && life.freed.is_none());
+        left.for_each(|life| life.ended = Some(recording.time));
+    };
+    for step in 0..steps {
+        let thread = random.below(if step < last_of_second { 4 } else { 2 }) as usize;
+        let (image, tid) = threads[thread];
+        recording.time += random.below(pause) * 1000 * random.below(2);
+        recording.epoch += 1;
+        let mine = |at: &usize| lives[live[*at]].image == image;
+        let candidates: Vec<usize> = (0..live.len()).filter(mine).collect();
+        if candidates.len() > 30 || (!candidates.is_empty() && random.one_in(2)) {
+            let newest = random.one_in(3);
+            let at =
+                candidates[if newest { candidates.len() - 1 } else { random.below(candidates.len() as u64) as usize }];
+            let number = live.remove(at);
+            let life = &mut lives[number];
+            recording.free(streams[thread], 0x10_0000 + number as u64 * 16, false);
+            life.freed = Some(recording.time);
+            let owner = threads.iter().position(|owner| owner.1 == life.row.1).unwrap();
+            life.temporary = serials[owner] - life.serial <= 1;
+        } else {
+            let (stack, size) = (random.below(5), random.below(3000));
+            serials[thread] += 1;
+            recording.alloc(streams[thread], (0x10_0000 + lives.len() as u64 * 16, size), &[0x40_0000 + stack], false);
+            live.push(lives.len());
+            let (serial, born) = (serials[thread], recording.time);
+            let life =
+                Life { row: (stack, tid), image, size, serial, born, freed: None, temporary: false, ended: None };
+            lives.push(life);
+        }
+        if step + 1 == last_of_second && random.one_in(2) {
+            recording.time += random.below(pause) * 1000 + 1000;
+            end_image(&mut recording, 1, &mut lives);
+            second_ended = true;
+            live.retain(|number| lives[*number].image == 0);
+            recording.time += 1000;
+        }
+    }
+    recording.time += random.below(pause) * 1000 + 1000;
+    let mut end = recording.time;
+    if random.one_in(2) {
+        if !second_ended {
+            end_image(&mut recording, 1, &mut lives);
+        }
+        end_image(&mut recording, 0, &mut lives);
+        recording.time += 5000;
+    } else {
+        recording.time += 5000;
+        end = recording.time;
+    }
+    (recording.finish(), Story { lives, end })
+}
+
+impl Story {
+    /// What a window from `from` to before `to` must show; `None`: to the end.
+    fn window(&self, from: u64, to: Option<u64>) -> BTreeMap<(u64, u32), Metrics> {
+        let mut rows: BTreeMap<_, Metrics> = BTreeMap::new();
+        for life in &self.lives {
+            let row = rows.entry(life.row).or_default();
+            let before = |time: u64| to.is_none_or(|to| time < to);
+            let inside = life.born >= from && before(life.born);
+            let freed = life.freed.is_some_and(before);
+            let ended = life.ended.is_some_and(|time| before(time) && time < self.end);
+            for (applies, blocks, bytes) in [
+                (inside, &mut row.allocations, &mut row.allocated_bytes),
+                (inside && life.temporary, &mut row.temporary_allocations, &mut row.temporary_bytes),
+                (inside && !freed, &mut row.leaked_blocks, &mut row.leaked_bytes),
+                (before(life.born) && !freed && !ended, &mut row.peak_blocks, &mut row.peak_bytes),
+            ] {
+                *blocks += u64::from(applies);
+                *bytes += if applies { life.size } else { 0 };
+            }
+            (row.process_peak_blocks, row.process_peak_bytes) = (row.peak_blocks, row.peak_bytes);
+        }
+        rows
+    }
+}
+
+fn open(bytes: &[u8], cuts: Cuts) -> Profile {
+    let options = OpenOptions { cuts, ..OpenOptions::default() };
+    let profile = read(&bytes, false, &options, &mut NoSymbols, &mut |_, _| {}).unwrap();
+    assert_sums(&profile);
+    profile
+}
+
+fn found(profile: &Profile, range: std::ops::Range<usize>) -> BTreeMap<(u64, u32), Metrics> {
+    let window = profile.slices.window(range, profile.rows.len());
+    let row = |(row, metrics): (&tracker_core::report::profile::Row, &Metrics)| {
+        let leaf = &profile.frames[profile.stacks[row.stack.0 as usize].frames[0].0 as usize];
+        ((leaf.address - 0x40_0000, profile.threads[row.thread as usize].tid), *metrics)
+    };
+    profile.rows.iter().zip(&window.rows).map(row).collect()
+}
+
+#[test]
+fn any_range_of_slices_is_what_really_happened() {
+    for seed in 0..150 {
+        let (bytes, story) = tell(seed);
+        let profile = open(&bytes, Cuts::Even);
+        let slices = &profile.slices;
+        assert!(slices.bounds.is_sorted() && slices.len() as u64 <= MAX_SLICES, "seed {seed}");
+        assert_eq!((slices.bounds[0], slices.bounds.last()), (0, Some(&story.end)), "seed {seed}");
+        let mut random = Random::new(seed + 1000);
+        for _ in 0..40 {
+            let from = random.below(slices.len() as u64) as usize;
+            let to = from + 1 + random.below((slices.len() - from) as u64) as usize;
+            let until = (to < slices.len()).then(|| slices.bounds[to]);
+            let expected = story.window(slices.bounds[from], until);
+            assert_eq!(found(&profile, from..to), expected, "seed {seed}, slices {from}..{to}");
+        }
+        let whole = slices.window(0..slices.len(), profile.rows.len());
+        for (row, window) in profile.rows.iter().zip(&whole.rows) {
+            let own =
+                Metrics { peak_blocks: 0, peak_bytes: 0, process_peak_blocks: 0, process_peak_bytes: 0, ..*window };
+            let all = row.metrics;
+            let all = Metrics { peak_blocks: 0, peak_bytes: 0, process_peak_blocks: 0, process_peak_bytes: 0, ..all };
+            assert_eq!(own, all, "all slices are the whole capture");
+        }
+    }
+}
+
+#[test]
+fn cuts_at_any_times_are_exact() {
+    for seed in 0..150 {
+        let (bytes, story) = tell(seed);
+        let mut random = Random::new(seed + 2000);
+        for _ in 0..4 {
+            // Sometimes the very time of an event.
+            let mut time = || match random.one_in(2) {
+                true => story.lives[random.below(story.lives.len() as u64) as usize].born,
+                false => random.below(story.end),
+            };
+            let (a, b) = (time(), time());
+            let (from, to) = (a.min(b), a.max(b) + 1);
+            let profile = open(&bytes, Cuts::At(vec![from, to]));
+            assert_eq!(found(&profile, 1..2), story.window(from, Some(to)), "seed {seed}, {from}..{to}");
+            assert_eq!(found(&profile, 1..3), story.window(from, None), "seed {seed}, {from}..");
+        }
+    }
+}
