@@ -4,6 +4,7 @@
 
 use serde::{Serialize, Serializer};
 use tracker_core::report::profile::FrameKind;
+use tracker_core::report::runtime::{Role, role};
 
 /// What the page colours by. The numbers are part of the page's data; new kinds are added at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,89 +29,24 @@ impl Serialize for Kind {
     }
 }
 
-/// The kind of a function, and whether it is a library's plumbing: an allocator or a standard library, whose bytes
-/// say more when they count for the caller.
-pub fn classify(kind: FrameKind, function: Option<&str>, module: Option<&str>) -> (Kind, bool) {
-    let Some(function) = function else { return (Kind::Unknown, false) };
-    match kind {
+/// The kind of a frame, and whether it is a library's plumbing, whose bytes say more when they count for the caller:
+/// the rule by which reports name the function to blame.
+pub fn classify(kind: FrameKind, function: Option<&str>, module: Option<&str>, file: Option<&str>) -> (Kind, bool) {
+    let own = match kind {
         FrameKind::Python => return (Kind::Python, false),
-        FrameKind::Jit => return (Kind::Jit, false),
-        FrameKind::Marker => return (Kind::Unknown, false),
-        FrameKind::Native | FrameKind::Inlined => {}
-    }
-    if is_allocator(function) {
-        return (Kind::Allocator, true);
-    }
-    let c_library = module.is_some_and(|path| is_c_library(base_name(path)));
-    if c_library || is_start_up(function) {
-        return (Kind::Runtime, true);
-    }
-    let library = is_standard(function) || module.is_some_and(|path| is_standard_library(base_name(path)));
-    (if kind == FrameKind::Inlined { Kind::Inlined } else { Kind::Native }, library)
-}
-
-/// The last component of a path.
-pub fn base_name(path: &str) -> &str {
-    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
-}
-
-fn is_allocator(function: &str) -> bool {
-    const EXACT: [&str; 17] = [
-        "__rust_alloc",
-        "__rust_alloc_zeroed",
-        "__rust_realloc",
-        "__rdl_alloc",
-        "__rdl_alloc_zeroed",
-        "__rdl_realloc",
-        "_PyObject_Malloc",
-        "_PyMem_RawMalloc",
-        "_PyMem_Malloc",
-        "PyObject_Malloc",
-        "PyMem_Malloc",
-        "PyMem_RawMalloc",
-        "xmalloc",
-        "xcalloc",
-        "xrealloc",
-        "g_malloc",
-        "g_malloc0",
-    ];
-    const PREFIX: [&str; 6] = [
-        "operator new",
-        "alloc::alloc::",
-        "<alloc::alloc::Global",
-        "__gnu_cxx::new_allocator",
-        "std::allocator",
-        "std::__new_allocator",
-    ];
-    EXACT.contains(&function) || PREFIX.iter().any(|prefix| function.starts_with(prefix))
-}
-
-fn is_start_up(function: &str) -> bool {
-    const EXACT: [&str; 6] =
-        ["_start", "start_thread", "clone", "clone3", "__libc_start_main", "__libc_start_call_main"];
-    const PREFIX: [&str; 3] = ["std::rt::", "std::sys::", "std::panicking::"];
-    EXACT.contains(&function) || PREFIX.iter().any(|prefix| function.starts_with(prefix))
-}
-
-/// C++ and Rust standard libraries, by the path the name starts with (`<Vec<T> as Trait>::f` is Vec's).
-fn is_standard(function: &str) -> bool {
-    const PATHS: [&str; 6] = ["std::", "core::", "alloc::", "hashbrown::", "__gnu_cxx::", "__cxxabiv1::"];
-    let path = function.trim_start_matches(['<', '&', '(', '[']);
-    PATHS.iter().any(|prefix| path.starts_with(prefix))
-}
-
-fn is_c_library(file: &str) -> bool {
-    const STEMS: [&str; 7] = ["libc", "ld-linux", "ld-musl", "libpthread", "libdl", "librt", "linux-vdso"];
-    stem_matches(file, &STEMS) || file == "[vdso]"
-}
-
-fn is_standard_library(file: &str) -> bool {
-    stem_matches(file, &["libstdc++", "libc++", "libgcc_s", "libm"])
-}
-
-/// Whether `file` is `STEM` followed by a version or an ending, not by more of a name.
-fn stem_matches(file: &str, stems: &[&str]) -> bool {
-    stems.iter().any(|stem| file.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-'])))
+        FrameKind::Marker => return (Kind::Unknown, true),
+        FrameKind::Jit => Kind::Jit,
+        FrameKind::Native => Kind::Native,
+        FrameKind::Inlined => Kind::Inlined,
+    };
+    let role = if kind == FrameKind::Jit { None } else { role(function, module, file) };
+    let kind = match role {
+        _ if function.is_none() => Kind::Unknown,
+        Some(Role::Allocator) => Kind::Allocator,
+        Some(Role::System) => Kind::Runtime,
+        Some(Role::Standard) | None => own,
+    };
+    (kind, role.is_some())
 }
 
 #[cfg(test)]
@@ -135,19 +71,13 @@ mod tests {
             ("standard::thing", "/usr/bin/app", Kind::Native, false),
         ];
         for (function, module, kind, library) in cases {
-            assert_eq!(classify(FrameKind::Native, Some(function), Some(module)), (kind, library), "{function}");
+            let found = classify(FrameKind::Native, Some(function), Some(module), None);
+            assert_eq!(found, (kind, library), "{function}");
         }
-        assert_eq!(classify(FrameKind::Inlined, Some("f"), None), (Kind::Inlined, false));
-        assert_eq!(classify(FrameKind::Native, None, Some("/lib/libc.so.6")), (Kind::Unknown, false));
-        assert_eq!(classify(FrameKind::Python, Some("std::f"), None), (Kind::Python, false));
-    }
-
-    #[test]
-    fn base_name_of_odd_paths() {
-        assert_eq!(base_name("/usr/bin/env"), "env");
-        assert_eq!(base_name("env"), "env");
-        assert_eq!(base_name("/tmp/x/"), "x");
-        assert_eq!(base_name("/"), "/");
-        assert_eq!(base_name(""), "");
+        assert_eq!(classify(FrameKind::Inlined, Some("f"), None, None), (Kind::Inlined, false));
+        assert_eq!(classify(FrameKind::Native, None, Some("/lib/libc.so.6"), None), (Kind::Unknown, true));
+        assert_eq!(classify(FrameKind::Native, None, Some("/bin/app"), None), (Kind::Unknown, false));
+        assert_eq!(classify(FrameKind::Python, Some("std::f"), None, None), (Kind::Python, false));
+        assert_eq!(classify(FrameKind::Marker, Some("[truncated]"), None, None), (Kind::Unknown, true));
     }
 }

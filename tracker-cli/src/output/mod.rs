@@ -14,6 +14,7 @@ pub(crate) mod clean;
 pub(crate) mod columns;
 pub(crate) mod file;
 pub(crate) mod head;
+mod leaked;
 pub(crate) mod look;
 pub(crate) mod places;
 pub(crate) mod progress;

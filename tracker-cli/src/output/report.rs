@@ -5,6 +5,7 @@ use tracker_core::report::rows::{Entry, Kind, Report};
 use tracker_core::report::sums::Sums;
 
 use super::clean::clean;
+use super::leaked::part;
 use super::look::Look;
 use super::units::{bytes, counted, duration, percent};
 use super::wrap::wrap;
@@ -16,10 +17,8 @@ pub(crate) fn text(look: &Look, report: &Report<'_>, depth: usize) -> String {
     let sums = Sums::of(&report.selection);
     let mut text = head::text(look, &report.selection);
     text += &format!("\n{}\n", look.bold(&headline(report, &sums)));
-    if !report.suppressed.is_empty() {
-        let apart = report.suppressed_sum();
-        let blocks = counted(apart.blocks, "block");
-        text += &format!("{} in {blocks} suppressed (listed below)\n", bytes(apart.bytes));
+    if let Some(apart) = part(&report.total(), &report.suppressed_sum(), "suppressed (listed below)") {
+        text += &format!("{apart}\n");
     }
     for (entry, rank) in report.entries.iter().zip(1..) {
         text += &format!("\n{}", paragraph(look, report, entry, rank, depth));
@@ -50,16 +49,16 @@ pub(crate) fn noun(kind: Kind, number: u64) -> String {
 }
 
 fn headline(report: &Report<'_>, sums: &Sums) -> String {
-    let size = bytes(report.sum.bytes);
-    let blocks = noun(report.kind, report.sum.blocks);
-    let stacks = counted(report.sum.stacks, "stack");
+    let total = report.total();
+    let size = bytes(total.bytes);
+    let blocks = noun(report.kind, total.blocks);
+    let stacks = counted(total.stacks, "stack");
     // Nothing is leaked before its process has ended.
     let profile = report.selection.profile();
     let running = profile.state == State::Running;
     match report.kind {
         _ if profile.is_blank() => "Nothing was recorded".to_owned(),
-        Kind::Leaks if report.sum.blocks == 0 && report.suppressed.is_empty() => "No leaks".to_owned(),
-        Kind::Leaks if report.sum.blocks == 0 => "No leaks but suppressed ones".to_owned(),
+        Kind::Leaks if total.blocks == 0 => "No leaks".to_owned(),
         Kind::Leaks if running => format!("Not freed so far: {size} in {blocks} from {stacks}"),
         Kind::Leaks => format!("Leaked {size} in {blocks} from {stacks}"),
         Kind::Peak => {
@@ -67,7 +66,7 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
             format!("Peak {size} in {blocks} from {stacks}, {at} after the start")
         }
         Kind::Temporary => {
-            let share = percent(report.sum.blocks, sums.allocations);
+            let share = percent(total.blocks, sums.allocations);
             format!("Temporary: {blocks} ({share} of all), {size}, from {stacks}")
         }
         Kind::Allocations => format!("Allocated {size} in {blocks} from {stacks}"),
@@ -76,7 +75,7 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
 
 fn paragraph(look: &Look, report: &Report<'_>, entry: &Entry, rank: usize, depth: usize) -> String {
     let profile = report.selection.profile();
-    let share = percent(entry.bytes, report.sum.bytes);
+    let share = percent(entry.bytes, report.total().bytes);
     let stack = report.stack(entry);
     let function = stack.and_then(|stack| stack.function).map_or("?", |function| function.name());
     let blocks = noun(report.kind, entry.blocks);

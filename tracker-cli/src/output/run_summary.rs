@@ -9,6 +9,7 @@ use tracker_core::report::sums::Sums;
 use tracker_core::report::suppress::Suppressions;
 
 use super::clean::quote;
+use super::leaked::{KEPT, part};
 use super::trust;
 use super::units::{bytes, count, counted, duration, percent};
 
@@ -18,14 +19,14 @@ pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
     let sums = Sums::of(&selection);
     let none = Limits { count: Some(0), ..Limits::default() };
     let leaks = Report::new(selection, Kind::Leaks, &none, &Suppressions::builtin());
-    let apart = leaks.suppressed_sum();
-    let leaked = match (leaks.sum.blocks, apart.blocks) {
-        (0, 0) => "nothing".to_owned(),
-        (0, 1..) => format!("nothing but {} that the C and C++ libraries keep", bytes(apart.bytes)),
-        (blocks, _) => {
-            let stacks = counted(leaks.sum.stacks, "stack");
-            format!("{} in {} from {stacks}", bytes(leaks.sum.bytes), counted(blocks, "block"))
+    let (total, kept) = (leaks.total(), leaks.suppressed_sum());
+    let leaked = match (total.blocks, part(&total, &kept, KEPT)) {
+        (0, _) => "nothing".to_owned(),
+        (blocks, None) => {
+            let stacks = counted(total.stacks, "stack");
+            format!("{} in {} from {stacks}", bytes(total.bytes), counted(blocks, "block"))
         }
+        (blocks, Some(part)) => format!("{} in {}, {part}", bytes(total.bytes), counted(blocks, "block")),
     };
     let kind = if leaks.sum.blocks > 0 { "--leaks" } else { "--peak" };
     let (blocks, at) = (counted(sums.peak_blocks, "block"), duration(sums.peak_at_ns));

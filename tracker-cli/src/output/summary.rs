@@ -4,12 +4,14 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::places::Places;
 use tracker_core::report::profile::State;
+use tracker_core::report::rows::{Kind, Limits, Report};
 use tracker_core::report::summary::Summary;
 use tracker_core::report::sums::Sums;
 use tracker_core::report::suppress::Suppressions;
 
 use super::clean::{clean, command_line};
 use super::columns::{Side, Table};
+use super::leaked::{KEPT, part};
 use super::look::Look;
 use super::units::{bytes, count, counted, duration, percent};
 use super::{head, places, trust};
@@ -23,9 +25,9 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     let summary = Summary::of(selection);
     let sums = &summary.sums;
     let builtin = Suppressions::builtin();
+    let leaks = Report::new(selection.clone(), Kind::Leaks, &Limits::default(), &builtin);
     let builtin = builtin.apply(selection.profile());
     let own = selection.only(|row| builtin.rule(row).is_none());
-    let kept = selection.total(Metric::Leaked).saturating_sub(own.total(Metric::Leaked));
 
     let mut text = head::text(look, selection);
     text.push('\n');
@@ -33,7 +35,7 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     if selection.profile().is_blank() {
         text += &(look.bold("Nothing was recorded") + "\n");
     } else {
-        text += &numbers(look, sums, kept, running);
+        text += &numbers(look, sums, &leaks, running);
     }
     let all = Places::of(selection);
     let leaked = if running { "Not freed so far" } else { "Leaked" };
@@ -54,19 +56,17 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     text + &trust::text(look, selection.profile(), sums)
 }
 
-/// `kept`: leaked bytes that the C and C++ libraries keep on purpose.
-fn numbers(look: &Look, sums: &Sums, kept: u64, running: bool) -> String {
+fn numbers(look: &Look, sums: &Sums, leaks: &Report<'_>, running: bool) -> String {
     let mut table = Table::new(&[Side::Left, Side::Right, Side::Left]);
     let mut row = |name: &str, value: String, more: String| {
         table.row(vec![name.to_owned(), value, more]);
     };
     let at = duration(sums.peak_at_ns);
     row("peak", bytes(sums.peak_bytes), format!("{}, {at} after the start", counted(sums.peak_blocks, "block")));
-    let leaked = counted(sums.leaked_blocks, "block");
-    let leaked = match kept {
-        0 => leaked,
-        kept if kept == sums.leaked_bytes => format!("{leaked}, all of it kept by libc and the like"),
-        kept => format!("{leaked}, {} of it kept by libc and the like", bytes(kept)),
+    let blocks = counted(sums.leaked_blocks, "block");
+    let leaked = match part(&leaks.total(), &leaks.suppressed_sum(), KEPT) {
+        Some(part) => format!("{blocks}, {part}"),
+        None => blocks,
     };
     // Nothing is leaked before its process has ended.
     let name = if running { "not freed" } else { "leaked" };

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::profile::{Frame, FrameId, FrameKind, Profile, Stack};
-use super::runtime::is_runtime;
+use super::runtime::role;
 
 /// What stands where nothing at all is known.
 pub const UNKNOWN: &str = "[unknown]";
@@ -53,7 +53,12 @@ impl Profile {
 
     /// Whether a frame belongs to an allocator, the C library, the loader or a language's standard library.
     pub fn is_runtime(&self, frame: &Frame) -> bool {
-        is_runtime(frame.function.as_deref(), self.module_path(frame))
+        match frame.kind {
+            FrameKind::Native | FrameKind::Inlined => {
+                role(frame.function.as_deref(), self.module_path(frame), frame.file.as_deref()).is_some()
+            }
+            FrameKind::Jit | FrameKind::Python | FrameKind::Marker => false,
+        }
     }
 }
 

@@ -101,6 +101,14 @@ impl Sum {
         self.blocks = self.blocks.saturating_add(entry.blocks);
     }
 
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            stacks: self.stacks.saturating_add(other.stacks),
+            bytes: self.bytes.saturating_add(other.bytes),
+            blocks: self.blocks.saturating_add(other.blocks),
+        }
+    }
+
     fn minus(&self, part: &Self) -> Self {
         Self {
             stacks: self.stacks.saturating_sub(part.stacks),
@@ -184,13 +192,14 @@ impl<'p> Report<'p> {
         self.selection.profile().stacks.get(entry.stack.0 as usize)
     }
 
+    /// The sum of everything, suppressed entries too: what the summary says.
+    pub fn total(&self) -> Sum {
+        self.sum.plus(&self.suppressed_sum())
+    }
+
     /// The sum of everything suppressed.
     pub fn suppressed_sum(&self) -> Sum {
-        let mut sum = Sum::default();
-        for suppressed in &self.suppressed {
-            suppressed.entries.iter().for_each(|entry| sum.add(entry));
-        }
-        sum
+        self.suppressed.iter().fold(Sum::default(), |sum, suppressed| sum.plus(&suppressed.sum))
     }
 }
 
@@ -282,7 +291,7 @@ mod tests {
             report.hidden.bytes, report.hidden.blocks, apart.bytes, apart.blocks
         );
         assert_eq!(text, expected);
-        let sum = report.sum.bytes + apart.bytes;
+        let sum = report.total().bytes;
         let total = profile.rows.iter().map(|row| kind.bytes(&report.selection, row)).sum::<u64>();
         assert_eq!(sum, total, "every view sums to the total");
     }

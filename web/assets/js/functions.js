@@ -5,18 +5,25 @@
 import { Kind } from '#columns';
 
 /**
- * For each node, the node that answers for its own bytes: the nearest caller that is no library, or itself when the
- * whole stack is library code.
+ * For each node, the node that answers for its own bytes: the nearest caller that is no library; where that one has no
+ * name, the first with a name that called it from the same module; itself when the whole stack is library code.
  * @param {Data} data @returns {Uint32Array}
  */
 export function blamed(data) {
   const { count, parent, function: func } = data.nodes;
-  const { library, kind } = data.functions;
+  const { library, kind, module } = data.functions;
   const own = new Int32Array(count);
+  // The nearest node with a name, no library, that is reached without leaving the module.
+  const named = new Int32Array(count);
   const blame = new Uint32Array(count);
   for (let i = 0; i < count; i++) {
-    const passes = library[func[i]] === 1 || kind[func[i]] === Kind.process;
-    own[i] = passes ? (parent[i] < 0 ? -1 : own[parent[i]]) : i;
+    const [f, up] = [func[i], parent[i]];
+    const passes = library[f] === 1 || kind[f] === Kind.process;
+    const hasName = !passes && kind[f] !== Kind.unknown;
+    if (hasName) named[i] = i;
+    else named[i] = up >= 0 && module[func[up]] === module[f] ? named[up] : -1;
+    if (passes) own[i] = up < 0 ? -1 : own[up];
+    else own[i] = hasName || named[i] < 0 ? i : named[i];
     blame[i] = own[i] < 0 ? i : own[i];
   }
   return blame;

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use tracker_core::capture::meta::ExitStatus;
+use tracker_core::report::name::base_name;
 use tracker_core::report::profile::{self, Profile, State};
 
 use super::number;
-use crate::kinds::base_name;
 
 /// The capture as a whole. Times are nanoseconds since its start.
 #[derive(Debug, Serialize)]

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use serde::Serialize;
+use tracker_core::report::name::base_name;
 use tracker_core::report::profile::{Frame, Profile, Row, Stack, StackId};
 
 use super::{Deltas, number};
-use crate::kinds::{Kind, base_name, classify};
+use crate::kinds::{Kind, classify};
 
 /// What is called. The first functions are the processes themselves, in their order.
 #[derive(Debug, Default, Serialize)]
@@ -159,7 +160,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
 /// Frames of the profile as distinct (function, file, line): addresses on one line are one frame here.
 struct Names {
     strings: Numbered<String>,
-    distinct_functions: Numbered<(u32, u32, Kind)>,
+    distinct_functions: Numbered<(u32, u32, Kind, bool)>,
     distinct_frames: Numbered<(u32, u32, u32)>,
     functions: Functions,
     frames: Frames,
@@ -193,7 +194,7 @@ impl Names {
 
     fn function(&mut self, name: &str, module: &str, kind: Kind, library: bool) -> u32 {
         let (name, module) = (self.string(name), self.string(module));
-        let (number, new) = self.distinct_functions.number((name, module, kind));
+        let (number, new) = self.distinct_functions.number((name, module, kind, library));
         if new {
             self.functions.name.push(name);
             self.functions.module.push(module);
@@ -216,19 +217,9 @@ impl Names {
 
     fn frame(&mut self, profile: &Profile, frame: &Frame) -> u32 {
         let module = frame.module.and_then(|module| profile.modules.get(module as usize)).map(|m| m.path.as_str());
-        let (kind, library) = classify(frame.kind, frame.function.as_deref(), module);
-        let unnamed;
-        let name = match &frame.function {
-            Some(name) => name,
-            None => {
-                unnamed = match module {
-                    Some(path) => format!("[{}+{:#x}]", base_name(path), frame.address),
-                    None => format!("[{:#x}]", frame.address),
-                };
-                &unnamed
-            }
-        };
-        let function = self.function(name, module.unwrap_or(""), kind, library);
+        let (kind, library) = classify(frame.kind, frame.function.as_deref(), module, frame.file.as_deref());
+        let name = profile.frame_name(frame);
+        let function = self.function(&name, module.unwrap_or(""), kind, library);
         self.push_frame(function, frame.file.as_deref().unwrap_or(""), frame.line.unwrap_or(0))
     }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { functionName } from '#columns';
+import { Kind, functionName } from '#columns';
 import { blamed, functionRows } from '#functions';
 import { leaks } from '#leaks';
 import { METRICS, measure, metricById } from '#metrics';
@@ -44,6 +44,25 @@ test('libraries count for their caller', () => {
   assert.deepEqual(rowsOf('peak', true), { '1 app 100': [2, 160], main: [41, 198], parse: [157, 157] });
   const sum = Object.values(rowsOf('allocated', true)).reduce((total, [self]) => total + self, 0);
   assert.equal(sum, data.summary.totals.allocated_bytes);
+});
+
+test('an unnamed function leaves the blame to a named one of its module', () => {
+  // Each node calls the next: name, module, is a library.
+  const who = (...chain) => {
+    const [nodes, functions] = [{ count: chain.length, parent: [], function: [] }, { library: [], kind: [], module: [] }];
+    chain.forEach(([name, module, library], i) => {
+      nodes.parent.push(i - 1);
+      nodes.function.push(i);
+      functions.library.push(library ? 1 : 0);
+      functions.kind.push(name === '?' ? Kind.unknown : Kind.native);
+      functions.module.push(module);
+    });
+    return chain[blamed({ nodes, functions })[chain.length - 1]][0];
+  };
+  assert.equal(who(['main', 1], ['x_load', 2], ['?', 2]), 'x_load');
+  assert.equal(who(['main', 1], ['step', 2], ['?', 2], ['sqlite3Malloc', 2, true], ['?', 2]), 'step');
+  assert.equal(who(['main', 1], ['?', 2]), '?');
+  assert.equal(who(['main', 1], ['step', 2], ['qsort', 3, true], ['?', 2]), '?');
 });
 
 test('leaks are stacks, worst first', () => {
