@@ -12,7 +12,7 @@ use tracker_core::report::{OpenOptions, open};
 use crate::error::Error;
 use crate::output::clean::clean;
 use crate::output::progress::Progress;
-use crate::output::{note, units};
+use crate::output::{note, trust, units};
 
 /// A capture that was read.
 #[derive(Debug)]
@@ -50,6 +50,13 @@ pub(crate) fn profile(path: &Path) -> Result<Profile, Error> {
     let mut progress = Progress::new("reading");
     open(path, &OpenOptions::default(), &mut |done, all| progress.step(done, all))
         .map_err(|error| Error::capture(error.to_string()))
+}
+
+/// Says on stderr what is missing in a capture, for commands whose output has no place for it.
+pub(crate) fn warn(path: &Path, profile: &Profile) {
+    if let Some(missing) = trust::warning(profile) {
+        note(&format!("{}: {missing} (memtrack summary tells more)", shown(path)));
+    }
 }
 
 /// What pages call the capture: its file's name.

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -110,7 +111,13 @@ fn budgets_decide_the_exit_code() {
     check(&folder, "check", 2, "", "--max");
     check(&folder, "report --leaks --error-exitcode 42", 42, "Leaked", "");
     fs::write(folder.join("all.supp"), "# all of it\nleak:main\n").expect("writable");
-    check(&folder, "report --leaks --error-exitcode 42 --suppressions all.supp", 0, "No leaks but suppressed", "");
+    check(
+        &folder,
+        "report --leaks --error-exitcode 42 --suppressions all.supp",
+        0,
+        "all of it suppressed (listed below)",
+        "",
+    );
     check(&folder, "check --max leaked=0 --suppressions all.supp", 0, "9.8 KiB suppressed", "");
     fs::write(folder.join("bad.supp"), "leak:a\nfun:b\n").expect("writable");
     check(&folder, "report --suppressions bad.supp", 2, "", "bad.supp: line 2: expected `leak:PATTERN`");
@@ -122,9 +129,13 @@ fn a_cut_capture_is_read_and_proves_nothing() {
     let whole = fs::read(folder.join("memtrack.known.1.mtk")).expect("the capture");
     fs::write(folder.join("cut.mtk"), &whole[..whole.len() - 50]).expect("writable");
     check(&folder, "summary cut.mtk", 0, "the capture is cut", "");
-    check(&folder, "check cut.mtk --max peak=1MiB", 3, "ok", "--allow-partial");
+    check(&folder, "check cut.mtk --max peak=1MiB", 3, "", "--allow-partial");
+    assert_eq!(memtrack(&folder, "check cut.mtk --max peak=1MiB").stdout, "", "no verdict");
     check(&folder, "check cut.mtk --max peak=1MiB --allow-partial", 0, "ok", "");
     check(&folder, "check cut.mtk --max allocs=0 --allow-partial", 1, "FAILED", "");
+    for line in ["flamegraph cut.mtk", "export --format collapsed cut.mtk"] {
+        check(&folder, line, 0, "", "cut.mtk: the capture is cut or damaged");
+    }
 }
 
 #[test]
@@ -169,6 +180,20 @@ fn files_are_not_overwritten_unasked() {
     check(&folder, "export --format collapsed -o none/out.txt", 2, "", "cannot write none/out.txt");
     check(&folder, "export --format collapsed -o /dev/full", 2, "", "cannot write /dev/full");
     check(&folder, "export --format collapsed -o /dev/null", 0, "", "");
+}
+
+#[test]
+fn doctor_names_what_is_missing() {
+    let folder = scratch("doctor");
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(folder.join(name), bytes).expect("writable");
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).expect("ours");
+    };
+    write("script", b"#!/no/such/interpreter\n");
+    check(&folder, "doctor ./script", 2, "", "its interpreter /no/such/interpreter does not exist");
+    write("cut", &fs::read("/bin/true").expect("readable")[..100]);
+    check(&folder, "doctor ./cut", 1, "its file cannot be read as a program", "");
+    check(&folder, "doctor true", 0, "true: can be recorded", "");
 }
 
 /// `| head` closes the pipe: no message, no failure.

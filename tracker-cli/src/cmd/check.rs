@@ -49,16 +49,17 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?;
     let selection = args.filter.select(&capture.profile)?;
     let verdict = budget::evaluate(selection, &args.max, &suppressions, WORST);
+    if !args.allow_partial
+        && let Some(reason) = output::check::partial(&capture.profile)
+    {
+        // No verdict, lest a script or a person takes it for one.
+        let path = capture.path.display();
+        return Err(Error::capture(format!("{path} {reason}: this proves nothing (--allow-partial judges it anyway)")));
+    }
     if args.json {
         output::print_json(&verdict)?;
     } else {
         output::print(&output::check::text(look, &verdict))?;
-    }
-    if !args.allow_partial
-        && let Some(reason) = output::check::partial(&capture.profile)
-    {
-        let path = capture.path.display();
-        return Err(Error::capture(format!("{path} {reason}: this proves nothing (--allow-partial judges it anyway)")));
     }
     Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

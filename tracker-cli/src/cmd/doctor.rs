@@ -52,8 +52,8 @@ struct Diagnosis {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
-    let file = launch::find(&args.program).map_err(|error| Error::usage(error.to_string()))?;
-    let diagnosis = diagnose(&args.program.display().to_string(), elf::inspect(&file));
+    let (_, target) = launch::inspect(&args.program).map_err(|error| Error::usage(error.to_string()))?;
+    let diagnosis = diagnose(&args.program.display().to_string(), target);
     if args.json {
         let text = serde_json::to_string_pretty(&diagnosis).map_err(|error| Error::usage(error.to_string()))?;
         println!("{text}");

@@ -42,6 +42,7 @@ fn format(name: &str) -> Result<&'static dyn Exporter, String> {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let out = file::Target::new(&args.output, args.force)?;
     let capture = captures::read(args.capture.capture.as_deref())?;
+    captures::warn(&capture.path, &capture.profile);
     let selection = args.filter.select(&capture.profile)?;
     out.write(|out| args.format.export(&selection, args.metric, out))?;
     Ok(ExitCode::SUCCESS)

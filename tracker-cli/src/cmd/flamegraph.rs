@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let output = args.output.clone().unwrap_or_else(|| path.with_extension("html"));
     let target = Target::new(&output, args.force)?;
     let profile = captures::profile(&path)?;
+    captures::warn(&path, &profile);
     let options = ExportOptions { name: captures::name(&path) };
     target.write(|mut out| export_html(&profile, &options, &mut out))?;
     if output.as_os_str() != "-" {

@@ -26,7 +26,6 @@ use tracker_core::format::VERSION;
 use self::output::Names;
 use self::parent::Parent;
 pub(crate) use self::parent::{Ended, Recording};
-pub(crate) use self::program::find;
 use crate::collect::file::CaptureFile;
 use crate::collect::{self, Clock};
 use crate::elf::{self, Program};
@@ -69,17 +68,26 @@ pub(crate) struct Plan {
     pub(crate) target: Program,
 }
 
+/// Finds a program and looks at it.
+///
+/// # Errors
+/// It does not exist, is not executable, or its interpreter or loader is missing.
+pub(crate) fn inspect(program: &OsStr) -> Result<(PathBuf, Program), Error> {
+    let file = program::find(program)?;
+    let target = elf::inspect(&file);
+    // What the kernel needs beside the file: it would only say that the file does not exist.
+    let also = target.script.then_some(&target.file).into_iter().chain(&target.loader);
+    match also.into_iter().find(|path| fs::metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)) {
+        Some(missing) => Err(program::missing_interpreter(program, missing)),
+        None => Ok((file, target)),
+    }
+}
+
 impl Plan {
     /// Finds the program and looks at it. Creates nothing.
     pub(crate) fn new(request: Request) -> Result<Self, Error> {
-        let file = program::find(&request.program)?;
-        let target = elf::inspect(&file);
-        // What the kernel needs beside the file: it would only say that the file does not exist.
-        let also = target.script.then_some(&target.file).into_iter().chain(&target.loader);
-        match also.into_iter().find(|path| fs::metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)) {
-            Some(missing) => Err(program::missing_interpreter(&request.program, missing)),
-            None => Ok(Self { request, file, target }),
-        }
+        let (file, target) = inspect(&request.program)?;
+        Ok(Self { request, file, target })
     }
 
     /// Starts program and collector.

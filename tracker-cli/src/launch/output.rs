@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+
+use tracker_core::capture::block::FILE_MAGIC;
 
 use crate::error::Error;
 use crate::sys::host;
@@ -53,11 +55,21 @@ fn explicit(path: &Path, force: bool) -> Result<File, Error> {
     if !metadata.is_file() {
         return Err(Error::usage(format!("{name} is not a regular file; -o names another one")));
     }
-    let in_use = File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    if in_use {
+    let old = File::open(path).map_err(|error| cannot_create(path, &error))?;
+    if !may_be_capture(&old).map_err(|error| cannot_create(path, &error))? {
+        return Err(Error::usage(format!("{name} is no capture, so -f does not replace it; -o names another file")));
+    }
+    if matches!(old.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(Error::usage(format!("{name} is still being recorded; -o names another file")));
     }
     fs::remove_file(path).and_then(|()| open_new(path)).map_err(|error| cannot_create(path, &error))
+}
+
+/// Whether this was written by a recording, an interrupted one perhaps.
+fn may_be_capture(mut file: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.by_ref().take(FILE_MAGIC.len() as u64).read_to_end(&mut start)?;
+    Ok(FILE_MAGIC.starts_with(&start))
 }
 
 fn default(names: &Names) -> Result<(PathBuf, File), Error> {
@@ -177,6 +189,11 @@ mod tests {
         assert!(create(Some(&path), true, &names()).unwrap_err().to_string().contains("still being recorded"));
         drop(first);
         create(Some(&path), true, &names()).unwrap();
+        fs::write(&path, FILE_MAGIC).unwrap();
+        create(Some(&path), true, &names()).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(create(Some(&path), true, &names()).unwrap_err().to_string().contains("is no capture"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 
         let (target, link) = (folder.join("target"), folder.join("link"));
         fs::write(&target, "precious").unwrap();

@@ -53,7 +53,7 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     text += &processes(look, &summary);
     text += &threads(look, &summary);
     text.push('\n');
-    text + &trust::text(look, selection.profile(), sums)
+    text + &trust::text(look, selection.profile(), sums) + &trust::symbols(look, selection.profile(), sums)
 }
 
 fn numbers(look: &Look, sums: &Sums, leaks: &Report<'_>, running: bool) -> String {

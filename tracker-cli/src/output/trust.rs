@@ -1,5 +1,6 @@
 //! How far the numbers can be trusted, in a line under every report.
 
+use tracker_core::report::filter::Selection;
 use tracker_core::report::profile::{Profile, State};
 use tracker_core::report::sums::Sums;
 
@@ -14,7 +15,7 @@ const SHOWN: usize = 3;
 /// The trust line, remarks below it.
 pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
     let problems = problems(profile, sums);
-    let mut text = if problems.is_empty() {
+    let text = if problems.is_empty() {
         look.dim("Trust: the capture is complete, no event is missing") + "\n"
     } else {
         let label = "Trust: ";
@@ -27,13 +28,30 @@ pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
         format!("not tracked: {exe} (pid {}): {}", untracked.pid, clean(&untracked.reason))
     });
     let warnings = profile.warnings.iter().map(|warning| clean(warning).into_owned());
-    for remarks in [untracked.collect::<Vec<_>>(), warnings.collect()] {
-        for remark in remarks.iter().take(SHOWN) {
-            text += &indented(look, remark);
-        }
-        if let more @ 1.. = remarks.len().saturating_sub(SHOWN) {
-            text += &indented(look, &format!("and {more} more like this, see `memtrack summary --json`"));
-        }
+    text + &list(look, untracked) + &list(look, warnings)
+}
+
+/// Why frames have no name, where some have none.
+pub(crate) fn symbols(look: &Look, profile: &Profile, sums: &Sums) -> String {
+    if sums.unresolved_frames == 0 || profile.symbol_notes.is_empty() {
+        return String::new();
+    }
+    let notes = profile.symbol_notes.iter().map(|note| clean(note).into_owned());
+    "Symbols:\n".to_owned() + &list(look, notes)
+}
+
+/// For `export` and the like, whose output cannot say it: what is missing, in one sentence; `None` when nothing is.
+pub(crate) fn warning(profile: &Profile) -> Option<String> {
+    let sums = Sums::of(&Selection::whole(profile));
+    let whole = profile.state == State::Complete && sums.lost_events == 0 && profile.untracked.is_empty();
+    (!whole).then(|| problems(profile, &sums).join(", "))
+}
+
+fn list(look: &Look, remarks: impl Iterator<Item = String>) -> String {
+    let remarks: Vec<_> = remarks.collect();
+    let mut text: String = remarks.iter().take(SHOWN).map(|remark| indented(look, remark)).collect();
+    if let more @ 1.. = remarks.len().saturating_sub(SHOWN) {
+        text += &indented(look, &format!("and {more} more like this, see `memtrack summary --json`"));
     }
     text
 }

@@ -155,7 +155,7 @@ impl UntrackedReason {
             Self::NoLibc => "has no dynamic loader that could load the library",
             Self::Musl => "linked against musl",
             Self::Sanitizer => "built with a sanitizer, whose runtime must come first",
-            Self::Unreadable => "its file cannot be read",
+            Self::Unreadable => "its file cannot be read as a program",
             Self::OtherMachine => "built for another machine",
         }
     }

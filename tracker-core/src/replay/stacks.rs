@@ -117,6 +117,15 @@ impl Known {
     }
 }
 
+/// What came of a definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Defined {
+    /// The tree is full: stacks are lost.
+    pub full: bool,
+    /// Its id does not follow the one before: definitions between them are missing.
+    pub jumped: bool,
+}
+
 /// One stream's ids. Ids are consecutive, so this is a list that starts at `base`; what lies outside is lost.
 #[derive(Debug, Default)]
 pub struct Ids {
@@ -145,18 +154,19 @@ impl Ids {
         self.get_mut(id).map_or(NodeId::LOST, |known| known.node).0
     }
 
-    /// Takes a definition. False: the tree is full, and stacks are lost.
+    /// Takes a definition.
     pub fn define(
         &mut self,
         stacks: &mut Stacks,
         (image, generation): (u32, u32),
         (first, parent, pcs): (u32, u32, Pcs<'_>),
-    ) -> bool {
+    ) -> Defined {
         let mut node = self.node(parent);
         let expected = self.base.checked_add(self.known.len() as u32);
-        if self.known.is_empty() || expected != Some(first) {
+        let jumped = !self.known.is_empty() && expected != Some(first);
+        if self.known.is_empty() || jumped {
             // The first one after a loss, or a sign of one: what was known may have been redefined meanwhile.
-            if !self.known.is_empty() && parent != ROOT_STACK {
+            if jumped && parent != ROOT_STACK {
                 node = NodeId::LOST.0;
             }
             self.known.clear();
@@ -172,7 +182,7 @@ impl Ids {
             });
             self.known.push(Known::new(node));
         }
-        room
+        Defined { full: !room, jumped }
     }
 }
 
@@ -192,7 +202,7 @@ mod tests {
             Self { stacks: Stacks::new(limit), ids: Ids::default() }
         }
 
-        fn define(&mut self, image: u32, first: u32, parent: u32, pcs: &[u64]) -> bool {
+        fn define(&mut self, image: u32, first: u32, parent: u32, pcs: &[u64]) -> Defined {
             let mut bytes = [0; 3000];
             write_define(&mut bytes, first, parent, pcs.iter().copied()).unwrap();
             match decode(&mut Deltas::default(), &bytes) {
@@ -239,22 +249,23 @@ mod tests {
         f.define(1, 1, 0, &[0x1000, 0x2000]);
         f.ids.forget();
         assert_eq!(f.show(2), "unknown");
-        f.define(1, 9, 2, &[0x3000]);
+        // The first one after a known loss.
+        assert!(!f.define(1, 9, 2, &[0x3000]).jumped);
         assert_eq!([f.show(9), f.show(2), f.show(10)], ["? 1:3000", "unknown", "unknown"]);
         // Ids that jump, forwards or back, are a sign of a loss that nobody noticed.
-        f.define(1, 20, 9, &[0x4000]);
+        assert!(f.define(1, 20, 9, &[0x4000]).jumped);
         assert_eq!([f.show(20), f.show(9)], ["? 1:4000", "unknown"]);
-        f.define(1, 1, 0, &[0x5000]);
+        assert!(f.define(1, 1, 0, &[0x5000]).jumped);
         assert_eq!(f.show(1), "1:5000");
-        f.define(1, u32::MAX, 1, &[0x5000, 0x6000]);
+        assert!(f.define(1, u32::MAX, 1, &[0x5000, 0x6000]).jumped);
         assert_eq!(f.show(u32::MAX), "? 1:5000");
     }
 
     #[test]
     fn the_tree_is_bounded() {
         let mut f = Fixture::new(4);
-        assert!(f.define(1, 1, 0, &[0x1000, 0x2000]));
-        assert!(!f.define(1, 3, 2, &[0x3000]));
+        assert!(!f.define(1, 1, 0, &[0x1000, 0x2000]).full);
+        assert!(f.define(1, 3, 2, &[0x3000]).full);
         assert_eq!([f.show(2), f.show(3)], ["1:1000 1:2000", "?"]);
     }
 }

@@ -47,6 +47,8 @@ pub struct State {
     pub overlap: u64,
     /// Allocations whose stack's definition was lost.
     pub lost_stacks: u64,
+    /// Places in streams where definitions of stacks are missing though no chunk is.
+    pub lost_definitions: u64,
     /// The tree of stacks is full.
     pub stacks_full: bool,
     /// Programs that could not be tracked: pid, reason, path.
@@ -72,6 +74,7 @@ impl State {
             active: Vec::new(),
             overlap: 1,
             lost_stacks: 0,
+            lost_definitions: 0,
             stacks_full: false,
             untracked: Vec::new(),
         }
@@ -269,7 +272,9 @@ impl State {
         match record {
             Record::Define { first, parent, pcs } => {
                 let space = (image, lane.generation);
-                self.stacks_full |= !lane.ids.define(&mut self.stacks, space, (first, parent, pcs));
+                let defined = lane.ids.define(&mut self.stacks, space, (first, parent, pcs));
+                self.stacks_full |= defined.full;
+                self.lost_definitions += u64::from(defined.jumped);
             }
             Record::ForgetStacks => lane.ids.forget(),
             Record::Gap { lost } => {

@@ -96,6 +96,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
         processes,
         threads,
         modules: modules(census),
+        symbol_notes: symbol_notes(symbols.notes(), &frames),
         frames,
         stacks,
         rows,
@@ -263,6 +264,19 @@ fn unresolved(naming: &Naming, locations: &[Location], census: &Census) -> (Vec<
     }
     let distinct: FxHashSet<_> = seen.iter().map(|(_, frame)| frame).collect();
     (counts, distinct.len() as u64)
+}
+
+fn symbol_notes(notes: Vec<(u32, String)>, frames: &[Frame]) -> Vec<String> {
+    let mut nameless: FxHashMap<u32, u64> = FxHashMap::default();
+    for module in frames.iter().filter(|frame| frame.function.is_none()).filter_map(|frame| frame.module) {
+        *nameless.entry(module).or_default() += 1;
+    }
+    let mut notes: Vec<_> = notes
+        .into_iter()
+        .map(|(module, note)| (std::cmp::Reverse(nameless.get(&module).copied().unwrap_or(0)), note))
+        .collect();
+    notes.sort_unstable();
+    notes.into_iter().map(|(_, note)| note).collect()
 }
 
 fn time_points(dense: timeline::Dense, census: &Census, end: u64) -> Timeline {

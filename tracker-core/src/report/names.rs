@@ -8,6 +8,9 @@ pub trait Symbols {
 
     /// Name of the code that process `pid` made at run time at this address.
     fn made_at_run_time(&mut self, pid: u32, address: u64) -> Option<String>;
+
+    /// Modules asked about whose frames lack names or lines, each with the reason for a person to read.
+    fn notes(&self) -> Vec<(u32, String)>;
 }
 
 /// One frame with its names.
@@ -31,5 +34,9 @@ impl Symbols for NoSymbols {
 
     fn made_at_run_time(&mut self, _pid: u32, _address: u64) -> Option<String> {
         None
+    }
+
+    fn notes(&self) -> Vec<(u32, String)> {
+        Vec::new()
     }
 }

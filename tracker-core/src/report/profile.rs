@@ -210,4 +210,6 @@ pub struct Profile {
     pub untracked: Vec<Untracked>,
     /// Remarks: damage, early stop, statically linked allocators.
     pub warnings: Vec<String>,
+    /// Why frames lack names or lines: one line per module, those with the most nameless frames first.
+    pub symbol_notes: Vec<String>,
 }

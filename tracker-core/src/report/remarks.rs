@@ -7,7 +7,11 @@ use crate::report::profile::State;
 
 /// Whether the capture is whole. `held`: its collector still has the file.
 pub(super) fn state(facts: &Facts, damage: &Damage, outcome: &Outcome, held: bool) -> State {
-    let damaged = damage.holes > 0 || damage.metas > 0 || !outcome.missing.is_none() || facts.session.is_none();
+    let damaged = damage.holes > 0
+        || damage.metas > 0
+        || !outcome.missing.is_none()
+        || outcome.state.lost_definitions > 0
+        || facts.session.is_none();
     match (&facts.end, &facts.stopped) {
         (None, _) if held => State::Running,
         (Some(_), None) if !damaged && damage.tail_bytes == 0 => State::Complete,
@@ -61,6 +65,8 @@ pub(super) fn remarks(
     );
     say(missing.gaps > 0, format!("events are missing in {} of the threads' streams", count(missing.gaps, "place")));
     say(missing.broken > 0, format!("{} of events end with bytes that are no record", count(missing.broken, "block")));
+    let jumps = outcome.state.lost_definitions;
+    say(jumps > 0, format!("records are missing in {} where stacks are defined", count(jumps, "place")));
     let lost = outcome.state.lost_stacks;
     say(
         lost > 0,

@@ -72,6 +72,11 @@ impl<S: Source> Symbols for FileSymbols<'_, S> {
         let map = self.maps.entry(pid).or_insert_with(|| PerfMap::parse(&read_map(pid)));
         map.lookup(address).map(str::to_owned)
     }
+
+    fn notes(&self) -> Vec<(u32, String)> {
+        let note = |(&module, &handle): (&u32, &ModuleHandle)| Some((module, self.symbolizer.note(handle)?.to_owned()));
+        self.handles.iter().filter_map(note).collect()
+    }
 }
 
 /// The map that the process's JIT compiler wrote, where perf expects it; empty when there is none.

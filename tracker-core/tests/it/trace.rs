@@ -69,6 +69,10 @@ impl Symbols for Functions {
     fn made_at_run_time(&mut self, pid: u32, address: u64) -> Option<String> {
         (address >> 32 == 0xe).then(|| format!("jit of {pid}"))
     }
+
+    fn notes(&self) -> Vec<(u32, String)> {
+        Vec::new()
+    }
 }
 
 /// Writes the capture that `text` describes.

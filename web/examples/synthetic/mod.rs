@@ -191,6 +191,7 @@ pub(crate) fn empty(command: &str, run: u64) -> Profile {
         sizes: Vec::new(),
         untracked: Vec::new(),
         warnings: Vec::new(),
+        symbol_notes: Vec::new(),
     }
 }
 
