@@ -43,6 +43,8 @@ strlen
 weak __errno_location
 weak __libc_stack_end
 weak _dl_find_object
+weak _pthread_cleanup_pop
+weak _pthread_cleanup_push
 weak _r_debug
 weak clock_gettime
 weak dlsym
@@ -77,9 +79,12 @@ popen
 posix_memalign
 posix_spawn
 posix_spawnp
+prctl
+pthread_setname_np
 pvalloc
 realloc
 reallocarray
+syscall
 system
 valloc
 ";

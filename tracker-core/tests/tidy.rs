@@ -131,7 +131,7 @@ fn has_unsafe(code: &str) -> bool {
 }
 
 /// The files of the library that touch the C ABI, the system, thread storage, shared memory or foreign stacks.
-const UNSAFE_PRELOAD: [&str; 21] = [
+const UNSAFE_PRELOAD: [&str; 22] = [
     "environment.rs",
     "exec.rs",
     "exports.rs",
@@ -143,6 +143,7 @@ const UNSAFE_PRELOAD: [&str; 21] = [
     "real.rs",
     "recorder.rs",
     "recorder/tests.rs",
+    "sandbox.rs",
     "session.rs",
     "shell.rs",
     "spawn.rs",

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use tracker_core::format::lanes::{BITMAP_WORDS, ChunkHeader, OWNER_FULL, SMALL_CHUNKS, owner};
 
 use crate::lanes::{ChunkBytes, Lanes};
-use crate::os;
+use crate::{os, sandbox, weak};
 
 /// How long hooks wait without any chunk coming free before they give up, in milliseconds.
 const PATIENCE: u32 = 1000;
@@ -46,14 +46,26 @@ pub(crate) fn claim(lanes: Lanes, image: u32, tid: u32, small: bool) -> Option<C
             IMPATIENT.store(true, Ordering::Relaxed);
             return None;
         }
-        talk.waiters.fetch_add(1, Ordering::AcqRel);
-        talk.wake.fetch_add(1, Ordering::AcqRel);
-        os::futex_wake(&talk.wake);
-        os::futex_wait(&talk.heartbeat, heartbeat, SLICE);
-        talk.waiters.fetch_sub(1, Ordering::AcqRel);
+        if sandbox::is_active() {
+            spin(|| talk.freed.load(Ordering::Acquire) == freed);
+        } else {
+            talk.waiters.fetch_add(1, Ordering::AcqRel);
+            talk.wake.fetch_add(1, Ordering::AcqRel);
+            os::futex_wake(&talk.wake);
+            os::futex_wait(&talk.heartbeat, heartbeat, SLICE);
+            talk.waiters.fetch_sub(1, Ordering::AcqRel);
+        }
         // Only chunks that come free are progress: a living collector cannot help when living threads hold them all.
         let progress = talk.freed.load(Ordering::Acquire) != freed;
         patience = if progress { PATIENCE } else { patience.saturating_sub(SLICE) };
+    }
+}
+
+/// Spends at most [`SLICE`] while `goes_on`, without a system call. The collector looks by itself every few milliseconds.
+fn spin(goes_on: impl Fn() -> bool) {
+    let end = weak::coarse_clock().saturating_add(u64::from(SLICE) * 1_000_000);
+    while goes_on() && weak::coarse_clock() < end {
+        core::hint::spin_loop();
     }
 }
 

@@ -10,7 +10,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::Ordering;
 
 use tracker_core::format::lanes::SESSION_VARIABLE;
-use tracker_core::format::record;
+use tracker_core::format::record::{self, UntrackedReason};
 use tracker_core::format::wire::Writer;
 
 use crate::lanes::Lanes;
@@ -18,10 +18,8 @@ use crate::real::{self, Strings};
 use crate::target::{self, Verdict};
 use crate::thread::{Hook, with_recorder};
 use crate::unwind::Start;
-use crate::{os, session, weak};
+use crate::{os, sandbox, session, weak};
 
-/// Longest environment that is rebuilt, in bytes of the buffer on the stack; beyond it nothing is added.
-const ENVIRONMENT_LIMIT: usize = 256 << 10;
 const PATH_LIMIT: usize = 4096;
 
 /// What stands behind a new image: a path or a descriptor.
@@ -34,70 +32,152 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    fn open(self) -> Option<i32> {
-        // SAFETY: the caller's paths are C strings or null.
-        let text = |path: *const c_char| (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) }.to_bytes_with_nul());
-        match self {
-            Self::Path(path) => os::open(text(path)?),
-            Self::At(folder, path) => os::open_at(folder, text(path)?),
-            Self::Descriptor(fd) => Some(fd),
-        }
-    }
-
     fn judge(self) -> Verdict {
-        let Some(fd) = self.open() else { return Verdict::Leave };
-        let verdict = target::judge(fd);
-        if !matches!(self, Self::Descriptor(_)) {
-            os::close(fd);
+        let (folder, path) = match self {
+            Self::Descriptor(fd) => return target::judge(fd),
+            Self::Path(path) => (libc::AT_FDCWD, path),
+            Self::At(folder, path) => (folder, path),
+        };
+        match os::open_at(folder, path) {
+            Some(fd) => {
+                let verdict = target::judge(fd);
+                os::close(fd);
+                verdict
+            }
+            // The kernel executes what nobody may read.
+            None if os::is_executable(folder, path) => Verdict::Untrackable(UntrackedReason::Unreadable),
+            None => Verdict::Leave,
         }
-        verdict
     }
 
+    /// Of a program that was found.
     fn name(&self) -> &[u8] {
         match *self {
-            // SAFETY: `open` read these C strings before.
+            // SAFETY: the kernel has read these C strings.
             Self::Path(path) | Self::At(_, path) => unsafe { CStr::from_ptr(path) }.to_bytes(),
             Self::Descriptor(_) => b"(descriptor)",
         }
     }
 }
 
-/// Calls `start` with the environment that `program` shall get. `start` answers a negative number or an error number
-/// when it failed (an exec that succeeds does not return).
-pub(crate) fn follow(program: Program, environment: Strings, start: impl FnOnce(Strings) -> c_int) -> c_int {
-    let Some((token, library, parent)) = session::following() else { return start(environment) };
-    match program.judge() {
-        Verdict::Follow if !os::is_reachable(library) => return start(environment),
+/// Who becomes the program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Who {
+    /// This process, if all goes well without ever returning.
+    Caller,
+    /// A new process, whose id is stored there (or nowhere).
+    Child(*const c_int),
+}
+
+/// Calls `start` with the environment that `program` shall get. It answers -1 or an error number when it failed.
+pub(crate) fn follow(program: Program, environment: Strings, who: Who, start: impl Fn(Strings) -> c_int) -> c_int {
+    let Some(session) = session::following() else { return start(environment) };
+    match judge(program, environment, session) {
         Verdict::Follow => {}
         Verdict::Leave => return start(environment),
-        Verdict::Untrackable(reason) => {
-            if let Some(hook) = &Hook::enter(Start::NOWHERE) {
-                with_recorder!(hook, |recorder, _frames| {
-                    recorder.note(|buffer| record::write_untracked(buffer, os::getpid(), reason, program.name()));
-                });
-            }
-            return start(environment);
-        }
+        Verdict::Untrackable(reason) => return start_untracked(program, environment, who, reason, start),
     }
+    let (token, library, parent) = session;
     let variables = Variables { token, library, parent, environment };
-    let size = variables.size();
-    if size > ENVIRONMENT_LIMIT {
-        return start(environment);
-    }
     let pending = Lanes::get().map(|lanes| &lanes.control().talk.0.pending_execs);
     if let Some(pending) = pending {
         pending.fetch_add(1, Ordering::AcqRel);
     }
-    let result = on_stack(size, |buffer| match variables.build(buffer) {
+    let mut result = on_stack(variables.size(), |buffer| match variables.build(buffer) {
         Some(environment) => start(environment),
         None => start(variables.environment),
     });
+    if result == libc::E2BIG || (result == -1 && weak::errno() == libc::E2BIG) {
+        // Our variables may be what is too much.
+        result = start(environment);
+    }
     if result != 0
         && let Some(pending) = pending
     {
         pending.fetch_sub(1, Ordering::AcqRel);
     }
     result
+}
+
+/// The reasons that lie in this process come first: in a sandbox even looking at the file may be punished.
+fn judge(program: Program, environment: Strings, (token, library, _): session::Following) -> Verdict {
+    let variables = Variables { token, library, parent: 0, environment };
+    if sandbox::is_active() {
+        return Verdict::Untrackable(UntrackedReason::Sandbox);
+    }
+    if environment != environ() && !is_readable(environment) {
+        return Verdict::Leave;
+    }
+    let verdict = program.judge();
+    if !matches!(verdict, Verdict::Follow) {
+        return verdict;
+    }
+    let refusals = [
+        (variables.are_of_another_session(), UntrackedReason::OtherSession),
+        (!os::is_reachable(library), UntrackedReason::OutOfReach),
+        (is_network_foreign(), UntrackedReason::Network),
+    ];
+    let refusal = refusals.into_iter().find(|(holds, _)| *holds);
+    refusal.map_or(Verdict::Follow, |(_, reason)| Verdict::Untrackable(reason))
+}
+
+fn is_network_foreign() -> bool {
+    let home = Lanes::get().map_or(0, |lanes| lanes.control().network.load(Ordering::Relaxed));
+    let here = os::network();
+    home != 0 && here != 0 && home != here
+}
+
+/// Whether an environment can be walked; the kernel answers for what cannot.
+fn is_readable(environment: Strings) -> bool {
+    if environment.is_null() {
+        return true;
+    }
+    for index in 0.. {
+        let slot = environment.wrapping_add(index);
+        if !os::is_readable(slot as usize) {
+            return false;
+        }
+        // SAFETY: the slot was just found readable.
+        let entry = unsafe { *slot };
+        if entry.is_null() {
+            break;
+        }
+        if !os::is_readable(entry as usize) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Starts a program as it is, and records why it is not.
+fn start_untracked(
+    program: Program,
+    environment: Strings,
+    who: Who,
+    reason: UntrackedReason,
+    start: impl Fn(Strings) -> c_int,
+) -> c_int {
+    let note = |pid: u32| {
+        if let Some(hook) = &Hook::enter(Start::NOWHERE) {
+            with_recorder!(hook, |recorder, _frames| {
+                recorder.note(|buffer| record::write_untracked(buffer, pid, reason, program.name()));
+            });
+        }
+    };
+    match who {
+        Who::Caller => {
+            note(if sandbox::is_active() { session::registered_pid() } else { os::getpid() });
+            start(environment)
+        }
+        Who::Child(pid) => {
+            let result = start(environment);
+            if result == 0 {
+                // SAFETY: null, or the caller's variable, which has just been filled.
+                note(unsafe { pid.as_ref() }.map_or(0, |pid| *pid as u32));
+            }
+            result
+        }
+    }
 }
 
 /// The session's variables in front of an environment.
@@ -121,6 +201,14 @@ impl Variables {
             // SAFETY: an environment is an array of C strings that ends with a null pointer.
             let entry = unsafe { *environment.add(index) };
             (!entry.is_null()).then_some(entry)
+        })
+    }
+
+    /// The program made them up, or it is a memtrack: its program shall be its own.
+    fn are_of_another_session(&self) -> bool {
+        self.entries().any(|entry| {
+            let rest = Self::text(entry).strip_prefix(SESSION_VARIABLE.as_bytes());
+            rest.and_then(|rest| rest.strip_prefix(b"=1:")).is_some_and(|rest| !rest.starts_with(self.token))
         })
     }
 
@@ -264,7 +352,8 @@ pub(crate) fn environ() -> Strings {
 
 pub(crate) unsafe fn execve(path: *const c_char, arguments: Strings, environment: Strings) -> c_int {
     // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
-    follow(Program::Path(path), environment, |environment| unsafe { real::execve(path, arguments, environment) })
+    let start = |environment| unsafe { real::execve(path, arguments, environment) };
+    follow(Program::Path(path), environment, Who::Caller, start)
 }
 
 pub(crate) unsafe fn execv(path: *const c_char, arguments: Strings) -> c_int {
@@ -273,7 +362,7 @@ pub(crate) unsafe fn execv(path: *const c_char, arguments: Strings) -> c_int {
 }
 
 pub(crate) unsafe fn fexecve(fd: c_int, arguments: Strings, environment: Strings) -> c_int {
-    follow(Program::Descriptor(fd), environment, |environment| {
+    follow(Program::Descriptor(fd), environment, Who::Caller, |environment| {
         // SAFETY: execveat with an empty path is what fexecve does.
         unsafe { real::execveat(fd, c"".as_ptr(), arguments, environment, libc::AT_EMPTY_PATH) }
     })
@@ -286,10 +375,12 @@ pub(crate) unsafe fn execveat(
     environment: Strings,
     flags: c_int,
 ) -> c_int {
-    // SAFETY: the caller's path is a C string or null.
-    let empty = path.is_null() || unsafe { *path } == 0;
+    // Only with this flag may the path be empty; the kernel refuses it otherwise, and one that cannot be read.
+    // SAFETY: the path was found readable.
+    let empty =
+        flags & libc::AT_EMPTY_PATH != 0 && (path.is_null() || os::is_readable(path as usize) && unsafe { *path } == 0);
     let program = if empty { Program::Descriptor(folder) } else { Program::At(folder, path) };
-    follow(program, environment, |environment| {
+    follow(program, environment, Who::Caller, |environment| {
         // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
         unsafe { real::execveat(folder, path, arguments, environment, flags) }
     })

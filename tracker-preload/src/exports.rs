@@ -6,7 +6,8 @@
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
 
-use crate::{exec, hooks, session, shell, spawn};
+use crate::real::{Real, TABLE};
+use crate::{exec, hooks, real, sandbox, session, shell, spawn};
 
 /// `$name` with its arguments in the first registers; slot and frame pointer go into the next two.
 macro_rules! entry {
@@ -116,6 +117,61 @@ entry_variadic!(execl => exec::execl);
 entry_variadic!(execlp => exec::execlp);
 entry_variadic!(execle => exec::execle);
 
+/// `$name`, variadic: goes to `$hook` when its first argument `$register` is one of two, else straight on.
+macro_rules! look_through {
+    ($name:ident => $hook:path, $real:path, $register:literal, $one:path, $other:path) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+".cfi_startproc",
+                concat!("cmp ", $register, ", {one}"),
+                "je {hook}",
+                concat!("cmp ", $register, ", {other}"),
+                "je {hook}",
+                "mov r11, [rip + {table} + {entry}]",
+                "test r11, r11",
+                "jz 2f",
+                "jmp r11",
+                // Before our constructor: the program's own comes first in rare cases.
+                "2:",
+                "push rdi",
+                "push rsi",
+                "push rdx",
+                "push rcx",
+                "push r8",
+                "push r9",
+                "push rax",
+                ".cfi_adjust_cfa_offset 56",
+                "call {resolve}",
+                "pop rax",
+                "pop r9",
+                "pop r8",
+                "pop rcx",
+                "pop rdx",
+                "pop rsi",
+                "pop rdi",
+                ".cfi_adjust_cfa_offset -56",
+                "jmp [rip + {table} + {entry}]",
+".cfi_endproc",
+                hook = sym $hook,
+                one = const $one,
+                other = const $other,
+                table = sym TABLE,
+                entry = const $real as usize * size_of::<usize>(),
+                resolve = sym resolve,
+            )
+        }
+    };
+}
+
+extern "C" fn resolve() {
+    real::resolve();
+}
+
+look_through!(prctl => sandbox::prctl, Real::Prctl, "edi", sandbox::SET_SECCOMP, sandbox::SET_NAME);
+look_through!(syscall => sandbox::syscall, Real::Syscall, "rdi", sandbox::SYS_SECCOMP, sandbox::SYS_PRCTL);
+
 /// `$name` that needs nothing but its arguments.
 macro_rules! plain {
     ($name:ident => $hook:path, ($($arg:ident: $type:ty),*) -> $result:ty) => {
@@ -143,9 +199,56 @@ plain!(posix_spawn => spawn::posix_spawn,
 plain!(posix_spawnp => spawn::posix_spawnp,
     (pid: *mut c_int, file: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
         environment: Strings) -> c_int);
-plain!(system => shell::system, (command: *const c_char) -> c_int);
+/// A cancellation point, so the C library's wait is called from here: no compiled frame of ours may be unwound through.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn system() {
+    naked_asm!(
+    ".cfi_startproc",
+        "sub rsp, {size}",
+        ".cfi_adjust_cfa_offset {size}",
+        "mov [rsp], rdi",
+        "call {forward}",
+        "mov rdi, [rsp]",
+        "test rax, rax",
+        "jz 2f",
+        "add rsp, {size}",
+        ".cfi_adjust_cfa_offset -{size}",
+        "jmp rax",
+        ".cfi_adjust_cfa_offset {size}",
+        "2:",
+        "mov rsi, rsp",
+        "call {begin}",
+        "test eax, eax",
+        "jz 4f",
+        "3:",
+        "mov edi, [rsp]",
+        "lea rsi, [rsp + 4]",
+        "xor edx, edx",
+        "call [rsp + 8]",
+        "mov rdi, rsp",
+        "mov esi, eax",
+        "call {again}",
+        "test eax, eax",
+        "jnz 3b",
+        "4:",
+        "mov rdi, rsp",
+        "call {end}",
+        "add rsp, {size}",
+        ".cfi_adjust_cfa_offset -{size}",
+        "ret",
+    ".cfi_endproc",
+        // Keeps the stack aligned: the return address is eight bytes more.
+        size = const size_of::<shell::Call>().next_multiple_of(16) + 8,
+        forward = sym shell::forward,
+        begin = sym shell::begin,
+        again = sym shell::again,
+        end = sym shell::end,
+    )
+}
 plain!(popen => shell::popen, (command: *const c_char, mode: *const c_char) -> *mut c_void);
 plain!(pclose => shell::pclose, (stream: *mut c_void) -> c_int);
+plain!(pthread_setname_np => sandbox::pthread_setname_np, (thread: usize, name: *const c_char) -> c_int);
 
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -31,6 +31,7 @@ mod os;
 mod program;
 mod real;
 mod recorder;
+mod sandbox;
 mod session;
 mod shell;
 mod spawn;

@@ -36,6 +36,12 @@ mod number {
     pub(super) const GETEUID: usize = 107;
     pub(super) const GETEGID: usize = 108;
     pub(super) const FGETXATTR: usize = 193;
+    pub(super) const STAT: usize = 4;
+    pub(super) const KILL: usize = 62;
+    pub(super) const PRCTL: usize = 157;
+    pub(super) const FACCESSAT: usize = 269;
+    pub(super) const PRLIMIT: usize = 302;
+    pub(super) const SENDTO: usize = 44;
 }
 
 /// One system call with up to six arguments.
@@ -185,19 +191,69 @@ fn has_capabilities(fd: i32) -> bool {
 
 /// Opens a file for reading, close-on-exec. `path` must end with a zero byte.
 pub(crate) fn open(path: &[u8]) -> Option<i32> {
-    open_at(libc::AT_FDCWD, path)
-}
-
-/// [`open`], relative to the folder `folder`.
-pub(crate) fn open_at(folder: i32, path: &[u8]) -> Option<i32> {
     if path.last() != Some(&0) {
         return None;
     }
+    open_at(libc::AT_FDCWD, path.as_ptr().cast())
+}
+
+/// [`open`], relative to the folder `folder`. The kernel refuses a path that is not readable, so any pointer will do.
+pub(crate) fn open_at(folder: i32, path: *const core::ffi::c_char) -> Option<i32> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let args = [folder as usize, path.as_ptr() as usize, flags as usize, 0, 0, 0];
-    // SAFETY: the path is a C string, checked above.
+    let args = [folder as usize, path as usize, flags as usize, 0, 0, 0];
+    // SAFETY: the kernel reads the path, and answers an error if it cannot.
     let result = unsafe { syscall(number::OPENAT, args) };
     if failed(result) { None } else { Some(result as i32) }
+}
+
+/// Whether this process may execute the file at `path`, as it may try with any pointer.
+pub(crate) fn is_executable(folder: i32, path: *const core::ffi::c_char) -> bool {
+    // SAFETY: as in `open_at`.
+    unsafe { syscall(number::FACCESSAT, [folder as usize, path as usize, libc::X_OK as usize, 0, 0, 0]) == 0 }
+}
+
+/// Inode number of this process's network namespace; 0 when it cannot be seen.
+pub(crate) fn network() -> u64 {
+    // SAFETY: all-zero is a valid stat.
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: a C string, and the kernel fills one stat.
+    let result =
+        unsafe { syscall(number::STAT, [c"/proc/self/ns/net".as_ptr() as usize, &raw mut stat as usize, 0, 0, 0, 0]) };
+    if failed(result) { 0 } else { stat.st_ino }
+}
+
+/// Runs `f`; when it finds nothing, once more with as many descriptors allowed as the limit can be raised to meanwhile.
+pub(crate) fn with_descriptors<T>(f: impl Fn() -> Option<T>) -> Option<T> {
+    let change = |new: *const libc::rlimit, old: *mut libc::rlimit| {
+        // SAFETY: both are null or one limit; 0 is this process.
+        let result =
+            unsafe { syscall(number::PRLIMIT, [0, libc::RLIMIT_NOFILE as usize, new as usize, old as usize, 0, 0]) };
+        !failed(result)
+    };
+    f().or_else(|| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        if !change(core::ptr::null(), &raw mut limit) || limit.rlim_cur >= limit.rlim_max {
+            return None;
+        }
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        change(&raw const raised, core::ptr::null_mut());
+        let result = f();
+        change(&raw const limit, core::ptr::null_mut());
+        result
+    })
+}
+
+/// The calling thread's name.
+pub(crate) fn thread_name(buffer: &mut [u8; 16]) -> &[u8] {
+    // SAFETY: the kernel writes at most 16 bytes, a zero among them.
+    unsafe { syscall(number::PRCTL, [libc::PR_GET_NAME as usize, buffer.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    core::ffi::CStr::from_bytes_until_nul(buffer).map_or(&[], core::ffi::CStr::to_bytes)
+}
+
+/// Kills child `pid`.
+pub(crate) fn kill(pid: i32) {
+    // SAFETY: integers only.
+    unsafe { syscall(number::KILL, [pid as usize, libc::SIGKILL as usize, 0, 0, 0, 0]) };
 }
 
 /// Whether the loader of a program that this process executes would find the library at `path` and take it.
@@ -252,8 +308,8 @@ pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
     if failed(result) { &[] } else { buffer.get(..(result as usize).saturating_sub(1)).unwrap_or(&[]) }
 }
 
-/// Asks the abstract socket `name` for a descriptor; waits at most one second.
-pub(crate) fn receive_descriptor(name: &[u8]) -> Option<i32> {
+/// Asks the abstract socket `name` for a descriptor, with `secret`; waits at most one second.
+pub(crate) fn receive_descriptor(name: &[u8], secret: &[u8]) -> Option<i32> {
     // SAFETY: integers only.
     let socket = unsafe {
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
@@ -262,12 +318,12 @@ pub(crate) fn receive_descriptor(name: &[u8]) -> Option<i32> {
     if failed(socket) {
         return None;
     }
-    let descriptor = receive_from(socket as usize, name);
+    let descriptor = receive_from(socket as usize, name, secret);
     close(socket as i32);
     descriptor
 }
 
-fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
+fn receive_from(socket: usize, name: &[u8], secret: &[u8]) -> Option<i32> {
     let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         let len = size_of::<libc::timeval>();
@@ -285,6 +341,11 @@ fn receive_from(socket: usize, name: &[u8]) -> Option<i32> {
     // SAFETY: the address is valid for 3 + name.len() bytes.
     let connected = unsafe { syscall(number::CONNECT, [socket, address.as_ptr() as usize, 3 + name.len(), 0, 0, 0]) };
     if failed(connected) {
+        return None;
+    }
+    let args = [socket, secret.as_ptr() as usize, secret.len(), libc::MSG_NOSIGNAL as usize, 0, 0];
+    // SAFETY: the kernel reads `secret.len()` bytes; there is no address.
+    if failed(unsafe { syscall(number::SENDTO, args) }) {
         return None;
     }
     let mut byte = [0u8; 8];

@@ -44,6 +44,11 @@ pub(crate) enum Real {
     FileActionsAdddup2,
     FileActionsAddclose,
     FileActionsDestroy,
+    Waitpid,
+    Prctl,
+    Syscall,
+    /// Looked up when it is first needed: older C libraries have it in a library of its own.
+    PthreadSetname,
 }
 
 const NAMES: [&CStr; FUNCTIONS] = [
@@ -77,10 +82,16 @@ const NAMES: [&CStr; FUNCTIONS] = [
     c"posix_spawn_file_actions_adddup2",
     c"posix_spawn_file_actions_addclose",
     c"posix_spawn_file_actions_destroy",
+    c"waitpid",
+    c"prctl",
+    c"syscall",
+    c"pthread_setname_np",
 ];
-const FUNCTIONS: usize = Real::FileActionsDestroy as usize + 1;
+const FUNCTIONS: usize = Real::PthreadSetname as usize + 1;
+/// So many are looked up at the start.
+const EAGER: usize = Real::PthreadSetname as usize;
 
-static TABLE: [AtomicUsize; FUNCTIONS] = [const { AtomicUsize::new(0) }; FUNCTIONS];
+pub(crate) static TABLE: [AtomicUsize; FUNCTIONS] = [const { AtomicUsize::new(0) }; FUNCTIONS];
 
 /// 0: not looked up; 1: some thread is at it; 2: done.
 static STATE: AtomicU8 = AtomicU8::new(0);
@@ -101,7 +112,7 @@ pub(crate) fn resolve() {
     }
     if let Some(dlsym) = weak::dlsym() {
         weak::keeping_errno(|| {
-            for (entry, name) in TABLE.iter().zip(NAMES) {
+            for (entry, name) in TABLE.iter().zip(NAMES).take(EAGER) {
                 // SAFETY: RTLD_NEXT finds the definition behind this library's own, or answers null.
                 let address = unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr()) };
                 entry.store(address as usize, Ordering::Release);
@@ -109,6 +120,26 @@ pub(crate) fn resolve() {
         });
     }
     STATE.store(2, Ordering::Release);
+}
+
+/// `pthread_setname_np`, whose look-up may allocate; so it is not for hooks of the allocator. 0 for an unknown name.
+///
+/// # Safety
+/// As the C function.
+pub(crate) unsafe fn pthread_setname(thread: usize, name: *const c_char) -> c_int {
+    let mut address = Real::PthreadSetname.address();
+    if address == 0
+        && let (Some(dlsym), Some(name), Some(entry)) = (weak::dlsym(), NAMES.get(EAGER), TABLE.get(EAGER))
+    {
+        // SAFETY: as in `resolve`.
+        address = unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr()) } as usize;
+        entry.store(address, Ordering::Release);
+    }
+    if address == 0 {
+        return libc::ENOSYS;
+    }
+    // SAFETY: the address of the C function of this type; the rest is the caller's.
+    unsafe { core::mem::transmute::<usize, unsafe extern "C" fn(usize, *const c_char) -> c_int>(address)(thread, name) }
 }
 
 macro_rules! forward {
@@ -159,11 +190,13 @@ forward!(posix_spawnp, PosixSpawnp,
     (pid: *mut c_int, file: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
         environment: Strings) -> c_int, libc::ENOSYS);
 
-forward!(system, System, (command: *const c_char) -> c_int, -1);
 forward!(popen, Popen, (command: *const c_char, mode: *const c_char) -> *mut c_void, core::ptr::null_mut());
 forward!(pclose, Pclose, (stream: *mut c_void) -> c_int, -1);
 forward!(fdopen, Fdopen, (fd: c_int, mode: *const c_char) -> *mut c_void, core::ptr::null_mut());
 forward!(fclose, Fclose, (stream: *mut c_void) -> c_int, -1);
+forward!(prctl, Prctl, (option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int, -1);
+forward!(syscall, Syscall,
+    (number: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> i64, -1);
 forward!(posix_spawnattr_init, SpawnAttrInit, (attributes: *mut c_void) -> c_int, -1);
 forward!(posix_spawnattr_setsigmask, SpawnAttrSetsigmask, (attributes: *mut c_void, set: *const c_void) -> c_int, -1);
 forward!(posix_spawnattr_setsigdefault, SpawnAttrSetsigdefault,

@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use tracker_core::format::event::Encoded;
-use tracker_core::format::lanes::{ChunkHeader, flag};
+use tracker_core::format::lanes::{ChunkHeader, flag, owner};
 use tracker_core::format::record::{self, Function};
 use tracker_core::format::varint::MAX_VARINT_LEN;
 use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
@@ -17,6 +17,7 @@ use crate::lanes::Lanes;
 use crate::program;
 use crate::session;
 use crate::stacks::{Dictionary, extend};
+use crate::thread::Shown;
 use crate::unwind::Path;
 
 /// Room for the records of one event: gap, generation, epoch, clock and the event, with 16-byte stores that overshoot.
@@ -52,6 +53,8 @@ pub(crate) struct Recorder<const DICTIONARY: usize> {
     generation: u32,
     /// The chunk in hand: its header (None without one), number and first byte.
     header: Option<&'static ChunkHeader>,
+    /// Where other threads can see which chunk is in hand.
+    shown: Option<&'static Shown>,
     index: usize,
     start: *mut u8,
     dictionary: Dictionary<DICTIONARY>,
@@ -92,8 +95,9 @@ impl Captured<'_> {
 }
 
 impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
-    /// Binds fresh (or recycled) memory to a thread. The stream number is drawn with the first chunk.
-    pub(crate) fn start(&mut self, image: u32, tid: u32, level: u32) {
+    /// Binds fresh (or recycled) memory to a thread. The stream number is drawn with the first chunk. In `shown` the
+    /// chunk in hand is made known.
+    pub(crate) fn start(&mut self, image: u32, tid: u32, level: u32, shown: Option<&'static Shown>) {
         // A chunk may be left by a dead thread whose place this one takes. It is the collector's, who may have given it
         // to somebody else already: it is not touched, only pointed out.
         if self.header.take().is_some() {
@@ -103,7 +107,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         self.deltas = Deltas::default();
         (self.epoch_events, self.clock_events, self.epoch_bytes, self.lost) = (0, 0, 0, 0);
         (self.stream, self.sequence) = (0, 0);
-        (self.image, self.tid, self.level) = (image, tid, level);
+        (self.image, self.tid, self.level, self.shown) = (image, tid, level, shown);
         self.generation = 0;
         self.dictionary.clear();
     }
@@ -258,6 +262,9 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
     /// Publishes the chunk in hand, if there is one.
     fn release(&mut self) {
+        if let Some(shown) = self.shown {
+            shown.hide();
+        }
         if let (Some(header), Some(lanes)) = (self.header.take(), Lanes::get()) {
             let used = self.cursor as usize - self.start as usize;
             chunk::publish(lanes, header, self.index, used, self.deltas.epoch, self.deltas.time);
@@ -292,6 +299,9 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         self.end = (self.start as usize + claim.bytes.len) as *mut u8;
         self.limit = (self.end as usize - 2 * MARGIN) as *mut u8;
         (self.header, self.index) = (Some(header), claim.index);
+        if let Some(shown) = self.shown {
+            shown.show(header, owner(self.image, self.tid));
+        }
         self.sequence += 1;
         let lost = core::mem::take(&mut self.lost);
         if lost != 0 {

@@ -10,15 +10,15 @@ use core::ffi::{c_char, c_int};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use tracker_core::format::ImageKind;
-use tracker_core::format::lanes::flag;
+use tracker_core::format::lanes::{DOOR_NAME_LEN, DOOR_PREFIX, flag};
 use tracker_core::format::record;
 
 use crate::environment::{Session, Start as Block};
 use crate::lanes::{self, Lanes};
 use crate::real::Real;
-use crate::thread::{Hook, with_recorder};
+use crate::thread::{self, Hook, with_recorder};
 use crate::unwind::Start;
-use crate::{module, os, program, real, weak};
+use crate::{module, os, program, real, sandbox, weak};
 
 const NEW: u8 = 0;
 const STARTING: u8 = 1;
@@ -107,11 +107,12 @@ fn start(block: Block) {
 fn attach(block: Block, session: Session) -> bool {
     let inherited = session.descriptor.filter(|&(fd, inode)| os::inode(fd) == Some(inode)).map(|(fd, _)| fd);
     let fd = inherited.or_else(|| {
-        let mut name = *b"memtrack-00000000000000000000000000000000";
-        for (to, from) in name.iter_mut().skip(9).zip(session.token) {
+        let mut name = [0u8; DOOR_PREFIX.len() + DOOR_NAME_LEN];
+        let (digits, secret) = session.token.split_at_checked(DOOR_NAME_LEN)?;
+        for (to, from) in name.iter_mut().zip(DOOR_PREFIX.as_bytes().iter().chain(digits)) {
             *to = *from;
         }
-        os::receive_descriptor(&name)
+        os::with_descriptors(|| os::receive_descriptor(&name, secret))
     });
     let Some(fd) = fd else { return false };
     let attached = lanes::attach(fd);
@@ -145,6 +146,7 @@ fn attach(block: Block, session: Session) -> bool {
         EXECUTABLE_LEN.store(len, Ordering::Relaxed);
         facts.own = control.numbers.0.next_image.fetch_add(1, Ordering::AcqRel);
         (*identity).pid.store(os::getpid(), Ordering::Relaxed);
+        thread::find_ids(os::gettid());
         (*identity).image.store(facts.own, Ordering::Relaxed);
         program::set_last_image(facts.own);
     }
@@ -165,16 +167,22 @@ fn note_allocator() {
     }
 }
 
-/// The number of this process image; a fork child draws one here. `None`: this process is not recorded.
+fn identity() -> Option<&'static Identity> {
+    // SAFETY: null, or mapped in `attach` and never unmapped; atomics.
+    unsafe { IDENTITY.load(Ordering::Acquire).as_ref() }
+}
+
+/// The process that registered this image; 0 before that, as in a fork child.
+pub(crate) fn registered_pid() -> u32 {
+    identity().map_or(0, |identity| identity.pid.load(Ordering::Relaxed))
+}
+
+/// The number of this process image; a fork child, which calls itself `pid`, draws one here. `None`: this process is
+/// not recorded.
 #[cold]
-pub(crate) fn image() -> Option<u32> {
+pub(crate) fn image(pid: u32) -> Option<u32> {
     let lanes = Lanes::get()?;
-    let identity = IDENTITY.load(Ordering::Acquire);
-    if identity.is_null() {
-        return None;
-    }
-    // SAFETY: mapped in `attach`, never unmapped; atomics.
-    let identity = unsafe { &*identity };
+    let identity = identity()?;
     let known = identity.image.load(Ordering::Acquire);
     if known != 0 {
         return Some(known);
@@ -184,40 +192,22 @@ pub(crate) fn image() -> Option<u32> {
         return None;
     }
     let drawn = lanes.control().numbers.0.next_image.fetch_add(1, Ordering::AcqRel);
-    identity.pid.store(os::getpid(), Ordering::Relaxed);
+    identity.pid.store(pid, Ordering::Relaxed);
     match identity.image.compare_exchange(0, drawn, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(drawn),
         Err(other) => Some(other),
     }
 }
 
-/// Whether this process runs on the memory of another, which waits for it (vfork): what it records would be in the
-/// other's name.
-#[cold]
-pub(crate) fn is_borrowed() -> bool {
-    let identity = IDENTITY.load(Ordering::Acquire);
-    if identity.is_null() {
-        return false;
-    }
-    // SAFETY: as in `image`.
-    let owner = unsafe { (*identity).pid.load(Ordering::Relaxed) };
-    owner != 0 && owner != os::getpid()
-}
-
 /// Writes this image's record, once, in the stream of the first thread that has one.
 #[cold]
 pub(crate) fn introduce(hook: &Hook) {
-    let identity = IDENTITY.load(Ordering::Acquire);
-    if identity.is_null() {
-        return;
-    }
-    // SAFETY: as in `image`.
-    let identity = unsafe { &*identity };
+    let Some(identity) = identity() else { return };
     if identity.introduced.swap(1, Ordering::AcqRel) != 0 {
         return;
     }
     let image = identity.image.load(Ordering::Acquire);
-    let (facts, pid, generation) = (facts(), os::getpid(), program::generation());
+    let (facts, pid, generation) = (facts(), registered_pid(), program::generation());
     let forked = image != facts.own;
     let parent = if forked { program::last_image() } else { facts.session.map_or(u32::MAX, |session| session.parent) };
     let kind = match parent {
@@ -237,6 +227,18 @@ pub(crate) fn introduce(hook: &Hook) {
     call_attention();
 }
 
+/// Records what the thread `tid`, the calling one, is called at its first event.
+pub(crate) fn name_thread(hook: &Hook, tid: u32) {
+    // A name is not worth a system call that a sandbox may punish.
+    if !sandbox::is_active() {
+        let mut buffer = [0; 16];
+        let name = os::thread_name(&mut buffer);
+        with_recorder!(hook, |recorder, _frames| {
+            recorder.note(|buffer| record::write_thread_name(buffer, tid, false, name));
+        });
+    }
+}
+
 /// Asks the collector to look soon. No system call.
 pub(crate) fn call_attention() {
     if let Some(lanes) = Lanes::get() {
@@ -249,9 +251,11 @@ pub(crate) fn executable() -> &'static [u8] {
     facts().executable.get(..EXECUTABLE_LEN.load(Ordering::Relaxed)).unwrap_or(&[])
 }
 
-/// Token of the session and path of the library, for the environment of new images; `None` when they shall not be
-/// followed.
-pub(crate) fn following() -> Option<(&'static [u8], &'static [u8], u32)> {
+/// Token of the session, path of the library and number of this image, for the environment of new images.
+pub(crate) type Following = (&'static [u8], &'static [u8], u32);
+
+/// What new images shall get; `None` when they shall not be followed.
+pub(crate) fn following() -> Option<Following> {
     if STATE.load(Ordering::Acquire) != RECORDING {
         return None;
     }

@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
-use crate::real::{self, Strings};
+use crate::real::{self, Real, Strings};
 use crate::{exec, os, session, spawn, weak};
 
 const SHELL: &CStr = c"/bin/sh";
@@ -99,11 +99,34 @@ impl Ignored {
     }
 }
 
-pub(crate) unsafe fn system(command: *const c_char) -> c_int {
-    if command.is_null() || session::following().is_none() {
-        // SAFETY: forwarding is exact.
-        return unsafe { real::system(command) };
+/// One call of `system`, in the frame of its entry point, which reads the first three fields.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Call {
+    pid: c_int,
+    /// What `waitpid` says.
+    status: c_int,
+    waitpid: usize,
+    cleanup: weak::Cleanup,
+    /// The thread's signal mask.
+    mask: u64,
+    error: c_int,
+}
+
+/// The C library's function, where it shall be called instead of ours; else 0.
+pub(crate) extern "C" fn forward(command: *const c_char) -> usize {
+    if !command.is_null() && session::following().is_some() {
+        return 0;
     }
+    real::resolve();
+    Real::System.address()
+}
+
+/// Starts the shell. Not 0: it shall be waited for.
+///
+/// # Safety
+/// `command` is a C string, and `call` has room.
+pub(crate) unsafe extern "C" fn begin(command: *const c_char, call: *mut Call) -> c_int {
     IGNORED.enter();
     let old = os::block_signals(1 << (CHILD - 1));
     let (mut mask, mut defaults): (SignalSet, SignalSet) = ([0; 16], [0; 16]);
@@ -120,20 +143,63 @@ pub(crate) unsafe fn system(command: *const c_char) -> c_int {
         start_shell(&mut pid, core::ptr::null(), object, command)
     };
     // A shell that could not be started reads like one that ended with status 127.
-    let status = if error == 0 { os::wait_for(pid) } else { Ok(127 << 8) };
-    IGNORED.leave();
-    os::set_signal_mask(old);
-    match (status, error) {
-        (Ok(status), 0) => status,
-        (Ok(status), error) => {
-            weak::set_errno(error);
-            status
-        }
-        (Err(error), _) => {
-            weak::set_errno(error);
-            -1
+    let (status, waitpid) = (127 << 8, Real::Waitpid.address());
+    // SAFETY: the caller's room. The clean-up is taken back in `end`, which the entry point calls in the same frame.
+    unsafe {
+        call.write(Call { pid, status, waitpid, cleanup: [0; 4], mask: old, error });
+        if error == 0
+            && let Some(push) = weak::cleanup_push()
+        {
+            push(&raw mut (*call).cleanup, abandon, call.cast());
         }
     }
+    c_int::from(error == 0)
+}
+
+/// The thread that waits for the shell is cancelled: the shell ends, and the program's signals are its own again.
+unsafe extern "C" fn abandon(call: *mut c_void) {
+    // SAFETY: `begin` passes its call.
+    let child = unsafe { (*call.cast::<Call>()).pid };
+    os::kill(child);
+    let _ = os::wait_for(child);
+    IGNORED.leave();
+}
+
+/// `waitpid` has answered. Not 0: it shall be asked again.
+///
+/// # Safety
+/// `call` is one that began.
+pub(crate) unsafe extern "C" fn again(call: *mut Call, answer: c_int) -> c_int {
+    if answer != -1 {
+        return 0;
+    }
+    let error = weak::errno();
+    if error != libc::EINTR {
+        // SAFETY: the caller's call.
+        unsafe { ((*call).error, (*call).status) = (error, -1) };
+    }
+    c_int::from(error == libc::EINTR)
+}
+
+/// The result of `system`.
+///
+/// # Safety
+/// `call` is one that began.
+pub(crate) unsafe extern "C" fn end(call: *mut Call) -> c_int {
+    // SAFETY: the caller's call.
+    let call = unsafe { &mut *call };
+    if call.cleanup != [0; 4]
+        && let Some(pop) = weak::cleanup_pop()
+    {
+        // SAFETY: it was pushed in `begin`, and nothing since.
+        unsafe { pop(&raw mut call.cleanup, 0) };
+    }
+    IGNORED.leave();
+    os::set_signal_mask(call.mask);
+    if call.error != 0 {
+        weak::set_errno(call.error);
+    }
+    call.status
 }
 
 /// A stream made by [`popen`]. All zero: free.

@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
-use crate::exec::{self, Program};
+use crate::exec::{self, Program, Who};
 use crate::real::{self, Strings};
 
 pub(crate) unsafe fn posix_spawn(
@@ -13,7 +13,7 @@ pub(crate) unsafe fn posix_spawn(
     arguments: Strings,
     environment: Strings,
 ) -> c_int {
-    exec::follow(Program::Path(path), environment, |environment| {
+    exec::follow(Program::Path(path), environment, Who::Child(pid), |environment| {
         // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
         unsafe { real::posix_spawn(pid, path, actions, attributes, arguments, environment) }
     })
@@ -31,7 +31,7 @@ pub(crate) unsafe fn posix_spawnp(
     // SAFETY: the caller's file name is a C string.
     let name = unsafe { CStr::from_ptr(file) }.to_bytes();
     let path = exec::find_in_path(name, &mut found).map_or(file, CStr::as_ptr);
-    exec::follow(Program::Path(path), environment, |environment| {
+    exec::follow(Program::Path(path), environment, Who::Child(pid), |environment| {
         // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
         unsafe { real::posix_spawnp(pid, file, actions, attributes, arguments, environment) }
     })

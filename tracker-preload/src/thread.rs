@@ -2,28 +2,32 @@
 //!
 //! A place is memory that a fork wipes: in the child, even of a raw clone, it reads "not live", and the first hook
 //! there starts a new image. Places of dead threads are found again by the address of their thread control block,
-//! which the C library reuses with the stack, or by asking the kernel when all are taken.
+//! which the C library reuses with the stack, or because the collector has taken back the chunk they held.
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use tracker_core::format::lanes::{ChunkHeader, owner, owner_parts};
 
 use crate::lanes::Lanes;
 use crate::os;
 use crate::recorder::Recorder;
+use crate::sandbox;
 use crate::session;
 use crate::unwind::{Bounds, Frames, Start};
 
-// One word of initial-exec TLS: stable Rust has no other way to ask for that model, and the general one may allocate.
+// Two words of initial-exec TLS: stable Rust has no other way to ask for that model, and the general one may allocate.
+// The first is the address of the thread's place, the second the id that the thread had when it took one.
 global_asm!(
     ".section .tbss,\"awT\",@nobits",
     ".p2align 3",
     ".globl memtrack_place",
     ".hidden memtrack_place",
     ".type memtrack_place,@object",
-    ".size memtrack_place,8",
+    ".size memtrack_place,16",
     "memtrack_place:",
-    ".zero 8",
+    ".zero 16",
     ".text",
 );
 
@@ -47,10 +51,11 @@ pub(crate) struct Place {
     depth: u32,
     /// Where the outermost of them was called.
     outermost: usize,
-    /// Kernel id of the thread that holds or held the place, 0 for none.
+    /// Kernel id of the thread that holds or held the place, 0 for none; with [`TAKING`] while it changes hands.
     tid: AtomicU32,
     /// Its thread control block.
     control_block: AtomicUsize,
+    shown: Shown,
     pub(crate) bounds: Bounds,
     own: UnsafeCell<Recorder<DICTIONARY>>,
     nested: UnsafeCell<Recorder<NESTED_DICTIONARY>>,
@@ -92,12 +97,74 @@ fn set_word(value: usize) {
     }
 }
 
+fn last_tid() -> u32 {
+    let value: usize;
+    // SAFETY: reads this thread's own second initial-exec TLS word.
+    unsafe {
+        asm!(
+            "mov {0}, qword ptr [rip + memtrack_place@GOTTPOFF]",
+            "mov {0}, qword ptr fs:[{0} + 8]",
+            out(reg) value,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    value as u32
+}
+
+fn set_last_tid(tid: u32) {
+    // SAFETY: writes this thread's own second initial-exec TLS word.
+    unsafe {
+        asm!(
+            "mov {0}, qword ptr [rip + memtrack_place@GOTTPOFF]",
+            "mov qword ptr fs:[{0} + 8], {1}",
+            out(reg) _,
+            in(reg) tid as usize,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
 /// Address of this thread's control block; the end of a pthread's stack.
 pub(crate) fn control_block() -> usize {
     let value: usize;
     // SAFETY: the x86-64 TLS ABI keeps the block's own address in its first word.
     unsafe { asm!("mov {}, qword ptr fs:[0]", out(reg) value, options(nostack, preserves_flags, readonly)) };
     value
+}
+
+/// Where glibc for x86-64 keeps a thread's id in its control block, in every version from 2.17 on.
+const TID_OFFSET: usize = 720;
+/// Whether it does so here: looked at once.
+static HAS_IDS: AtomicBool = AtomicBool::new(false);
+
+/// Learns whether thread ids can be read without a system call. `tid` is the calling thread's.
+pub(crate) fn find_ids(tid: u32) {
+    HAS_IDS.store(id_in(control_block()) == tid, Ordering::Relaxed);
+}
+
+fn id_in(control_block: usize) -> u32 {
+    // SAFETY: a thread control block of the C library, which is larger than that.
+    unsafe { *((control_block + TID_OFFSET) as *const u32) }
+}
+
+/// The id of the thread whose control block this is (it is what `pthread_t` points to), 0 when unknown.
+pub(crate) fn id_of(control_block: usize) -> u32 {
+    if HAS_IDS.load(Ordering::Relaxed) { id_in(control_block) } else { 0 }
+}
+
+/// Process and thread id of the caller. Without a system call where the C library has noted them: a sandbox may punish
+/// the question. `None`: a vfork child of a thread that has no place; it would record in its parent's name.
+fn identify() -> Option<(u32, u32)> {
+    let (process, noted, last) = (session::registered_pid(), id_of(control_block()), last_tid());
+    if noted != 0 && process != 0 && last == 0 {
+        return Some((process, noted));
+    }
+    // In a child that the C library forked the note is new; after a raw clone it is still the parent's.
+    if noted != 0 && process == 0 && last != 0 && noted != last {
+        return Some((noted, noted));
+    }
+    let pid = os::getpid();
+    (process == 0 || process == pid).then(|| (pid, os::gettid()))
 }
 
 /// A hook's hold on its thread's place. Dropping it is leaving the hook.
@@ -189,14 +256,13 @@ impl Hook {
             lose();
             return None;
         }
-        if session::is_borrowed() {
-            // A vfork child on its parent's memory, before the parent's thread has a place.
+        let Some((pid, tid)) = identify() else {
             lose();
             return None;
-        }
-        let image = session::image()?;
+        };
+        let image = session::image(pid)?;
         set_word(ATTACHING);
-        let place = attach(image);
+        let place = attach(image, pid, tid);
         set_word(place as usize);
         if place.is_null() {
             lose();
@@ -208,7 +274,9 @@ impl Hook {
             (*place).depth = 1;
             (*place).outermost = start.slot;
         }
+        set_last_tid(tid);
         session::introduce(&hook);
+        session::name_thread(&hook, tid);
         Some(hook)
     }
 
@@ -255,30 +323,34 @@ pub(crate) fn lose() {
 }
 
 /// Finds this thread a place, and starts its recorders. Null: no memory.
-fn attach(image: u32) -> *mut Place {
-    let (tid, control_block) = (os::gettid(), control_block());
-    let place = find(tid, control_block);
+fn attach(image: u32, pid: u32, tid: u32) -> *mut Place {
+    let control_block = control_block();
+    let place = find(owner(image, tid), pid, control_block);
     if place.is_null() {
         return place;
     }
-    // SAFETY: `find` made the place this thread's: its former holder is dead, or it had none.
+    // SAFETY: `find` made the place this thread's: its former holder is dead, or it had none, and nobody takes one that
+    // is being taken.
     unsafe {
         (*place).live = 0;
         (*place).depth = 0;
         (*place).control_block.store(control_block, Ordering::Relaxed);
-        (*place).bounds = Bounds::of_this_thread(tid, control_block);
+        (*place).bounds = Bounds::of_this_thread(tid == pid, control_block);
         (*(*place).own_frames.get()).forget();
         (*(*place).nested_frames.get()).forget();
-        (*(*place).own.get()).start(image, tid, 0);
-        (*(*place).nested.get()).start(image, tid, 1);
-        (*(*place).deepest.get()).start(image, tid, 2);
+        let shown: &'static Shown = &(*place).shown;
+        shown.hide();
+        (*place).tid.store(tid, Ordering::Release);
+        (*(*place).own.get()).start(image, tid, 0, Some(shown));
+        (*(*place).nested.get()).start(image, tid, 1, None);
+        (*(*place).deepest.get()).start(image, tid, 2, None);
         (*place).live = 1;
     }
     place
 }
 
-fn find(tid: u32, control_block: usize) -> *mut Place {
-    let pid = os::getpid();
+fn find(owner: u64, pid: u32, control_block: usize) -> *mut Place {
+    let (image, tid) = owner_parts(owner);
     // A thread with our control block, or our id, is dead: we have both.
     let inherits =
         |place: &Place, holder: u32| holder == tid || place.control_block.load(Ordering::Relaxed) == control_block;
@@ -288,17 +360,57 @@ fn find(tid: u32, control_block: usize) -> *mut Place {
     if let Some(place) = take(tid, |_, holder| holder == 0) {
         return place;
     }
-    if let Some(place) = take(tid, |_, holder| !os::thread_exists(pid, holder)) {
+    // The collector takes chunks back from the dead alone.
+    if let Some(place) = take(tid, |place, holder| place.shown.is_lost(self::owner(image, holder))) {
         return place;
     }
-    if add_batch() {
-        take(tid, |_, holder| holder == 0).unwrap_or(core::ptr::null_mut())
-    } else {
-        core::ptr::null_mut()
+    // It shall look for the dead among those that hold the others.
+    session::call_attention();
+    if add_batch()
+        && let Some(place) = take(tid, |_, holder| holder == 0)
+    {
+        return place;
+    }
+    // No memory, or no room in the list: the kernel is asked, which a sandbox may punish.
+    let dead = |_: &Place, holder: u32| !sandbox::is_active() && !os::thread_exists(pid, holder);
+    take(tid, dead).unwrap_or(core::ptr::null_mut())
+}
+
+/// Which chunk a recorder has in hand, for other threads to see.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(crate) struct Shown {
+    chunk: AtomicPtr<ChunkHeader>,
+    /// The chunk's owner word while it is in hand.
+    owner: AtomicU64,
+}
+
+impl Shown {
+    /// Must come after the claim.
+    pub(crate) fn show(&self, chunk: &'static ChunkHeader, owner: u64) {
+        self.owner.store(owner, Ordering::Relaxed);
+        self.chunk.store(core::ptr::from_ref(chunk).cast_mut(), Ordering::Release);
+    }
+
+    /// Must come before the chunk is published: whose chunk is another's counts as dead.
+    pub(crate) fn hide(&self) {
+        self.chunk.store(core::ptr::null_mut(), Ordering::Release);
+    }
+
+    /// Whether the chunk that `holder` had in hand was taken back from it.
+    fn is_lost(&self, holder: u64) -> bool {
+        // SAFETY: null, or a header inside the lanes, which are never unmapped; atomics.
+        let chunk = unsafe { self.chunk.load(Ordering::Acquire).as_ref() };
+        let owner = self.owner.load(Ordering::Relaxed);
+        owner == holder && chunk.is_some_and(|chunk| chunk.owner.load(Ordering::Acquire) != owner)
     }
 }
 
-/// Takes the first place whose holder passes `may_take`.
+/// Bit of a place's thread id while it changes hands, so that of two threads that take it only one succeeds, even if one
+/// of them has its last holder's id. The kernel's ids are smaller.
+const TAKING: u32 = 1 << 31;
+
+/// Takes the first place whose holder passes `may_take`. It is marked as being taken.
 fn take(tid: u32, may_take: impl Fn(&Place, u32) -> bool) -> Option<*mut Place> {
     for batch in &PLACES {
         let first = batch.load(Ordering::Acquire);
@@ -311,8 +423,9 @@ fn take(tid: u32, may_take: impl Fn(&Place, u32) -> bool) -> Option<*mut Place> 
             // SAFETY: as above.
             let shared = unsafe { &*place };
             let holder = shared.tid.load(Ordering::Relaxed);
-            if may_take(shared, holder)
-                && shared.tid.compare_exchange(holder, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            if holder & TAKING == 0
+                && may_take(shared, holder)
+                && shared.tid.compare_exchange(holder, tid | TAKING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
                 return Some(place);
             }

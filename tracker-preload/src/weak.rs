@@ -26,6 +26,9 @@ macro_rules! weak {
     )*};
 }
 
+/// glibc's `struct _pthread_cleanup_buffer`: routine, argument, type, previous.
+pub(crate) type Cleanup = [usize; 4];
+
 weak! {
     /// `dlsym`; called once, while the library starts.
     dlsym = "dlsym": unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
@@ -39,6 +42,10 @@ weak! {
     r_debug = "_r_debug": &'static crate::module::RDebug;
     /// Where `errno` is.
     errno_location = "__errno_location": unsafe extern "C" fn() -> *mut c_int;
+    /// A clean-up for the case that the thread is cancelled; glibc has had both for ever.
+    cleanup_push = "_pthread_cleanup_push": unsafe extern "C" fn(*mut Cleanup, unsafe extern "C" fn(*mut c_void), *mut c_void);
+    /// Takes it back; runs it if the second argument is not 0.
+    cleanup_pop = "_pthread_cleanup_pop": unsafe extern "C" fn(*mut Cleanup, c_int);
     /// The program's environment.
     environ = "environ": &'static *const *const c_char;
 }

@@ -106,6 +106,8 @@ fn advice(reason: UntrackedReason) -> &'static str {
         UntrackedReason::NoLibc => "it needs a dynamic loader like glibc's",
         UntrackedReason::Musl => "build it against glibc: the recording library is for glibc only",
         UntrackedReason::Sanitizer => "build it without -fsanitize: the sanitizer replaces malloc itself",
+        UntrackedReason::Sandbox | UntrackedReason::OutOfReach | UntrackedReason::Network => "start it outside",
+        UntrackedReason::OtherSession => "look at the other capture",
         UntrackedReason::Unreadable => "make its file readable, and see that it is a program (file PROGRAM)",
     }
 }

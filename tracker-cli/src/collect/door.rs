@@ -8,13 +8,15 @@ use std::time::Duration;
 use tracker_core::capture::meta::Meta;
 use tracker_core::format::lanes::LANES_MAGIC;
 
-use super::images::Images;
 use super::link;
 use super::queue::Queue;
 use crate::sys::lanes::{Lanes, LanesFile};
-use crate::sys::{fd, futex, host, socket};
+use crate::sys::{fd, futex, socket};
 
 const RETRY: Duration = Duration::from_millis(5);
+
+/// So many may have come without having said anything yet.
+const WAITING_ROOM: usize = 128;
 
 /// What is known about the end.
 #[derive(Debug, Default)]
@@ -57,9 +59,10 @@ impl Waker {
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) listener: OwnedFd,
+    /// What images of the tree say to get the lanes.
+    pub(super) secret: String,
     pub(super) parent: Arc<OwnedFd>,
     pub(super) lanes: Arc<LanesFile>,
-    pub(super) images: Arc<Images>,
     pub(super) queue: Queue,
     pub(super) ending: Arc<Ending>,
     pub(super) waker: Arc<Waker>,
@@ -68,19 +71,26 @@ pub(super) struct Door {
 impl Door {
     /// Works until the process ends.
     pub(super) fn work(self) {
+        let mut visitors: Vec<OwnedFd> = Vec::new();
         loop {
             let parent_is_there = self.ending.0.load(Ordering::Acquire) & PARENT_GONE == 0;
-            if parent_is_there {
-                let [visitor, parent] = fd::poll([self.listener.as_fd(), self.parent.as_fd()], None);
-                if parent {
-                    self.listen_to_parent();
+            let parent = parent_is_there.then(|| self.parent.as_fd());
+            let waiting = visitors.iter().map(OwnedFd::as_fd);
+            let ready = fd::poll_many(waiting.chain([self.listener.as_fd()]).chain(parent), None);
+            let mut ready = ready.into_iter();
+            let mut spoken = ready.by_ref().take(visitors.len()).collect::<Vec<_>>().into_iter();
+            visitors.retain(|visitor| {
+                let has_spoken = spoken.next() == Some(true);
+                if has_spoken {
+                    self.answer(visitor);
                 }
-                if visitor {
-                    self.let_in();
-                }
-            } else {
-                fd::poll([self.listener.as_fd()], None);
-                self.let_in();
+                !has_spoken
+            });
+            if ready.next() == Some(true) {
+                self.let_in(&mut visitors);
+            }
+            if ready.next() == Some(true) {
+                self.listen_to_parent();
             }
         }
     }
@@ -101,16 +111,26 @@ impl Door {
         }
     }
 
-    /// Hands the lanes to an image. The socket's name is a secret only half (`/proc/net/unix` lists it), so whoever
-    /// comes must be our own user, or a process of the tree that became another one.
-    fn let_in(&self) {
-        let visitor = match socket::accept(self.listener.as_fd()) {
-            Ok(visitor) => visitor,
+    /// Anyone on the machine may come: `/proc/net/unix` lists the socket's name. Those who say nothing make room for later
+    /// ones.
+    fn let_in(&self, visitors: &mut Vec<OwnedFd>) {
+        match socket::accept(self.listener.as_fd()) {
+            Ok(visitor) => {
+                if visitors.len() >= WAITING_ROOM {
+                    visitors.remove(0);
+                }
+                visitors.push(visitor);
+            }
             // Out of descriptors, most likely: the visitor stays in line.
-            Err(_) => return std::thread::sleep(RETRY),
-        };
-        let Ok((pid, user)) = socket::peer(visitor.as_fd()) else { return };
-        if user == host::effective_user() || self.images.has_process(pid) {
+            Err(_) => std::thread::sleep(RETRY),
+        }
+    }
+
+    /// Hands the lanes to an image that knows the secret, as whatever user it runs.
+    fn answer(&self, visitor: &OwnedFd) {
+        let mut said = [0; 64];
+        let len = socket::receive(visitor.as_fd(), &mut said).unwrap_or(0);
+        if len != 0 && said.get(..len) == Some(self.secret.as_bytes()) {
             // One that hung up already gets nothing.
             let _ = socket::send_with_fd(visitor.as_fd(), &LANES_MAGIC.to_le_bytes(), self.lanes.as_fd());
         }

@@ -102,6 +102,11 @@ impl Drain {
         self.taken
     }
 
+    /// Whether any image has said that it is there.
+    pub(super) fn has_met_images(&self) -> bool {
+        !self.introduced.is_empty()
+    }
+
     /// Takes all published chunks; answers how many.
     pub(super) fn published(&mut self, lanes: &Lanes) -> usize {
         let first = published(lanes);

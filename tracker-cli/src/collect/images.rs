@@ -49,11 +49,6 @@ impl Images {
         }
     }
 
-    /// Whether `pid` is the process of a living image.
-    pub(super) fn has_process(&self, pid: u32) -> bool {
-        self.states().values().any(|state| matches!(state, State::Alive { pid: p, .. } if *p == pid))
-    }
-
     /// Number of living images.
     pub(super) fn alive(&self) -> u32 {
         self.states().values().filter(|state| matches!(state, State::Alive { .. })).count() as u32

@@ -28,6 +28,7 @@ mod walk;
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,6 +66,10 @@ const LAST_BREATH: Duration = Duration::from_millis(50);
 const FIRST_ATTEMPT: Duration = Duration::from_millis(1);
 const LATER_ATTEMPTS: Duration = Duration::from_millis(250);
 
+/// Why nothing at all was recorded of a program that could have been.
+const NEVER_STARTED: &str =
+    "its recording never started (is its address space limited, or its file not what it seems?)";
+
 /// Nanoseconds since the session's start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
@@ -94,6 +99,8 @@ pub(crate) struct Session {
     pub(crate) clock: Clock,
     pub(crate) lanes: LanesFile,
     pub(crate) listener: OwnedFd,
+    /// What images say to the listener to be let in.
+    pub(crate) secret: String,
     pub(crate) parent: OwnedFd,
     /// Has the file's header written.
     pub(crate) writer: Writer<CaptureFile>,
@@ -124,7 +131,8 @@ pub(crate) fn run(session: Session) -> u8 {
 }
 
 fn collect(session: Session) -> io::Result<()> {
-    let Session { clock, lanes, listener, parent, writer, root, program, front } = session;
+    let Session { clock, lanes, listener, secret, parent, writer, root, program, front } = session;
+    let is_tracked = !front.iter().any(|frame| matches!(frame, Meta::Untracked { .. }));
     let (lanes_file, parent) = (Arc::new(lanes), Arc::new(parent));
     let (queue, writer) = queue::start(writer, clock)?;
     for frame in front {
@@ -134,13 +142,13 @@ fn collect(session: Session) -> io::Result<()> {
     let (images, ending) = (Arc::<Images>::default(), Arc::<Ending>::default());
     let waker = Arc::new(Waker::new(lanes_file.map()?));
     let (reporter, observer) =
-        Observer::new((root, program), clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
+        Observer::new((root, program.clone()), clock, queue.clone(), Arc::clone(&images), Arc::clone(&lanes_file))?;
     let observer = spawn("observer", move || observer.work())?;
     let door = Door {
         listener,
+        secret,
         parent: Arc::clone(&parent),
         lanes: Arc::clone(&lanes_file),
-        images: Arc::clone(&images),
         queue: queue.clone(),
         ending: Arc::clone(&ending),
         waker: Arc::clone(&waker),
@@ -159,6 +167,10 @@ fn collect(session: Session) -> io::Result<()> {
     let (lost, differences) =
         (control.talk.0.lost.load(Ordering::Relaxed), control.talk.0.unwind_differences.load(Ordering::Relaxed));
     reporter.finish();
+    if is_tracked && !collector.drain.has_met_images() {
+        let (exe, reason) = (program.into_os_string().into_vec(), NEVER_STARTED.to_owned());
+        queue.meta(Meta::Untracked { pid: root, exe, reason });
+    }
     // A panic there has cost its part of the capture; the end is written all the same.
     let _ = observer.join();
     let outcome =

@@ -132,6 +132,7 @@ impl Rig {
             clock,
             lanes: lanes_file,
             listener: socket::listen(&format!("memtrack-test-{}-{name}", std::process::id())).unwrap(),
+            secret: "secret".to_owned(),
             parent: theirs,
             writer,
             root: std::process::id(),

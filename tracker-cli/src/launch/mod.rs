@@ -22,6 +22,7 @@ use tracker_core::capture::block::FileHeader;
 use tracker_core::capture::meta::{Meta, Session};
 use tracker_core::capture::writer::Writer;
 use tracker_core::format::VERSION;
+use tracker_core::format::lanes::{DOOR_NAME_LEN, DOOR_PREFIX};
 
 use self::output::Names;
 use self::parent::Parent;
@@ -112,8 +113,10 @@ impl Plan {
         let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let lanes = LanesFile::create(self.request.flags, clock.start_monotonic()).map_err(|error| no_lanes(&error))?;
         let token = host::random().map_err(|error| internal("random numbers", &error))?;
+        let digits = hex(&token);
+        let (door, secret) = digits.split_at_checked(DOOR_NAME_LEN).unwrap_or_default();
         let listener =
-            socket::listen(&format!("memtrack-{}", hex(&token))).map_err(|error| internal("the socket", &error))?;
+            socket::listen(&format!("{DOOR_PREFIX}{door}")).map_err(|error| internal("the socket", &error))?;
         let inherited_lanes = library.as_ref().and_then(|_| sys::fd::inheritable_copy(lanes.as_fd()).ok());
         let environment = match &library {
             Some(library) => {
@@ -154,6 +157,7 @@ impl Plan {
             clock,
             lanes,
             listener,
+            secret: secret.to_owned(),
             parent: theirs,
             writer,
             root: program,

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt as _;
 
 /// `CLOCK_MONOTONIC` in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
@@ -49,6 +50,11 @@ pub(crate) fn local_time(unix_seconds: u64) -> [u32; 6] {
         answer.assume_init()
     };
     [t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec].map(|field| field.max(0) as u32)
+}
+
+/// Inode number of this process's network namespace, 0 when it cannot be seen.
+pub(crate) fn network() -> u64 {
+    std::fs::metadata("/proc/self/ns/net").map_or(0, |namespace| namespace.ino())
 }
 
 /// 128 random bits.

@@ -41,6 +41,7 @@ impl LanesFile {
         control.version.store(VERSION, Ordering::Relaxed);
         control.flags.store(flags, Ordering::Relaxed);
         control.start_monotonic.store(start_monotonic, Ordering::Relaxed);
+        control.network.store(super::host::network(), Ordering::Relaxed);
         control.numbers.0.next_image.store(1, Ordering::Relaxed);
         control.numbers.0.next_stream.store(1, Ordering::Relaxed);
         for word in &control.free {

@@ -1,7 +1,7 @@
 //! Local sockets that keep messages apart: the pair between parent and collector, and the collector's door.
 
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::size_of;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::{check, retry};
@@ -46,18 +46,6 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let fd = check(unsafe { libc::accept4(listener.as_raw_fd(), none, std::ptr::null_mut(), flags) })?;
     // SAFETY: the descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Process and user at the other end, as they were when it connected.
-pub(crate) fn peer(fd: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
-    let mut answer = MaybeUninit::<libc::ucred>::uninit();
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-    let to = answer.as_mut_ptr().cast();
-    // SAFETY: the answer's place is as long as `len` says.
-    check(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, to, &mut len) })?;
-    // SAFETY: the call succeeded and filled it in.
-    let answer = unsafe { answer.assume_init() };
-    Ok((answer.pid as u32, answer.uid))
 }
 
 /// Sends one message; never waits for room, never raises SIGPIPE.

@@ -210,6 +210,10 @@ impl fmt::Display for Show<'_> {
                 write!(f, "map {address:#x} length {len} stack {stack}{}", if *file { ", file" } else { "" })
             }
             Record::Unmap { address, len } => write!(f, "unmap {address:#x} length {len}"),
+            Record::ThreadName { tid, chosen, name } => {
+                let how = if *chosen { "is now called" } else { "begins as" };
+                write!(f, "thread {tid} {how} '{}'", name.escape_ascii())
+            }
             Record::Unknown { tag, payload } => {
                 write!(f, "unknown record, tag {tag:#04x}, {} bytes", payload.len())
             }

@@ -26,7 +26,7 @@ pub const SMALL_CHUNK: usize = 4 << 10;
 /// Bytes of all later chunks.
 pub const LARGE_CHUNK: usize = 64 << 10;
 /// Number of small chunks.
-pub const SMALL_CHUNKS: usize = 4096;
+pub const SMALL_CHUNKS: usize = 16 << 10;
 /// Number of large chunks.
 pub const LARGE_CHUNKS: usize = 1024;
 /// Number of chunks; small ones have the low indices.
@@ -101,6 +101,8 @@ pub struct Control {
     pub flags: AtomicU32,
     /// `CLOCK_MONOTONIC` at the session's start, in nanoseconds; times in records count from here.
     pub start_monotonic: AtomicU64,
+    /// Inode number of the collector's network namespace, whose socket gives new images the lanes; 0 when unknown.
+    pub network: AtomicU64,
 
     /// The epoch; see `docs/format.md` on order.
     pub epoch: Line<AtomicU64>,
@@ -181,7 +183,17 @@ const _: () = assert!(size_of::<ChunkHeader>() == 64);
 /// Name of the one environment variable that brings the session into an image. The library removes it, and its own
 /// part of `LD_PRELOAD`, before the program can look.
 ///
-/// Value: `1 ':' token ':' parent ':' fd ':' inode ':' path`: version, 32 hex digits naming the collector's abstract
-/// socket `memtrack-<token>`, parent image (`-` for none), a descriptor of the lanes with its inode number (`-`, `-`
-/// when the image shall ask the socket), and the library's own path.
+/// Value: `1 ':' token ':' parent ':' fd ':' inode ':' path`: version, 32 hex digits (see [`DOOR_NAME_LEN`]), parent
+/// image (`-` for none), a descriptor of the lanes with its inode number (`-`, `-` when the image shall ask the
+/// socket), and the library's own path.
 pub const SESSION_VARIABLE: &str = "MEMTRACK_SESSION";
+
+/// Name of the collector's abstract socket, before the token's first [`DOOR_NAME_LEN`] digits.
+pub const DOOR_PREFIX: &str = "memtrack-";
+
+/// So many of the token's hex digits name the socket, for everyone on the machine to see. Who sends the other ones to
+/// it gets the lanes.
+pub const DOOR_NAME_LEN: usize = 16;
+
+/// Hex digits of a token.
+pub const TOKEN_LEN: usize = 32;

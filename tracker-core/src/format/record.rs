@@ -38,6 +38,8 @@ pub mod tag {
     pub const MAP: u8 = 0x28;
     /// A mapping was removed.
     pub const UNMAP: u8 = 0x29;
+    /// What a thread is called.
+    pub const THREAD_NAME: u8 = 0x30;
 }
 
 /// The allocation function a program called. Stored as the innermost marker of the stack.
@@ -126,11 +128,15 @@ pub enum UntrackedReason {
     Sanitizer = 6,
     Unreadable = 7,
     OtherMachine = 8,
+    Sandbox = 9,
+    OutOfReach = 10,
+    Network = 11,
+    OtherSession = 12,
 }
 
 impl UntrackedReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Static,
         Self::SetUid,
         Self::OtherClass,
@@ -139,6 +145,10 @@ impl UntrackedReason {
         Self::Sanitizer,
         Self::Unreadable,
         Self::OtherMachine,
+        Self::Sandbox,
+        Self::OutOfReach,
+        Self::Network,
+        Self::OtherSession,
     ];
 
     /// From its number.
@@ -157,6 +167,10 @@ impl UntrackedReason {
             Self::Sanitizer => "built with a sanitizer, whose runtime must come first",
             Self::Unreadable => "its file cannot be read as a program",
             Self::OtherMachine => "built for another machine",
+            Self::Sandbox => "started inside a seccomp sandbox of the program's",
+            Self::OutOfReach => "the recording library is out of its reach (another user, or another root folder)",
+            Self::Network => "in another network namespace than memtrack",
+            Self::OtherSession => "recorded by a memtrack of its own",
         }
     }
 }
@@ -195,6 +209,9 @@ pub enum Record<'a> {
     Map { address: u64, len: u64, stack: u32, file: bool },
     /// `munmap` (or the old half of `mremap`) removed this range.
     Unmap { address: u64, len: u64 },
+    /// Thread `tid` of this stream's image is called `name`. `chosen`: the program has just named it so, else it is the
+    /// name that the thread began with.
+    ThreadName { tid: u32, chosen: bool, name: &'a [u8] },
     /// A record of a later version.
     Unknown { tag: u8, payload: &'a [u8] },
 }
@@ -359,6 +376,7 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
         tag::UNTRACKED => Record::Untracked { pid: r.u32()?, reason: r.u8()?, path: r.text()? },
         tag::MAP => Record::Map { file: r.u8()? != 0, address: r.u64()?, len: r.u64()?, stack: r.u32()? },
         tag::UNMAP => Record::Unmap { address: r.u64()?, len: r.u64()? },
+        tag::THREAD_NAME => Record::ThreadName { tid: r.u32()?, chosen: r.u8()? != 0, name: r.text()? },
         _ => Record::Unknown { tag, payload },
     })
 }
@@ -511,5 +529,14 @@ pub fn write_unmap(buffer: &mut [u8], address: u64, len: u64) -> Option<usize> {
     sized(buffer, tag::UNMAP, |w| {
         w.u64(address);
         w.u64(len);
+    })
+}
+
+/// Records a thread's name, cut at 64 bytes; the kernel keeps 15.
+pub fn write_thread_name(buffer: &mut [u8], tid: u32, chosen: bool, name: &[u8]) -> Option<usize> {
+    sized(buffer, tag::THREAD_NAME, |w| {
+        w.u32(tid);
+        w.u8(u8::from(chosen));
+        w.text(name, 64);
     })
 }

@@ -91,6 +91,8 @@ pub struct Census {
     by_number: FxHashMap<u32, u32>,
     pub threads: Vec<Thread>,
     thread_ids: FxHashMap<Thread, u32>,
+    /// What threads said that they are called, and whether the program chose it.
+    thread_names: FxHashMap<Thread, (bool, Vec<u8>)>,
     pub modules: Vec<ModuleName>,
     module_ids: FxHashMap<ModuleName, u32>,
     /// Images in the order of their process rows.
@@ -128,6 +130,23 @@ impl Census {
             self.threads.push(thread);
         }
         (index, index == next)
+    }
+
+    /// Takes a thread's name. The one it began with does not undo one that was chosen.
+    pub fn name_thread(&mut self, image: u32, tid: u32, chosen: bool, name: &[u8]) {
+        let known = self.thread_names.entry(Thread { image, tid }).or_default();
+        if chosen || !known.0 {
+            *known = (chosen, name.to_vec());
+        }
+    }
+
+    /// What a thread is called: `sampled` is what was seen from outside. A name that the program chose through the C
+    /// library is exact; one that it chose otherwise is only seen from outside, if the thread lived long enough.
+    pub fn thread_name<'n>(&'n self, thread: &Thread, sampled: Option<&'n [u8]>) -> &'n [u8] {
+        match self.thread_names.get(thread) {
+            Some((true, name)) => name,
+            recorded => sampled.or(recorded.map(|(_, name)| name.as_slice())).unwrap_or_default(),
+        }
     }
 
     /// Gives the image a process row, if it has none.
@@ -181,6 +200,21 @@ impl Census {
             image = about.parent?;
         }
         None
+    }
+
+    /// The image whose program `image` runs: itself, or for a fork child the one that it came from by forks alone.
+    pub fn program_of(&self, image: u32) -> Option<&Image> {
+        let mut found = self.images.get(image as usize)?;
+        // A bound, because a hostile capture can have circles.
+        for _ in 0..self.images.len() {
+            let parent =
+                found.about.as_ref().filter(|about| about.kind == ImageKind::Fork).and_then(|about| about.parent);
+            match parent.and_then(|parent| self.images.get(parent as usize)) {
+                Some(parent) => found = parent,
+                None => break,
+            }
+        }
+        Some(found)
     }
 
     /// The nearest ancestor of a process row that has a row itself, as a position.
@@ -249,6 +283,30 @@ mod tests {
         module(&mut c, 1, "own", (3, 100, 200));
         assert_eq!([find(&c, 1, 1, 150), find(&c, 1, 2, 150), find(&c, 1, 3, 150)], ["before", "before", "own"]);
         assert_eq!(find(&c, 2, 0, 150), "-");
+    }
+
+    #[test]
+    fn forks_run_their_parents_program() {
+        let kinds = [ImageKind::First, ImageKind::Fork, ImageKind::Fork, ImageKind::Exec, ImageKind::Fork];
+        let images: Vec<_> = (0u32..).zip(kinds).map(|(parent, kind)| (kind, parent, 0)).collect();
+        let c = census(&images);
+        let programs = (0..5).map(|image| c.program_of(image).map(|found| found.number));
+        assert_eq!(programs.collect::<Vec<_>>(), [1, 1, 1, 4, 4].map(Some));
+        let circle = census(&[(ImageKind::Fork, 2, 0), (ImageKind::Fork, 1, 0)]);
+        assert!(circle.program_of(0).is_some());
+    }
+
+    #[test]
+    fn a_chosen_name_stays() {
+        let mut c = census(&[(ImageKind::First, 0, 0)]);
+        let thread = Thread { image: 0, tid: 7 };
+        let names = |c: &Census| [None, Some(&b"seen"[..])].map(|sampled| c.thread_name(&thread, sampled).to_vec());
+        assert_eq!(names(&c), [b"".to_vec(), b"seen".to_vec()]);
+        c.name_thread(0, 7, false, b"first");
+        assert_eq!(names(&c), [b"first".to_vec(), b"seen".to_vec()]);
+        c.name_thread(0, 7, true, b"pool");
+        c.name_thread(0, 7, false, b"late");
+        assert_eq!(names(&c), [b"pool".to_vec(), b"pool".to_vec()]);
     }
 
     #[test]

@@ -303,6 +303,7 @@ impl State {
                 }
             }
             Record::Untracked { pid, reason, path } => self.untracked.push((pid, reason, path.to_vec())),
+            Record::ThreadName { tid, chosen, name } => self.census.name_thread(image, tid, chosen, name),
             // Mappings are no heap; no view shows them yet. The others are handled where order is decided.
             Record::Map { .. } | Record::Unmap { .. } | Record::Unknown { .. } => {}
             Record::Alloc { .. } | Record::Free { .. } | Record::Epoch(_) | Record::Clock(_) => {}

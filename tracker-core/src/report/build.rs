@@ -194,7 +194,7 @@ fn join(row: &mut Row, other: &Row) {
 fn process(index: u32, image_id: u32, census: &Census, heap: &Heap, facts: &Facts) -> Option<Process> {
     let image = census.images.get(image_id as usize)?;
     let sums = heap.image(image_id)?;
-    let (exe, command) = program(image, facts);
+    let (exe, command) = program(census.program_of(image_id)?, facts);
     let session_pid = facts.session.as_ref().filter(|_| image.number == 1).map_or(0, |session| session.pid);
     Some(Process {
         index,
@@ -229,9 +229,9 @@ fn program<'c>(image: &'c Image, facts: &'c Facts) -> (&'c [u8], &'c [Vec<u8>]) 
 
 fn thread(index: u32, thread: &crate::replay::census::Thread, census: &Census, facts: &Facts) -> Thread {
     let image = census.images.get(thread.image as usize);
-    let name = image.and_then(|image| facts.thread_names.get(&(image.number, thread.tid)));
+    let sampled = image.and_then(|image| facts.thread_names.get(&(image.number, thread.tid)));
     let process = image.and_then(|image| image.process).map_or(0, |process| process + 1);
-    let name = name.map(|name| text(name)).unwrap_or_default();
+    let name = text(census.thread_name(thread, sampled.map(Vec::as_slice)));
     Thread { index, tid: thread.tid, name, process, metrics: Metrics::default() }
 }
 

@@ -11,7 +11,7 @@ use tracker_core::format::lanes::{
 };
 use tracker_core::format::record::{
     ModuleFields, UntrackedReason, decode, write_alloc, write_define, write_free, write_gap, write_generation,
-    write_image, write_map, write_module, write_unmap, write_untracked,
+    write_image, write_map, write_module, write_thread_name, write_unmap, write_untracked,
 };
 use tracker_core::format::{Deltas, MAX_RECORD_LEN, Record};
 
@@ -85,6 +85,7 @@ fn encode_sized(buffer: &mut [u8], deltas: &mut Deltas, record: &Record<'_>) -> 
         }
         Record::Map { address, len, stack, file } => write_map(buffer, (address, len), stack, file),
         Record::Unmap { address, len } => write_unmap(buffer, address, len),
+        Record::ThreadName { tid, chosen, name } => write_thread_name(buffer, tid, chosen, name),
         _ => None,
     }
 }
@@ -174,6 +175,7 @@ fn layouts() {
         (offset_of!(Control, version), 4, "version"),
         (offset_of!(Control, flags), 4, "flags"),
         (offset_of!(Control, start_monotonic), 8, "start_monotonic"),
+        (offset_of!(Control, network), 8, "network"),
         (offset_of!(Control, epoch), 8, "epoch"),
         (offset_of!(Control, numbers.0.next_image), 4, "next_image"),
         (offset_of!(Control, numbers.0.next_stream), 4, "next_stream"),

@@ -65,7 +65,7 @@ fn lanes() -> (MutexGuard<'static, ()>, Lanes) {
 fn recorder() -> Box<Small> {
     // SAFETY: all zero is a recorder's initial state; see its definition.
     let mut recorder: Box<Small> = unsafe { Box::new_zeroed().assume_init() };
-    recorder.start(1, 77, 0);
+    recorder.start(1, 77, 0, None);
     recorder
 }
 
@@ -225,7 +225,7 @@ fn a_successor_leaves_a_dead_threads_chunk_alone() {
     let somebody_else = owner(1, 99);
     header.owner.store(somebody_else, Ordering::Relaxed);
     lanes.control().talk.0.attention.store(0, Ordering::Relaxed);
-    recorder.start(1, 78, 0);
+    recorder.start(1, 78, 0, None);
     assert_eq!(header.owner.load(Ordering::Relaxed), somebody_else);
     assert_eq!(header.used.load(Ordering::Relaxed), 0);
     assert_eq!(lanes.control().full[0].load(Ordering::Relaxed), 0);

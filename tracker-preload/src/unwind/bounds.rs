@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use super::load;
-use crate::{os, program};
+use crate::program;
 
 /// `[low, high)`; empty when unknown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,12 +20,13 @@ const DESCRIPTOR: usize = 0x800;
 const PAGE: usize = 4096;
 
 impl Bounds {
-    /// Bounds of the calling thread's stack. `control_block` is its thread control block.
-    pub(crate) fn of_this_thread(tid: u32, control_block: usize) -> Self {
+    /// Bounds of the calling thread's stack; `main`: it is the process's first. `control_block` is its thread control
+    /// block.
+    pub(crate) fn of_this_thread(main: bool, control_block: usize) -> Self {
         let marker = 0u8;
         let sp = &raw const marker as usize;
         let end = program::stack_end();
-        if tid == os::getpid() {
+        if main {
             let low = end.saturating_sub(MAIN_STACK);
             return if low < sp && sp < end { Self { low, high: end } } else { Self::default() };
         }
