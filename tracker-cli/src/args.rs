@@ -10,6 +10,7 @@ use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
 use tracker_core::report::profile::Profile;
+use tracker_core::report::span::{self, Asked, Moment};
 use tracker_core::report::suppress::Suppressions;
 
 use crate::cmd::Command;
@@ -73,6 +74,37 @@ impl FilterArgs {
             modules: patterns(&self.module),
         };
         filter.select(profile).map_err(|error| Error::usage(error.to_string()))
+    }
+}
+
+/// Which part of a capture's time is shown.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Time")]
+pub(crate) struct TimeArgs {
+    /// What is live at one moment: 1.5s, 250ms, 10%, -2s (before the end), peak, end
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true, conflicts_with_all = ["from", "to"])]
+    at: Option<Moment>,
+    /// Only what was allocated from this time on; leaks are blocks that were not freed before --to
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    from: Option<Moment>,
+    /// Only what was allocated before this time; +2s counts from --from
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    to: Option<Moment>,
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    span::parse(text).ok_or_else(|| "write a time like 1.5s, 250ms, 10%, -2s, peak or end".to_owned())
+}
+
+impl TimeArgs {
+    /// Whether one moment is asked for.
+    pub(crate) fn is_moment(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// What is asked for.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked { at: self.at, from: self.from, to: self.to }
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracker_core::capture::block::{FILE_HEADER_LEN, FileHeader, FileHeaderError};
 use tracker_core::report::profile::Profile;
-use tracker_core::report::{OpenOptions, open};
+use tracker_core::report::span::Asked;
+use tracker_core::report::{OpenOptions, narrow, open};
 
 use crate::error::Error;
 use crate::output::clean::clean;
@@ -29,6 +30,24 @@ pub(crate) fn read(named: Option<&Path>) -> Result<Capture, Error> {
     let path = find(named)?;
     let profile = profile(&path)?;
     Ok(Capture { path, profile })
+}
+
+impl Capture {
+    /// Narrows the numbers to a part of the time, if one is asked for.
+    ///
+    /// # Errors
+    /// The capture has no such part, or cannot be read any more.
+    pub(crate) fn within(self, asked: Asked) -> Result<Self, Error> {
+        if asked.is_nothing() {
+            return Ok(self);
+        }
+        let span = asked.resolve(&self.profile).map_err(|error| Error::usage(error.to_string()))?;
+        let mut progress = Progress::new("reading");
+        let mut step = |done, all| progress.step(done, all);
+        let profile = narrow(&self.path, self.profile, span, &OpenOptions::default(), &mut step)
+            .map_err(|error| Error::capture(error.to_string()))?;
+        Ok(Self { path: self.path, profile })
+    }
 }
 
 /// The named capture's path, or that of the newest in this folder.

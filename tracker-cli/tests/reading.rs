@@ -61,6 +61,30 @@ fn every_command_reads_the_newest_capture_and_says_which() {
 }
 
 #[test]
+fn views_of_a_part_of_the_time() {
+    let folder = folder("time");
+    for (line, stdout) in [
+        ("report --at peak", "Live at its end: 97.7 KiB in 1,000 blocks"),
+        ("report --at end", "Live at its end: 9.8 KiB in 100 blocks"),
+        ("report --from 0 --to end --allocations", "Allocated 97.7 KiB in 1,000 allocations"),
+        ("report --leaks --to -0s", "Allocated and not freed by then: 9.8 KiB in 100 blocks"),
+        ("report --from 0s --to +1ns --peak", "Live at its end: 0 B in 0 blocks"),
+        ("tree --at peak", "peak 97.7 KiB"),
+        ("export --format collapsed --metric allocations --to 100%", " 1000\n"),
+        ("export --format collapsed --metric leaked-blocks --to end", " 100\n"),
+        ("flamegraph -o - --from 0 --to 50%", "<!doctype html>"),
+    ] {
+        check(&folder, line, 0, stdout, "");
+    }
+    let json = memtrack(&folder, "report --json --from 10% --to 90%").stdout;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert!(json["from_ns"].as_u64() < json["to_ns"].as_u64() && json["frees"].is_null(), "{json}");
+    check(&folder, "report --at soon", 2, "", "write a time like 1.5s");
+    check(&folder, "report --from peak --to peak", 2, "", "the time range is empty");
+    check(&folder, "report --at +5s", 2, "", "only --to takes a time like +9s");
+}
+
+#[test]
 fn every_view_adds_up() {
     let folder = folder("sums");
     let path = folder.join("memtrack.known.1.mtk");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tracker_core::export::{self, Exporter};
 use tracker_core::report::metric::Metric;
 
-use crate::args::{CaptureArg, FilterArgs, metric};
+use crate::args::{CaptureArg, FilterArgs, TimeArgs, metric};
 use crate::captures;
 use crate::error::Error;
 use crate::output::file;
@@ -19,7 +19,8 @@ pub(crate) struct Args {
     /// collapsed: one line per stack, `root;…;leaf VALUE`
     #[arg(long, value_name = "NAME", value_parser = format)]
     format: &'static dyn Exporter,
-    /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary
+    /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary; of a part of the time, peak is what was
+    /// live at its end
     #[arg(long, value_name = "NAME", value_parser = metric, default_value = "peak")]
     metric: Metric,
     /// Where to write; `-` is stdout
@@ -28,6 +29,8 @@ pub(crate) struct Args {
     /// Overwrite the file
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    time: TimeArgs,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -43,6 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let out = file::Target::new(&args.output, args.force)?;
     let capture = captures::read(args.capture.capture.as_deref())?;
     captures::warn(&capture.path, &capture.profile);
+    let capture = capture.within(args.time.asked())?;
     let selection = args.filter.select(&capture.profile)?;
     out.write(|out| args.format.export(&selection, args.metric, out))?;
     Ok(ExitCode::SUCCESS)

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use web::{ExportOptions, export_html};
 
-use crate::args::CaptureArg;
-use crate::captures;
+use crate::args::{CaptureArg, TimeArgs};
+use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file::Target;
-use crate::output::note;
+use crate::output::{head, note};
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,8 @@ pub(crate) struct Args {
     /// Overwrite the file
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    time: TimeArgs,
 }
 
 /// Writes it and says where.
@@ -29,10 +31,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let path = captures::find(args.capture.capture.as_deref())?;
     let output = args.output.clone().unwrap_or_else(|| path.with_extension("html"));
     let target = Target::new(&output, args.force)?;
+    let name = captures::name(&path);
     let profile = captures::profile(&path)?;
     captures::warn(&path, &profile);
-    let options = ExportOptions { name: captures::name(&path) };
-    target.write(|mut out| export_html(&profile, &options, &mut out))?;
+    let capture = Capture { profile, path }.within(args.time.asked())?;
+    let name = match &capture.profile.span {
+        Some(span) => format!("{name}, {} (peak: live at its end)", head::span_text(span)),
+        None => name,
+    };
+    target.write(|mut out| export_html(&capture.profile, &ExportOptions { name }, &mut out))?;
     if output.as_os_str() != "-" {
         note(&format!("wrote {}", output.display()));
     }

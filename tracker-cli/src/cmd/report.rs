@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use tracker_core::report::budget;
 use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
 
-use crate::args::{CaptureArg, FilterArgs, SuppressionArgs};
+use crate::args::{CaptureArg, FilterArgs, SuppressionArgs, TimeArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -16,10 +16,10 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
-    /// Blocks that were never freed (the default)
+    /// Blocks that were never freed (the default, but with --at)
     #[arg(long, group = "kind")]
     leaks: bool,
-    /// Blocks that were live at the peak
+    /// Blocks that were live at the peak; with --at or --to: at that time
     #[arg(long, group = "kind")]
     peak: bool,
     /// Allocations that were freed right after, with at most one other allocation of their thread in between
@@ -47,6 +47,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CODE", conflicts_with_all = ["peak", "temporary", "allocations"])]
     error_exitcode: Option<u8>,
     #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
     suppressions: SuppressionArgs,
@@ -69,6 +71,7 @@ impl Args {
             (true, _, _) => Kind::Peak,
             (_, true, _) => Kind::Temporary,
             (_, _, true) => Kind::Allocations,
+            _ if self.time.is_moment() && !self.leaks => Kind::Peak,
             _ => Kind::Leaks,
         }
     }
@@ -91,7 +94,7 @@ impl Args {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let suppressions = args.suppressions.load()?;
-    let capture = captures::read(args.capture.capture.as_deref())?;
+    let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
     let selection = args.filter.select(&capture.profile)?;
     let report = Report::new(selection, args.kind(), &args.limits(), &suppressions);
     if args.json {

@@ -6,7 +6,7 @@ use tracker_core::report::TreeJson;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::tree::Tree;
 
-use crate::args::{CaptureArg, FilterArgs, metric};
+use crate::args::{CaptureArg, FilterArgs, TimeArgs, metric};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::output::tree::Cut;
@@ -17,7 +17,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
-    /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary
+    /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary; of a part of the time, peak is what was
+    /// live at its end
     #[arg(long, value_name = "NAME", value_parser = metric, default_value = "peak")]
     metric: Metric,
     /// From the allocating functions to their callers
@@ -36,6 +37,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
     filter: FilterArgs,
 }
 
@@ -46,7 +49,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let capture = captures::read(args.capture.capture.as_deref())?;
+    let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
     let selection = args.filter.select(&capture.profile)?;
     let tree = Tree::new(&selection, args.metric, args.inverted);
     let (metric, inverted) = (args.metric, args.inverted);

@@ -3,6 +3,7 @@
 use tracker_core::capture::meta::ExitStatus;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::profile::{Profile, State};
+use tracker_core::report::span::Span;
 
 use super::clean::{clean, command_line};
 use super::look::Look;
@@ -22,7 +23,20 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
         text += &look.fit(&line, look.width);
         text.push('\n');
     }
+    if let Some(span) = &profile.span {
+        text += &format!("only {}\n", span_text(span));
+    }
     text
+}
+
+/// A part of the time, in words.
+pub(crate) fn span_text(span: &Span) -> String {
+    let (from, to) = (duration(span.from_ns), duration(span.to_ns));
+    match (span.moment, span.peak) {
+        (true, true) => format!("the moment of the peak, {to} after the start"),
+        (true, false) => format!("the moment {to} after the start"),
+        (false, _) => format!("from {from} to {to} after the start"),
+    }
 }
 
 fn status(look: &Look, profile: &Profile) -> String {

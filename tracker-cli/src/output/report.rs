@@ -58,6 +58,10 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
     let running = profile.state == State::Running;
     match report.kind {
         _ if profile.is_blank() => "Nothing was recorded".to_owned(),
+        Kind::Leaks if profile.span.is_some() => {
+            format!("Allocated and not freed by then: {size} in {blocks} from {stacks}")
+        }
+        Kind::Peak if profile.span.is_some() => format!("Live at its end: {size} in {blocks} from {stacks}"),
         Kind::Leaks if total.blocks == 0 => "No leaks".to_owned(),
         Kind::Leaks if running => format!("Not freed so far: {size} in {blocks} from {stacks}"),
         Kind::Leaks => format!("Leaked {size} in {blocks} from {stacks}"),
@@ -94,11 +98,15 @@ fn paragraph(look: &Look, report: &Report<'_>, entry: &Entry, rank: usize, depth
 /// When and where a stack allocated.
 fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
     let profile = report.selection.profile();
-    let mut parts = vec![if entry.first_ns == entry.last_ns {
-        format!("at {}", duration(entry.first_ns))
-    } else {
-        format!("first at {}, last at {}", duration(entry.first_ns), duration(entry.last_ns))
-    }];
+    let mut parts = Vec::new();
+    // The times are of the whole capture.
+    if profile.span.is_none() {
+        parts.push(if entry.first_ns == entry.last_ns {
+            format!("at {}", duration(entry.first_ns))
+        } else {
+            format!("first at {}, last at {}", duration(entry.first_ns), duration(entry.last_ns))
+        });
+    }
     if report.kind == Kind::Temporary {
         let share = percent(entry.blocks, entry.allocations);
         parts.push(format!("{share} of its {}", counted(entry.allocations, "allocation")));

@@ -183,7 +183,7 @@ pub fn size(text: &str) -> Option<u64> {
 }
 
 /// `text`, a decimal number with `_` between digits, times `factor`, rounded down.
-fn scaled(text: &str, factor: u64) -> Option<u64> {
+pub(super) fn scaled(text: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let mut value = u128::from(count(whole)?) * u128::from(factor);
     if !fraction.is_empty() {

@@ -149,9 +149,9 @@ impl<'p> Selection<'p> {
         self.process
     }
 
-    /// Whether it is the whole capture, or the whole of one process.
+    /// Whether it is the whole capture, or the whole of one process, for all of its time.
     pub fn is_whole(&self) -> bool {
-        !self.narrowed
+        !self.narrowed && self.profile.span.is_none()
     }
 
     /// Whose peak its peak is: the process's own as soon as one is named.

@@ -129,6 +129,11 @@ impl Serialize for Report<'_> {
             #[serde(serialize_with = "state_name")]
             state: State,
             duration_ns: u64,
+            /// Of the span that the numbers are about, when it is not the whole capture.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            from_ns: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            to_ns: Option<u64>,
             #[serde(flatten)]
             sums: Sums,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +158,8 @@ impl Serialize for Report<'_> {
             schema: format!("memtrack.{}/1", self.kind.name()),
             state: self.selection.profile().state,
             duration_ns: self.selection.profile().duration_ns,
+            from_ns: self.selection.profile().span.map(|span| span.from_ns),
+            to_ns: self.selection.profile().span.map(|span| span.to_ns),
             sums: Sums::of(&self.selection),
             leaks: is_leaks.then(|| rows(&self.entries)),
             rows: (!is_leaks).then(|| rows(&self.entries)),
@@ -209,6 +216,11 @@ impl Serialize for TreeJson<'_, '_> {
             schema: &'static str,
             metric: &'static str,
             inverted: bool,
+            /// Of the span that the numbers are about, when it is not the whole capture.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            from_ns: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            to_ns: Option<u64>,
             #[serde(flatten)]
             sums: Sums,
             total: u64,
@@ -218,6 +230,8 @@ impl Serialize for TreeJson<'_, '_> {
             schema: "memtrack.tree/1",
             metric: self.metric.name(),
             inverted: self.inverted,
+            from_ns: self.selection.profile().span.map(|span| span.from_ns),
+            to_ns: self.selection.profile().span.map(|span| span.to_ns),
             sums: Sums::of(self.selection),
             total: self.tree.total,
             nodes: NodesJson(self.selection.profile(), self.tree),

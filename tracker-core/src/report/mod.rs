@@ -22,6 +22,7 @@ pub mod runtime;
 #[cfg(any(test, feature = "sketch"))]
 pub mod sketch;
 pub mod slices;
+pub mod span;
 mod stacks;
 pub mod stats;
 pub mod summary;
@@ -30,4 +31,4 @@ pub mod suppress;
 pub mod tree;
 
 pub use json::{StatsJson, TreeJson};
-pub use open::{OpenError, OpenOptions, open};
+pub use open::{OpenError, OpenOptions, narrow, open};

@@ -10,6 +10,7 @@ use super::names::{NoSymbols, Symbols};
 use super::profile::{Profile, State};
 use super::remarks;
 use super::resolve::FileSymbols;
+use super::span::Span;
 use crate::capture::reader::{Capture, Progress, ReadError};
 use crate::capture::source::Source;
 use crate::replay::slices::Cuts;
@@ -95,12 +96,7 @@ impl std::error::Error for OpenError {
 /// Opens, replays and names the capture at `path`. `progress` gets bytes done and bytes to do.
 pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Result<Profile, OpenError> {
     let fail = |problem| OpenError { path: path.to_owned(), problem };
-    let metadata = path.metadata().map_err(|error| fail(Problem::Unavailable(error)))?;
-    // Before opening: a pipe would wait for its writer.
-    if !metadata.is_file() {
-        return Err(fail(Problem::NotAFile));
-    }
-    let file = File::open(path).map_err(|error| fail(Problem::Unavailable(error)))?;
+    let file = file(path)?;
     let held = is_held(&file);
     let unreadable = |error| fail(Problem::Unreadable(error));
     let replayed = Replayed::new(&file, held, options, progress).map_err(unreadable)?;
@@ -110,6 +106,43 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
     let modules = replayed.outcome.state.census.modules.clone();
     let mut files = FileSymbols::new(&replayed.capture, &modules);
     Ok(build(&replayed.capture, replayed.outcome, replayed.state, &mut files))
+}
+
+/// Opens the file of a capture.
+fn file(path: &Path) -> Result<File, OpenError> {
+    let fail = |problem| OpenError { path: path.to_owned(), problem };
+    let metadata = path.metadata().map_err(|error| fail(Problem::Unavailable(error)))?;
+    // Before opening: a pipe would wait for its writer.
+    if !metadata.is_file() {
+        return Err(fail(Problem::NotAFile));
+    }
+    File::open(path).map_err(|error| fail(Problem::Unavailable(error)))
+}
+
+/// The numbers of a span of the capture at `path`, which `profile` was [opened](open()) from with the same options: those of its slices where
+/// the span ends at their bounds, else exact from another replay.
+///
+/// # Errors
+/// The file cannot be read any more.
+pub fn narrow(
+    path: &Path,
+    profile: Profile,
+    span: Span,
+    options: &OpenOptions,
+    progress: Progress<'_>,
+) -> Result<Profile, OpenError> {
+    let rows = profile.rows.len();
+    let window = match span.slices(&profile.slices.bounds) {
+        Some(range) => profile.slices.window(range, rows),
+        None => {
+            let unreadable = |error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) };
+            let options = OpenOptions { cuts: span.cuts(), ..options.clone() };
+            let file = file(path)?;
+            let replayed = Replayed::new(&file, false, &options, progress).map_err(unreadable)?;
+            profile.slices.recut(replayed.outcome.state.sliced).window(1..2, rows)
+        }
+    };
+    Ok(profile.within(span, &window))
 }
 
 /// The same for any source and any names. `held`: its collector is still at work.

@@ -3,6 +3,7 @@
 //! Every view is a sum over [`Profile::rows`], so all of them add up to [`Profile::totals`].
 
 use super::slices::Slices;
+use super::span::Span;
 use crate::capture::meta::{ExitStatus, Session};
 use crate::format::Function;
 
@@ -205,6 +206,8 @@ pub struct Profile {
     pub timeline: Timeline,
     /// What rows did over time.
     pub slices: Slices,
+    /// The part of the time that the numbers are about, when it is not all.
+    pub span: Option<Span>,
     /// Powers of two, ascending.
     pub sizes: Vec<SizeClass>,
     pub untracked: Vec<Untracked>,

@@ -59,6 +59,7 @@ impl Sketch {
             rows: Vec::new(),
             timeline: Timeline::default(),
             slices: Slices::default(),
+            span: None,
             sizes: Vec::new(),
             untracked: Vec::new(),
             warnings: Vec::new(),

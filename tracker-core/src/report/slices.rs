@@ -31,14 +31,16 @@ pub struct Slices {
     pub bounds: Vec<u64>,
     /// By row, slice, what and birth, each combination once.
     pub changes: Vec<Change>,
+    /// What the replay's rows have become: rows of the profile.
+    pub(super) origins: Vec<Option<u32>>,
 }
 
 impl Slices {
     /// Those of a replay whose rows have become these rows of a profile.
-    pub(super) fn new(sliced: Sliced, rows: &[Option<u32>]) -> Self {
+    pub(super) fn new(sliced: Sliced, origins: Vec<Option<u32>>) -> Self {
         let change = |change: &crate::replay::slices::Change| {
             Some(Change {
-                row: (*rows.get(change.row() as usize)?)?,
+                row: (*origins.get(change.row() as usize)?)?,
                 slice: change.slice(),
                 birth: change.birth(),
                 what: change.what(),
@@ -57,7 +59,12 @@ impl Slices {
             }
             same
         });
-        Self { bounds: sliced.bounds, changes }
+        Self { bounds: sliced.bounds, changes, origins }
+    }
+
+    /// The same rows cut at other times, which another replay found.
+    pub(super) fn recut(&self, sliced: Sliced) -> Self {
+        Self::new(sliced, self.origins.clone())
     }
 
     /// How many there are.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use tracker_core::capture::meta::Meta;
 use tracker_core::format::ImageKind;
 use tracker_core::replay::slices::{Cuts, MAX_SLICES};
-use tracker_core::report::OpenOptions;
 use tracker_core::report::names::NoSymbols;
 use tracker_core::report::open::read;
-use tracker_core::report::profile::{Metrics, Profile};
+use tracker_core::report::profile::{Metrics, Profile, Row};
+use tracker_core::report::span::{Asked, Moment};
+use tracker_core::report::{OpenOptions, narrow};
 
 use crate::check::assert_sums;
 use crate::random::Random;
@@ -138,11 +139,12 @@ fn open(bytes: &[u8], cuts: Cuts) -> Profile {
 
 fn found(profile: &Profile, range: std::ops::Range<usize>) -> BTreeMap<(u64, u32), Metrics> {
     let window = profile.slices.window(range, profile.rows.len());
-    let row = |(row, metrics): (&tracker_core::report::profile::Row, &Metrics)| {
-        let leaf = &profile.frames[profile.stacks[row.stack.0 as usize].frames[0].0 as usize];
-        ((leaf.address - 0x40_0000, profile.threads[row.thread as usize].tid), *metrics)
-    };
-    profile.rows.iter().zip(&window.rows).map(row).collect()
+    profile.rows.iter().zip(&window.rows).map(|(row, metrics)| (key(profile, row), *metrics)).collect()
+}
+
+fn key(profile: &Profile, row: &Row) -> (u64, u32) {
+    let leaf = &profile.frames[profile.stacks[row.stack.0 as usize].frames[0].0 as usize];
+    (leaf.address - 0x40_0000, profile.threads[row.thread as usize].tid)
 }
 
 #[test]
@@ -190,4 +192,36 @@ fn cuts_at_any_times_are_exact() {
             assert_eq!(found(&profile, 1..3), story.window(from, None), "seed {seed}, {from}..");
         }
     }
+}
+
+#[test]
+fn a_capture_is_narrowed_to_any_span() {
+    let path = std::env::temp_dir().join(format!("memtrack-narrow-{}.mtk", std::process::id()));
+    let options = OpenOptions { symbols: false, ..OpenOptions::default() };
+    for seed in 0..30 {
+        let (bytes, story) = tell(seed);
+        std::fs::write(&path, &bytes).unwrap();
+        let whole = tracker_core::report::open(&path, &options, &mut |_, _| {}).unwrap();
+        let mut random = Random::new(seed + 3000);
+        for _ in 0..6 {
+            let bounds = &whole.slices.bounds;
+            let mut time = || match random.one_in(2) {
+                true => bounds[random.below(bounds.len() as u64) as usize],
+                false => random.below(story.end),
+            };
+            let (a, b) = (time(), time());
+            let (from, to) = (Moment::After(a.min(b)), Moment::After(a.max(b) + 1));
+            let span = Asked { from: Some(from), to: Some(to), at: None }.resolve(&whole).unwrap();
+            let narrowed = narrow(&path, whole.clone(), span, &options, &mut |_, _| {}).unwrap();
+            let expected = story.window(span.from_ns, (!span.open).then_some(span.to_ns));
+            let rows = narrowed.rows.iter().map(|row| (key(&narrowed, row), row.metrics));
+            assert_eq!(rows.collect::<BTreeMap<_, _>>(), expected, "seed {seed}, {span:?}");
+            let sum = narrowed.processes.iter().map(|process| process.totals.metrics.peak_bytes).sum::<u64>();
+            assert_eq!(narrowed.totals.metrics.peak_bytes, sum);
+        }
+        let peak = Asked { at: Some(Moment::Peak), ..Asked::default() }.resolve(&whole).unwrap();
+        let at_peak = narrow(&path, whole.clone(), peak, &options, &mut |_, _| {}).unwrap();
+        assert_eq!(at_peak.totals.metrics.peak_bytes, whole.totals.metrics.peak_bytes);
+    }
+    std::fs::remove_file(&path).unwrap();
 }

@@ -188,6 +188,7 @@ pub(crate) fn empty(command: &str, run: u64) -> Profile {
         rows: Vec::new(),
         timeline: Timeline::default(),
         slices: Slices::default(),
+        span: None,
         sizes: Vec::new(),
         untracked: Vec::new(),
         warnings: Vec::new(),
