@@ -11,17 +11,41 @@ use tracker_core::format::lanes::flag;
 use tracker_core::format::record::{self, Function};
 
 use crate::lanes::Lanes;
-use crate::recorder::Captured;
+use crate::recorder::{Captured, Recorder};
 use crate::thread::{Hook, with_recorder};
 use crate::unwind::{Start, Walk};
 use crate::{real, session, weak};
 
-/// Records a block that a call returned.
-#[inline(always)]
-fn record_alloc(hook: &Hook, function: Function, block: *mut c_void, size: usize, start: Start, realloc: bool) {
-    with_recorder!(hook, |recorder, frames| {
-        let mut frames = frames;
-        let path = frames.walk(start, hook.bounds(), &mut |module| {
+/// A block that a call returned, and how it was called.
+#[derive(Clone, Copy)]
+struct Allocated {
+    function: Function,
+    block: *mut c_void,
+    size: usize,
+    start: Start,
+    /// It replaces the block whose end was recorded last.
+    realloc: bool,
+}
+
+impl Allocated {
+    /// Records the block with its stack.
+    #[inline(always)]
+    fn record(self, hook: &Hook) {
+        match hook.own() {
+            Some(own) => self.record_with(hook, own.recorder, own.frames),
+            None => self.record_nested(hook),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_nested(self, hook: &Hook) {
+        with_recorder!(hook, |recorder, frames| self.record_with(hook, recorder, frames));
+    }
+
+    #[inline(always)]
+    fn record_with<const D: usize>(self, hook: &Hook, recorder: &mut Recorder<D>, mut frames: impl Walk) {
+        let path = frames.walk(self.start, hook.bounds(), &mut |module| {
             recorder.note(|buffer| record::write_module(buffer, module));
             session::call_attention();
         });
@@ -29,13 +53,23 @@ fn record_alloc(hook: &Hook, function: Function, block: *mut c_void, size: usize
         if hook.is_outermost() {
             crate::oracle::compare(&path);
         }
-        recorder.alloc(block as u64, size as u64, Captured { function, path }, realloc);
-    });
+        let stack = Captured { function: self.function, path };
+        recorder.alloc(self.block as u64, self.size as u64, stack, self.realloc);
+    }
 }
 
 /// Records the end of a block, before it happens.
 #[inline(always)]
 fn record_free(hook: &Hook, block: *mut c_void, realloc: bool) {
+    match hook.own() {
+        Some(own) => own.recorder.free(block as u64, realloc),
+        None => record_nested_free(hook, block, realloc),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn record_nested_free(hook: &Hook, block: *mut c_void, realloc: bool) {
     with_recorder!(hook, |recorder, _frames| recorder.free(block as u64, realloc));
 }
 
@@ -51,7 +85,7 @@ unsafe fn allocate(function: Function, size: usize, start: Start, call: impl FnO
         && !block.is_null()
         && !real::is_bootstrap(block)
     {
-        record_alloc(hook, function, block, size, start, false);
+        Allocated { function, block, size, start, realloc: false }.record(hook);
     }
     block
 }
@@ -104,7 +138,7 @@ pub(crate) unsafe extern "C" fn posix_memalign(
         // SAFETY: on success the function has stored the block there.
         let block = unsafe { *out };
         if !block.is_null() {
-            record_alloc(hook, Function::PosixMemalign, block, size, start, false);
+            Allocated { function: Function::PosixMemalign, block, size, start, realloc: false }.record(hook);
         }
     }
     result
@@ -157,7 +191,7 @@ unsafe fn resize(function: Function, block: *mut c_void, size: usize, start: Sta
     // SAFETY: forwarding is exact.
     let new = unsafe { real::realloc(block, size) };
     if !new.is_null() {
-        record_alloc(hook, function, new, size, start, replaces);
+        Allocated { function, block: new, size, start, realloc: replaces }.record(hook);
     } else if replaces {
         // glibc frees on size 0; any other null result leaves the block alone.
         with_recorder!(hook, |recorder, _frames| recorder.end_realloc(size == 0));

@@ -24,11 +24,10 @@ use crate::unwind::Path;
 const MARGIN: usize = 128;
 /// The dictionary is renewed after this many chunks, so that a reader who lost a definition recovers.
 const CHUNKS_PER_DICTIONARY: u32 = 256;
-/// An allocation that brings its thread to this many events or bytes since its last advance takes a new epoch.
-const EPOCH_EVENTS: u32 = 64;
+/// An allocation that brings its thread to this many bytes since its last advance takes a new epoch.
 const EPOCH_BYTES: u64 = 4096;
-/// Events between two looks at the clock.
-const CLOCK_EVENTS: u32 = 64;
+/// After so many events the clock is looked at, and the next allocation takes a new epoch whatever its size.
+const PERIOD: u32 = 64;
 
 /// A stream's writer. All zero is its valid initial state: no chunk, no stream number.
 #[derive(Debug)]
@@ -39,10 +38,11 @@ pub(crate) struct Recorder<const DICTIONARY: usize> {
     limit: *mut u8,
     end: *mut u8,
     deltas: Deltas,
-    /// Events and bytes since this stream last advanced the epoch.
-    epoch_events: u32,
-    clock_events: u32,
+    /// Bytes requested since this stream last advanced the epoch, or [`EPOCH_BYTES`] when the next allocation shall do so
+    /// whatever its size.
     epoch_bytes: u64,
+    /// Events until the end of the [`PERIOD`].
+    period_left: u32,
     /// Events that found no room since the last gap record.
     lost: u64,
     stream: u32,
@@ -105,7 +105,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         }
         (self.cursor, self.limit, self.end) = (core::ptr::null_mut(), core::ptr::null_mut(), core::ptr::null_mut());
         self.deltas = Deltas::default();
-        (self.epoch_events, self.clock_events, self.epoch_bytes, self.lost) = (0, 0, 0, 0);
+        (self.period_left, self.epoch_bytes, self.lost) = (1, 0, 0);
         (self.stream, self.sequence) = (0, 0);
         (self.image, self.tid, self.level, self.shown) = (image, tid, level, shown);
         self.generation = 0;
@@ -193,34 +193,55 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     /// Brings the epoch in force into the stream, and now and then the time. Needs room for two hot records.
     #[inline(always)]
     fn stamp(&mut self, lanes: Lanes, allocates: bool, size: u64) {
-        let control = lanes.control();
-        let epoch = &control.epoch.0;
-        self.epoch_events += 1;
-        self.epoch_bytes = self.epoch_bytes.saturating_add(size);
-        let due = allocates && (self.epoch_events >= EPOCH_EVENTS || self.epoch_bytes >= EPOCH_BYTES);
-        let now = if due || control.flags.load(Ordering::Relaxed) & flag::ORDER_EXACT != 0 {
-            self.epoch_events = 0;
-            self.epoch_bytes = 0;
-            epoch.fetch_add(1, Ordering::AcqRel) + 1
-        } else {
-            epoch.load(Ordering::Acquire)
-        };
-        if now != self.deltas.epoch {
-            let event = self.deltas.encode_epoch(now);
-            self.commit(event);
+        self.period_left = self.period_left.wrapping_sub(1);
+        if self.period_left == 0 && self.end_period(lanes) {
+            return;
         }
-        self.clock_events += 1;
-        if self.clock_events >= CLOCK_EVENTS {
-            self.clock_events = 0;
-            let time = program::session_time(lanes);
-            if time > self.deltas.time.saturating_add(1000) {
-                let event = self.deltas.encode_clock(time);
-                self.commit(event);
+        if allocates {
+            self.epoch_bytes = self.epoch_bytes.saturating_add(size);
+            if self.epoch_bytes >= EPOCH_BYTES {
+                return self.advance_epoch(lanes);
             }
+        }
+        let now = lanes.control().epoch.0.load(Ordering::Acquire);
+        if now != self.deltas.epoch {
+            self.enter_epoch(now);
         }
     }
 
-    /// Stores one record: payload, zero, tag. The caller has made sure of its room.
+    #[cold]
+    #[inline(never)]
+    fn advance_epoch(&mut self, lanes: Lanes) {
+        self.epoch_bytes = 0;
+        self.enter_epoch(lanes.control().epoch.0.fetch_add(1, Ordering::AcqRel) + 1);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_epoch(&mut self, epoch: u64) {
+        let event = self.deltas.encode_epoch(epoch);
+        self.commit(event);
+    }
+
+    /// What is due every [`PERIOD`] events. Whether the event has its epoch: with exact order, a period is one event, and
+    /// each takes an epoch of its own.
+    #[cold]
+    #[inline(never)]
+    fn end_period(&mut self, lanes: Lanes) -> bool {
+        let exact = lanes.control().flags.load(Ordering::Relaxed) & flag::ORDER_EXACT != 0;
+        (self.period_left, self.epoch_bytes) = (if exact { 1 } else { PERIOD }, EPOCH_BYTES);
+        let time = program::session_time(lanes);
+        if time > self.deltas.time.saturating_add(1000) {
+            let event = self.deltas.encode_clock(time);
+            self.commit(event);
+        }
+        if exact {
+            self.advance_epoch(lanes);
+        }
+        exact
+    }
+
+    /// Stores one record: payload and zero, then the tag. The caller has made sure of its room.
     #[inline(always)]
     fn commit(&mut self, event: Encoded) {
         let at = self.cursor;
@@ -229,8 +250,8 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         // than all records between two calls), and nobody else writes this chunk while we own it. The collector reads
         // it concurrently, tag first, with acquire order.
         unsafe {
+            // The bytes behind the payload are zero: so is the one behind the record, the next one's tag.
             at.add(1).cast::<u128>().write_unaligned(event.payload.to_le());
-            at.add(len).write(0);
             AtomicU8::from_ptr(at).store(event.tag, Ordering::Release);
             self.cursor = at.add(len);
         }

@@ -18,8 +18,8 @@ const START: usize = 1 << 10;
 /// A direct-mapped dictionary over zeroed memory that starts small and steps to its full size once.
 #[derive(Debug)]
 pub(crate) struct Dictionary<const FULL: usize> {
-    /// Slots in use; 0 in fresh memory, read as [`START`].
-    len: usize,
+    /// Slots in use, less one. 0 in fresh memory, until [`Self::clear`].
+    mask: usize,
     misses: usize,
     next_id: u32,
     entries: [Entry; FULL],
@@ -38,8 +38,7 @@ pub(crate) const fn extend(hash: u64, pc: u64) -> u64 {
 impl<const FULL: usize> Dictionary<FULL> {
     #[inline(always)]
     fn slot(&self, hash: u64) -> usize {
-        let len = if self.len == 0 { START.min(FULL) } else { self.len };
-        (hash >> 32) as usize & (len - 1)
+        (hash >> 32) as usize & self.mask
     }
 
     /// The id of `hash`, if this dictionary still knows it.
@@ -54,10 +53,10 @@ impl<const FULL: usize> Dictionary<FULL> {
     /// Gives `hash` the next id.
     pub(crate) fn insert(&mut self, hash: u64) -> u32 {
         self.misses += 1;
-        if self.len == 0 && self.misses > START {
+        if self.mask != FULL - 1 && self.misses > START {
             // Old ids stay valid in the stream; only the short cut to them is lost.
             self.entries.iter_mut().take(START).for_each(|entry| entry.id = 0);
-            self.len = FULL;
+            self.mask = FULL - 1;
         }
         self.next_id += 1;
         let (slot, id) = (self.slot(hash), self.next_id);
@@ -72,10 +71,10 @@ impl<const FULL: usize> Dictionary<FULL> {
         self.next_id + 1
     }
 
-    /// Forgets everything; ids start at 1 again.
+    /// Forgets everything; ids start at 1 again. Must be called once before the first use.
     pub(crate) fn clear(&mut self) {
-        let len = if self.len == 0 { START.min(FULL) } else { self.len };
-        self.entries.iter_mut().take(len).for_each(|entry| entry.id = 0);
+        self.mask = self.mask.max(START.min(FULL) - 1);
+        self.entries.iter_mut().take(self.mask + 1).for_each(|entry| entry.id = 0);
         self.next_id = 0;
     }
 }

@@ -6,6 +6,7 @@
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
+use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tracker_core::format::lanes::{ChunkHeader, owner, owner_parts};
@@ -42,8 +43,8 @@ const NESTED_FRAMES: usize = 4096;
 const BATCH: usize = 8;
 const BATCHES: usize = 4096;
 
-/// What one thread records with. Zero is the state of a free place.
-#[repr(C)]
+/// What one thread records with. Zero is the state of a free place. Aligned so that its address has room for a depth.
+#[repr(C, align(64))]
 pub(crate) struct Place {
     /// 1: this thread's hooks may use the place. 0 in fresh memory and after a fork.
     live: u32,
@@ -168,16 +169,20 @@ fn identify() -> Option<(u32, u32)> {
 }
 
 /// A hook's hold on its thread's place. Dropping it is leaving the hook.
-pub(crate) struct Hook {
-    place: *mut Place,
-    depth: u32,
-}
+///
+/// One word, so that it lives in a register: the place's address, and in its low bits how many hooks of the thread this one
+/// interrupted.
+pub(crate) struct Hook(NonZeroUsize);
+
+/// Hooks inside of more hooks than this are not recorded, but counted.
+const DEEPEST: u32 = 7;
+const _: () = assert!((DEEPEST as usize) < align_of::<Place>());
 
 impl Drop for Hook {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the place belongs to this thread while its hooks run.
-        unsafe { (*self.place).depth = self.depth };
+        unsafe { (*self.place()).depth = self.depth() };
     }
 }
 
@@ -197,6 +202,12 @@ macro_rules! with_recorder {
 }
 pub(crate) use with_recorder;
 
+/// What a hook that interrupted no other records with.
+pub(crate) struct Own<'h> {
+    pub(crate) recorder: &'h mut Recorder<DICTIONARY>,
+    pub(crate) frames: &'h mut Frames<FRAMES>,
+}
+
 /// The recorder of a hook, by how many hooks of its thread it interrupted.
 pub(crate) enum Level<'h> {
     Own(&'h mut Recorder<DICTIONARY>, &'h mut Frames<FRAMES>),
@@ -206,48 +217,70 @@ pub(crate) enum Level<'h> {
 }
 
 impl Hook {
+    #[inline(always)]
+    fn new(place: *mut Place, depth: u32) -> Option<Self> {
+        NonZeroUsize::new(place as usize | depth as usize).map(Self)
+    }
+
+    #[inline(always)]
+    fn place(&self) -> *mut Place {
+        (self.0.get() & !(align_of::<Place>() - 1)) as *mut Place
+    }
+
+    #[inline(always)]
+    fn depth(&self) -> u32 {
+        (self.0.get() & (align_of::<Place>() - 1)) as u32
+    }
+
     /// Enters a hook called from `caller`. `None`: do not record, forward only.
     #[inline(always)]
     pub(crate) fn enter(start: Start) -> Option<Self> {
         let place = word() as *mut Place;
-        // SAFETY: a word above ATTACHING is the address of a place that is never unmapped.
-        if place as usize > ATTACHING && unsafe { (*place).live } == 1 {
-            // SAFETY: as above; only this thread touches its depth.
-            let depth = unsafe { (*place).depth };
-            if depth != 0 {
-                return Self::enter_nested(place, depth, start);
-            }
-            // SAFETY: as above.
-            unsafe {
+        // SAFETY: a word above ATTACHING is the address of a place that is never unmapped, and only this thread touches
+        // these fields.
+        unsafe {
+            if place as usize > ATTACHING && (*place).live == 1 && (*place).depth == 0 {
                 (*place).depth = 1;
                 (*place).outermost = start.slot;
+                return Self::new(place, 0);
             }
-            return Some(Self { place, depth });
         }
-        Self::enter_new(place as usize, start)
+        Self::enter_rarely(place, start)
     }
 
     #[cold]
-    fn enter_nested(place: *mut Place, depth: u32, start: Start) -> Option<Self> {
+    #[inline(never)]
+    fn enter_rarely(place: *mut Place, start: Start) -> Option<Self> {
+        // SAFETY: as in `enter`.
+        if place as usize > ATTACHING && unsafe { (*place).live } == 1 {
+            Self::enter_nested(place, start)
+        } else {
+            Self::enter_new(place as usize, start)
+        }
+    }
+
+    fn enter_nested(place: *mut Place, start: Start) -> Option<Self> {
         if crate::program::is_allocator(start.caller()) {
             return None;
         }
         // SAFETY: the place is this thread's; only it touches these fields.
         unsafe {
-            let (bounds, outermost) = ((*place).bounds, (*place).outermost);
+            let (bounds, outermost, depth) = ((*place).bounds, (*place).outermost, (*place).depth);
             if bounds.contain(start.slot) && bounds.contain(outermost) && start.slot >= outermost {
                 // The hook we seem to be inside of has left the stack: a signal handler jumped out of it.
                 (*place).depth = 1;
                 (*place).outermost = start.slot;
-                return Some(Self { place, depth: 0 });
+                return Self::new(place, 0);
+            }
+            if depth > DEEPEST {
+                lose();
+                return None;
             }
             (*place).depth = depth + 1;
+            Self::new(place, depth)
         }
-        Some(Self { place, depth })
     }
 
-    #[cold]
-    #[inline(never)]
     fn enter_new(word: usize, start: Start) -> Option<Self> {
         if !session::is_recording() {
             return None;
@@ -268,7 +301,7 @@ impl Hook {
             lose();
             return None;
         }
-        let hook = Self { place, depth: 0 };
+        let hook = Self::new(place, 0)?;
         // SAFETY: the place is this thread's now.
         unsafe {
             (*place).depth = 1;
@@ -280,18 +313,28 @@ impl Hook {
         Some(hook)
     }
 
-    /// The recorder this hook may use.
+    /// For a hook that interrupted no other, what it records with; `None` for all others, see [`Self::level`].
     #[inline(always)]
+    pub(crate) fn own(&self) -> Option<Own<'_>> {
+        // SAFETY: as in `level`.
+        unsafe {
+            let place = &*self.place();
+            (self.depth() == 0 && place.live == 1)
+                .then(|| Own { recorder: &mut *place.own.get(), frames: &mut *place.own_frames.get() })
+        }
+    }
+
+    /// The recorder this hook may use.
     pub(crate) fn level(&self) -> Level<'_> {
         // SAFETY: the place is this thread's; hooks at different depths use different recorders and buffers, and a
         // hook borrows its own only once at a time.
         unsafe {
-            let place = &*self.place;
+            let place = &*self.place();
             if place.live != 1 {
                 // A signal handler forked, and this is the child, resuming its parent's hook.
                 return Level::None;
             }
-            match self.depth {
+            match self.depth() {
                 0 => Level::Own(&mut *place.own.get(), &mut *place.own_frames.get()),
                 1 => Level::Nested(&mut *place.nested.get(), &mut *place.nested_frames.get()),
                 2 => Level::Deepest(&mut *place.deepest.get()),
@@ -303,14 +346,14 @@ impl Hook {
     /// Whether this hook interrupted no other.
     #[cfg(feature = "oracle")]
     pub(crate) fn is_outermost(&self) -> bool {
-        self.depth == 0
+        self.depth() == 0
     }
 
     /// Where this thread's own stack is.
     #[inline(always)]
     pub(crate) fn bounds(&self) -> Bounds {
         // SAFETY: written once, when the thread took the place.
-        unsafe { (*self.place).bounds }
+        unsafe { (*self.place()).bounds }
     }
 }
 

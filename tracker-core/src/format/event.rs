@@ -84,15 +84,20 @@ impl Deltas {
             _ => (3, 4),
         };
         let size_bits = size_bytes * 8;
-        let payload = u128::from(delta)
-            | u128::from(size) << address_bits
-            | u128::from(stack_delta) << (address_bits + size_bits);
         let tag = ALLOC
             | (address_code as u8) << 5
             | ((size_bytes - 1) as u8) << 3
             | stack_code << 1
             | if realloc { ALLOC_REALLOC } else { 0 };
         let len = (address_bits / 8 + size_bytes) as u8 + stack_bytes;
+        let (at_size, at_stack) = (address_bits, address_bits + size_bits);
+        // Nearly all allocations fit a word, and shifts across two are four times as long.
+        let payload = if len <= 8 {
+            // The last shift is one of all 64 bits when there is no stack delta left to shift.
+            u128::from(delta | size << at_size | stack_delta.wrapping_shl(at_stack))
+        } else {
+            u128::from(delta) | u128::from(size) << at_size | u128::from(stack_delta) << at_stack
+        };
         Some(Encoded { tag, len, payload })
     }
 

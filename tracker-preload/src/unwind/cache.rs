@@ -5,17 +5,21 @@
 //! state, the rules and the cells it reads. So a walk that reaches a cached state, and finds every cell that the outer
 //! steps read unchanged, has reached the cached frames: nothing is assumed of frames returning, stacks switching,
 //! exceptions or longjmp. rbp belongs to the state only where an outer step still uses it (it is *live*); otherwise code
-//! that counts in rbp would never converge. Cells are compared outwards, one at a time, in the order in which an unwind
-//! would read them: what is read is only ever what it would read. On the first mismatch the walk goes on by the rules
-//! from where it stood, and tries again at the cached frames farther out.
+//! that counts in rbp would never converge.
+//!
+//! The cells stand in one array, in the order in which an unwind from the leaf would read them last to first, so that
+//! the proof is one loop over (address, value) pairs, two loads and a comparison each. It goes outwards one cell at a
+//! time and stops at the first difference: what is read is only ever what an unwind would read, and no cell is
+//! trusted whose address follows from one that was not compared. The frames inside of the difference are proven and
+//! stay; the walk goes on by the rules from the frame that changed, and tries again at the cached frames farther out.
 
 use super::{INNERMOST, State, Step, load};
 use crate::stacks::{ROOT_HASH, extend};
 use crate::unwind::ModuleSink;
-use crate::unwind::rules::Rule;
+use crate::unwind::rules::{self, Rule};
 use tracker_core::format::{MARKER_LIMIT, PC_TRUNCATED};
 
-/// One frame, as a state of the unwind, and what proves the step out of it.
+/// One frame, as a state of the unwind, and how to step out of it.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Entry {
@@ -25,15 +29,21 @@ pub(crate) struct Entry {
     pub(crate) hash: u64,
     /// Address of the cell that holds `pc`.
     slot: usize,
+    /// Means something only where it is live.
     rbp: usize,
-    /// A cell that the step out of this frame read, and its value.
-    check: usize,
-    expect: usize,
     rule: Rule,
+    /// How many cells the steps from here to the root read: those that stand in front of this entry's own.
+    proof: u32,
     /// Outer steps use rbp as it is here.
     live: bool,
-    /// The step out of this frame cannot be checked, or this is no return address: not cached, nor what is inside.
-    opaque: bool,
+}
+
+/// A word that an unwind read.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Cell {
+    address: usize,
+    value: usize,
 }
 
 /// The frames of one walk, root first.
@@ -66,6 +76,9 @@ impl Path<'_> {
 }
 
 /// Room for `N` frames. Zero is its valid initial state: nothing cached.
+///
+/// Invariants: `cached` ≤ N; the entries below it have rising proofs and falling slots; an entry's proof is the number
+/// of its own cell (`slot`, `pc`), so at most `2 * N - 1`.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Frames<const N: usize> {
@@ -77,17 +90,31 @@ pub(crate) struct Frames<const N: usize> {
     /// The outermost frame had a caller that could not be found.
     lost: bool,
     entries: [Entry; N],
+    /// First one that the root's step read, then at most two for each frame: where the step out of it found the caller's
+    /// rbp, and where its return address stands.
+    cells: [[Cell; 2]; N],
 }
 
 /// No stack has more frames: one that seems to is damaged and goes in circles.
 const DEEPEST: usize = 1 << 24;
 
-/// How the walk ended: where it joins the cache, or what ended it.
+/// Where a walk stands.
+struct Position {
+    state: State,
+    /// Cached entries that it may still join.
+    kept: usize,
+    /// The new entries start here.
+    free: usize,
+    /// The outermost of the new entries whose step cannot be checked, or that holds no return address: N for none.
+    opaque: usize,
+}
+
+/// How the walk ended.
 enum End {
-    /// The first `0` cached entries are the outer frames.
-    Joined(usize),
+    /// It joined the kept entries.
+    Joined,
     /// The root was reached; the last step read this cell, if any.
-    Root(usize, usize),
+    Root(Option<Cell>),
     Lost,
     /// More frames than there is room for.
     Full,
@@ -95,28 +122,23 @@ enum End {
 
 impl<const N: usize> Frames<N> {
     /// The frames from `state` outwards.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unwind(&mut self, state: State, high: usize, generation: u32, modules: ModuleSink<'_>) -> Path<'_> {
         if self.high != high || self.generation != generation {
             self.forget();
             (self.high, self.generation) = (high, generation);
         }
-        let mut kept = self.cached;
-        // New frames are pushed from the end downwards, so that they stand root first when the walk is done.
-        let mut free = N;
-        let end = self.advance(state, high, &mut kept, &mut free, modules);
-        let (base, terminal) = match end {
-            End::Joined(base) => (base, None),
-            End::Root(cell, value) => (0, Some((cell, value))),
-            End::Lost => (0, None),
-            End::Full => return self.walk_deep(state, high, modules),
-        };
-        if base == 0 {
-            self.lost = matches!(end, End::Lost);
+        let leaf = self.cached.wrapping_sub(1);
+        // The same place in the same stack as last time.
+        if let Some(entry) = self.entries.get(leaf)
+            && entry.slot == state.slot()
+            && entry.pc == state.pc as u64
+            && (!entry.live || entry.rbp == state.rbp)
+            && self.first_difference(entry.proof) == 0
+        {
+            return self.path(self.cached);
         }
-        let marker = if self.lost { PC_TRUNCATED } else { 0 };
-        self.append(base, free, terminal, Path::only(marker).root_hash());
-        Path { marker, entries: self.entries.get(..base + (N - free)).unwrap_or(&[]) }
+        self.walk_on(state, high, modules)
     }
 
     /// The next walk starts from nothing.
@@ -124,102 +146,219 @@ impl<const N: usize> Frames<N> {
         self.cached = 0;
     }
 
+    fn path(&self, len: usize) -> Path<'_> {
+        let marker = if self.lost { PC_TRUNCATED } else { 0 };
+        Path { marker, entries: self.entries.get(..len).unwrap_or(&[]) }
+    }
+
+    #[inline(never)]
+    fn walk_on(&mut self, state: State, high: usize, modules: ModuleSink<'_>) -> Path<'_> {
+        // New frames are pushed from the end downwards, so that they stand root first when the walk is done.
+        let mut at = Position { state, kept: self.cached, free: N, opaque: N };
+        let (base, root_cell) = match self.advance(&mut at, high, modules) {
+            End::Joined => (at.kept, None),
+            End::Root(cell) => (0, cell),
+            End::Lost => {
+                self.lost = true;
+                (0, None)
+            }
+            End::Full => return self.walk_deep(state, high, modules),
+        };
+        self.append(base, at.free, root_cell);
+        // Behind a step that cannot be checked nothing can be proven.
+        self.cached = base + (at.opaque - at.free);
+        self.path(base + (N - at.free))
+    }
+
     #[inline(always)]
-    fn advance(
-        &mut self,
-        mut state: State,
-        high: usize,
-        kept: &mut usize,
-        free: &mut usize,
-        modules: ModuleSink<'_>,
-    ) -> End {
+    fn advance(&mut self, at: &mut Position, high: usize, modules: ModuleSink<'_>) -> End {
         loop {
+            if !at.state.exact && self.pass_ordinary(at, high) {
+                return End::Joined;
+            }
+            let state = at.state;
             if (state.pc as u64) < MARKER_LIMIT {
-                return End::Root(state.sp.wrapping_sub(8), state.pc);
+                self.lost = false;
+                return End::Root(Some(Cell { address: state.slot(), value: state.pc }));
             }
-            let slot = state.sp.wrapping_sub(8);
-            if !state.exact
-                && let Some(base) = self.converge(kept, slot, &state)
-            {
-                return End::Joined(base);
-            }
-            if *free <= *kept {
+            if at.free <= at.kept {
                 return End::Full;
             }
-            *free -= 1;
+            at.free -= 1;
             let rule = state.rule(high, modules);
-            if let Some(entry) = self.entries.get_mut(*free) {
+            if let Some(entry) = self.entries.get_mut(at.free) {
                 entry.pc = state.pc as u64;
-                entry.slot = slot;
+                entry.slot = state.slot();
                 entry.rbp = state.rbp;
                 entry.rule = rule;
-                entry.opaque = state.exact || rule.is_opaque();
+            }
+            if state.exact || rule.is_opaque() {
+                at.opaque = at.free;
             }
             match state.step(rule, high) {
-                Step::Next(next) => state = next,
-                Step::Root => return End::Root(slot, state.pc),
+                Step::Next(next) => at.state = next,
+                Step::Root => {
+                    self.lost = false;
+                    return End::Root(None);
+                }
                 Step::Lost => return End::Lost,
             }
         }
     }
 
-    /// Drops cached frames inside of `slot`; if the outermost of the rest is this state, and proves right all the way
-    /// out, how many entries stand.
+    /// Walks as far as frames are what nearly all are: of a rule that is known, and goes from one stack pointer to the next
+    /// inside a stack whose end is known. Whether the walk has joined the cache.
     #[inline(always)]
-    fn converge(&self, kept: &mut usize, slot: usize, state: &State) -> Option<usize> {
-        let mut top = loop {
-            let top = self.entries.get(kept.checked_sub(1)?)?;
-            if top.slot >= slot {
-                break top;
+    fn pass_ordinary(&mut self, at: &mut Position, high: usize) -> bool {
+        let entries = self.entries.as_mut_ptr();
+        let (mut slot, mut pc, mut rbp) = (at.state.slot(), at.state.pc, at.state.rbp);
+        let (mut kept, mut free) = (at.kept, at.free);
+        let known = high != usize::MAX && slot & 7 == 0;
+        // SAFETY: kept ≤ free ≤ N; see `State::leave` for what bounds the frame.
+        let joined = unsafe {
+            loop {
+                while kept != 0 && (*entries.add(kept - 1)).slot < slot {
+                    kept -= 1;
+                }
+                if kept != 0
+                    && let top = &*entries.add(kept - 1)
+                    && top.slot == slot
+                    && top.pc == pc as u64
+                    && (!top.live || top.rbp == rbp)
+                {
+                    let different = self.first_difference(top.proof);
+                    if different == 0 {
+                        break true;
+                    }
+                    let inside = Position { state: State::returned(pc, slot, rbp), kept, free, opaque: 0 };
+                    let Some(outside) = self.keep_inside(different, inside) else { break false };
+                    (slot, pc, rbp) = (outside.state.slot(), outside.state.pc, outside.state.rbp);
+                    (kept, free) = (outside.kept, outside.free);
+                }
+                let Some(rule) = rules::known(pc) else { break false };
+                let cfa = slot.wrapping_add(8 + rule.cfa_offset());
+                if !rule.is_ordinary() || !known || cfa > high || free <= kept {
+                    break false;
+                }
+                free -= 1;
+                let entry = &mut *entries.add(free);
+                entry.pc = pc as u64;
+                entry.slot = slot;
+                entry.rbp = rbp;
+                entry.rule = rule;
+                if rule.restores_rbp() {
+                    rbp = load(cfa - rule.rbp_offset());
+                }
+                slot = cfa - 8;
+                pc = load(slot);
             }
-            *kept -= 1;
         };
-        if top.slot != slot || top.pc != state.pc as u64 || (top.live && top.rbp != state.rbp) {
+        at.state = State::returned(pc, slot, rbp);
+        (at.kept, at.free) = (kept, free);
+        joined
+    }
+
+    /// Compares the first `count` cells, the last of them first; how many are left when one differs, 0 for none.
+    #[inline(always)]
+    fn first_difference(&self, count: u32) -> usize {
+        let mut left = count as usize;
+        let cells = self.cells.as_flattened();
+        // SAFETY: an entry's proof counts cells of this array (invariant of `Frames`). The states inside of each cell are
+        // proven equal when it is loaded, so an unwind would read this very cell next.
+        unsafe {
+            let differs = |index: usize| {
+                let cell = cells.get_unchecked(index);
+                load(cell.address) != cell.value
+            };
+            while left >= 4 {
+                if differs(left - 1) {
+                    return left;
+                }
+                if differs(left - 2) {
+                    return left - 1;
+                }
+                if differs(left - 3) {
+                    return left - 2;
+                }
+                if differs(left - 4) {
+                    return left - 3;
+                }
+                left -= 4;
+            }
+            while left != 0 && !differs(left - 1) {
+                left -= 1;
+            }
+        }
+        left
+    }
+
+    /// `at` stands at the last kept entry, and the first cells up to `different` do not all hold. Moves the entries that
+    /// the difference leaves proven to the new ones, and goes to the outermost state whose place is proven. `None`: no room.
+    #[inline(never)]
+    fn keep_inside(&mut self, different: usize, mut at: Position) -> Option<Position> {
+        let mut changed = at.kept - 1;
+        while changed != 0 && self.entries.get(changed)?.proof as usize >= different {
+            changed -= 1;
+        }
+        let inside = at.kept - 1 - changed;
+        if at.free - inside <= at.kept {
             return None;
         }
-        let mut outer = *kept - 1;
-        loop {
-            // SAFETY: the states inside are proven equal, so an unwind would read this very cell next.
-            if unsafe { load(top.check) } != top.expect {
-                break;
-            }
-            if outer == 0 {
-                return Some(*kept);
-            }
-            outer -= 1;
-            top = self.entries.get(outer)?;
-            // SAFETY: as above.
-            if unsafe { load(top.slot) } as u64 != top.pc {
-                break;
+        let mut rbp = at.state.rbp;
+        for from in (changed + 1..at.kept).rev() {
+            let (&entry, outer_slot) = (self.entries.get(from)?, self.entries.get(from - 1)?.slot);
+            at.free -= 1;
+            // Where rbp was dead it was not compared, and other rules may make it live.
+            *self.entries.get_mut(at.free)? = Entry { rbp, ..entry };
+            if entry.rule.restores_rbp() {
+                // SAFETY: the step out of a proven state; an unwind reads this cell there.
+                rbp = unsafe { load(entry.rule.rbp_cell(outer_slot)) };
             }
         }
-        // The entry at `outer` does not follow from memory any more; those farther out may.
-        *kept = outer;
-        None
+        if inside != 0 {
+            let slot = self.entries.get(changed)?.slot;
+            // SAFETY: as above: the step out of the last proven state reads this cell.
+            at.state = State::returned(unsafe { load(slot) }, slot, rbp);
+        }
+        at.kept = changed;
+        Some(at)
     }
 
     /// Moves the new frames behind the `base` entries that stand, and completes them.
     #[inline(always)]
-    fn append(&mut self, base: usize, free: usize, terminal: Option<(usize, usize)>, root: u64) {
-        let outer = base.checked_sub(1).and_then(|index| self.entries.get(index)).copied();
-        let mut hash = outer.map_or(root, |entry| entry.hash);
-        // Behind an opaque step nothing can be proven.
-        let mut cached = base;
-        let mut outer = outer;
-        for (to, from) in (base..).zip(free..N) {
-            let Some(mut entry) = self.entries.get(from).copied() else { break };
-            hash = extend(hash, entry.pc);
-            entry.hash = hash;
-            entry.complete(outer.as_ref(), terminal);
-            if !entry.opaque && cached == to {
-                cached = to + 1;
+    fn append(&mut self, base: usize, free: usize, root_cell: Option<Cell>) {
+        let (mut hash, mut count, mut live, mut outer_slot, mut outer_rbp) =
+            match base.checked_sub(1).and_then(|index| self.entries.get(index)) {
+                Some(outer) => (outer.hash, outer.proof + 1, outer.live, outer.slot, outer.rbp),
+                None => (self.path(0).root_hash(), 1, false, 0, 0),
+            };
+        let entries = self.entries.as_mut_ptr();
+        let cells = self.cells.as_flattened_mut().as_mut_ptr();
+        // SAFETY: base ≤ free ≤ N, so `to` and `from` stay below N, and `to` at or below `from`: each entry is read before its
+        // place is written. Cells: one for the root's step, one for the first entry, and at most two for each other.
+        unsafe {
+            if base == 0 && free < N {
+                let first = &*entries.add(free);
+                // Where the root's step read nothing, its return address stands for it.
+                *cells = root_cell.unwrap_or(Cell { address: first.slot, value: first.pc as usize });
             }
-            if let Some(place) = self.entries.get_mut(to) {
-                *place = entry;
+            for (to, from) in (base..).zip(free..N) {
+                let Entry { pc, slot, rbp, rule, .. } = *entries.add(from);
+                hash = extend(hash, pc);
+                if rule.restores_rbp() {
+                    if live {
+                        *cells.add(count as usize) = Cell { address: rule.rbp_cell(outer_slot), value: outer_rbp };
+                        count += 1;
+                    }
+                    live = false;
+                }
+                live |= rule.uses_rbp();
+                *cells.add(count as usize) = Cell { address: slot, value: pc as usize };
+                *entries.add(to) = Entry { pc, hash, slot, rbp, rule, proof: count, live };
+                count += 1;
+                (outer_slot, outer_rbp) = (slot, rbp);
             }
-            outer = Some(entry);
         }
-        self.cached = cached;
     }
 
     /// A stack with more frames than there is room for: the innermost, a marker, and the outermost. Not cached.
@@ -254,8 +393,8 @@ impl<const N: usize> Frames<N> {
                 cut.pc = PC_TRUNCATED;
             }
         }
-        let marker = if lost { PC_TRUNCATED } else { 0 };
-        let mut hash = Path::only(marker).root_hash();
+        self.lost = lost;
+        let mut hash = self.path(0).root_hash();
         let kept = count.min(N);
         if let Some(entries) = self.entries.get_mut(..kept) {
             entries.reverse();
@@ -265,7 +404,7 @@ impl<const N: usize> Frames<N> {
             }
         }
         self.forget();
-        Path { marker, entries: self.entries.get(..kept).unwrap_or(&[]) }
+        self.path(kept)
     }
 }
 
@@ -273,25 +412,6 @@ impl Entry {
     /// An entry that holds nothing but its place in a path, for tests of what comes after the walk.
     #[cfg(test)]
     pub(crate) fn plain(pc: u64, hash: u64) -> Self {
-        Self { pc, hash, slot: 0, rbp: 0, check: 0, expect: 0, rule: Rule::ROOT, live: false, opaque: true }
-    }
-
-    /// Liveness of rbp, and the cell that proves the step to `outer`. At the root, `terminal` is the last cell read.
-    #[inline(always)]
-    fn complete(&mut self, outer: Option<&Self>, terminal: Option<(usize, usize)>) {
-        let restores = self.rule.restores_rbp();
-        let Some(outer) = outer else {
-            self.live = self.rule.uses_rbp();
-            (self.check, self.expect) = terminal.unwrap_or((self.slot, self.pc as usize));
-            return;
-        };
-        self.live = self.rule.uses_rbp() || (!restores && outer.live);
-        if restores && outer.live {
-            // The caller's frame ends right behind its return address.
-            self.check = outer.slot.wrapping_add(8).wrapping_sub(self.rule.rbp_offset());
-            self.expect = outer.rbp;
-        } else {
-            (self.check, self.expect) = (outer.slot, outer.pc as usize);
-        }
+        Self { pc, hash, slot: 0, rbp: 0, rule: Rule::ROOT, proof: 0, live: false }
     }
 }

@@ -74,25 +74,34 @@ impl Walk for NoFrames {
 }
 
 impl<const N: usize> Walk for &mut Frames<N> {
-    #[inline]
+    #[inline(always)]
     fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_> {
         let known = bounds.contain(start.slot);
         if known && start.slot - bounds.low < STACK_RESERVE {
             return Path::only(PC_NOT_WALKED);
         }
         let high = if known { bounds.high } else { usize::MAX };
-        let state = State { pc: start.caller(), sp: start.slot + 8, rbp: start.rbp, exact: false };
-        let generation = program::generation();
+        let state = State::returned(start.caller(), start.slot, start.rbp);
         if program::checks_unwinding() {
-            let cached = self.unwind(state, high, generation, modules).hash();
-            self.forget();
-            let full = self.unwind(state, high, generation, modules);
-            if full.hash() != cached {
-                program::count_difference();
-            }
-            return full;
+            return self.check(state, high, modules);
         }
-        self.unwind(state, high, generation, modules)
+        self.unwind(state, high, program::generation(), modules)
+    }
+}
+
+impl<const N: usize> Frames<N> {
+    /// The frames from `state` outwards, without the cache; a difference to what the cache says is counted.
+    #[cold]
+    #[inline(never)]
+    fn check(&mut self, state: State, high: usize, modules: ModuleSink<'_>) -> Path<'_> {
+        let generation = program::generation();
+        let cached = self.unwind(state, high, generation, modules).hash();
+        self.forget();
+        let full = self.unwind(state, high, generation, modules);
+        if full.hash() != cached {
+            program::count_difference();
+        }
+        full
     }
 }
 
@@ -115,6 +124,18 @@ enum Step {
 }
 
 impl State {
+    /// A frame that will go on at `pc`, read from `slot`.
+    #[inline(always)]
+    fn returned(pc: usize, slot: usize, rbp: usize) -> Self {
+        Self { pc, sp: slot.wrapping_add(8), rbp, exact: false }
+    }
+
+    /// Where its return address stands.
+    #[inline(always)]
+    fn slot(&self) -> usize {
+        self.sp.wrapping_sub(8)
+    }
+
     /// How to leave this frame.
     #[inline(always)]
     fn rule(self, high: usize, modules: ModuleSink<'_>) -> Rule {

@@ -59,6 +59,12 @@ impl Rule {
         }
     }
 
+    /// Whether the CFA is an offset above the stack pointer, on any stack.
+    #[inline(always)]
+    pub(super) const fn is_ordinary(self) -> bool {
+        self.0 & (3 | ENTRY) == FROM_SP && self.cfa_offset() != 0
+    }
+
     /// Whether the step depends on rbp.
     #[inline(always)]
     pub(super) const fn uses_rbp(self) -> bool {
@@ -91,6 +97,12 @@ impl Rule {
     pub(super) const fn rbp_offset(self) -> usize {
         ((self.0 >> 18) & 0xff) as usize * 8
     }
+
+    /// Where the caller's rbp was saved. The CFA is right behind the cell that holds the caller's return address.
+    #[inline(always)]
+    pub(super) const fn rbp_cell(self, outer_slot: usize) -> usize {
+        outer_slot.wrapping_add(8).wrapping_sub(self.rbp_offset())
+    }
 }
 
 const BITS: u32 = 16;
@@ -103,30 +115,35 @@ const ADDRESS_LIMIT: u64 = 1 << (64 - RULE_BITS + BITS);
 /// matching tag is a matching address.
 static TABLE: [AtomicU64; LEN] = [const { AtomicU64::new(0) }; LEN];
 
+#[inline(always)]
+fn place(pc: usize) -> (u64, usize) {
+    let tag = (pc as u64) >> BITS;
+    (tag, (pc ^ (tag as usize).wrapping_mul(0x9E37)) & (LEN - 1))
+}
+
+/// The rule for a return address, if it was learnt.
+#[inline(always)]
+pub(super) fn known(pc: usize) -> Option<Rule> {
+    let (tag, index) = place(pc);
+    let value = TABLE.get(index)?.load(Relaxed);
+    (value >> RULE_BITS == tag).then_some(Rule(value as u32 & ((1 << RULE_BITS) - 1)))
+}
+
 /// The rule for a return address.
 #[inline(always)]
 pub(super) fn rule_for(pc: usize, modules: ModuleSink<'_>) -> Rule {
-    let tag = (pc as u64) >> BITS;
-    let index = (pc ^ (tag as usize).wrapping_mul(0x9E37)) & (LEN - 1);
-    match TABLE.get(index) {
-        Some(entry) => {
-            let value = entry.load(Relaxed);
-            if value >> RULE_BITS == tag {
-                Rule(value as u32 & ((1 << RULE_BITS) - 1))
-            } else {
-                learn(pc, entry, modules)
-            }
-        }
-        None => Rule::NONE,
-    }
+    known(pc).unwrap_or_else(|| learn(pc, modules))
 }
 
 #[cold]
 #[inline(never)]
-fn learn(pc: usize, entry: &AtomicU64, modules: ModuleSink<'_>) -> Rule {
+fn learn(pc: usize, modules: ModuleSink<'_>) -> Rule {
     let rule = cfi::resolve(pc, false, modules);
-    if (pc as u64) < ADDRESS_LIMIT {
-        entry.store((pc as u64) >> BITS << RULE_BITS | u64::from(rule.0), Relaxed);
+    let (tag, index) = place(pc);
+    if (pc as u64) < ADDRESS_LIMIT
+        && let Some(entry) = TABLE.get(index)
+    {
+        entry.store(tag << RULE_BITS | u64::from(rule.0), Relaxed);
     }
     rule
 }
