@@ -1,5 +1,6 @@
 //! `memtrack report` as text: one paragraph per stack, largest first.
 
+use tracker_core::report::name::base_name;
 use tracker_core::report::profile::State;
 use tracker_core::report::rows::{Entry, Kind, Report};
 use tracker_core::report::sums::Sums;
@@ -114,7 +115,10 @@ fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
     if profile.processes.len() > 1 {
         let process = profile.processes.get(entry.process as usize);
         parts.push(match process.filter(|_| entry.processes == 1) {
-            Some(process) => format!("process {}", process.index),
+            Some(process) => match base_name(&process.exe) {
+                "" => format!("process {}", process.index),
+                program => format!("process {} ({})", process.index, clean(program)),
+            },
             None => format!("{} processes", entry.processes),
         });
     }
