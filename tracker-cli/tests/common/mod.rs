@@ -22,8 +22,9 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
 pub(crate) fn compile(compiler: &str, source: &str, flags: &[&str], output: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/victims").join(source);
     let result = Command::new(compiler).args(["-g", "-w", "-o"]).arg(output).arg(&source).args(flags).output();
-    let result = result.unwrap_or_else(|error| panic!("{compiler} is needed (apt-get install gcc g++): {error}"));
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let packages = "apt-get install gcc g++ gcc-multilib musl-tools";
+    let result = result.unwrap_or_else(|error| panic!("{compiler} is needed ({packages}): {error}"));
+    assert!(result.status.success(), "({packages}) {}", String::from_utf8_lossy(&result.stderr));
 }
 
 /// The folder with the victims that most tests use: `known`, `libplug_a.so`, `libplug_b.so`.

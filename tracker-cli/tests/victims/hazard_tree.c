@@ -1,0 +1,249 @@
+/* hazard_tree FOLDER CASE: ways into other processes and images. Each of them that is recorded says what it allocates. */
+#include "hazards.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+
+extern char **environ;
+static char *self, *folder;
+
+TAKER(leaf_taker)
+static int leaf(void) {
+  expect("leaf_taker", 100, 10);
+  leaf_taker(100, 10);
+  return 21;
+}
+static char **leaf_arguments(void) {
+  static char *arguments[4];
+  arguments[0] = self, arguments[1] = folder, arguments[2] = "leaf";
+  return arguments;
+}
+static void become_leaf(void) {
+  execv(self, leaf_arguments());
+  _exit(94);
+}
+static void check(pid_t child) { say_number("child", wait_for(child)); }
+
+/* --- Forks. */
+TAKER(branch_taker)
+static volatile int stop;
+static void *busy(void *unused) {
+  while (!stop) branch_taker(10, 0);
+  return unused;
+}
+static void *forker(void *unused) {
+  for (int i = 0; i < 10; i++) {
+    pid_t child = fork();
+    if (child == 0) _exit(leaf());
+    must(wait_for(child) == 21, "child");
+  }
+  return unused;
+}
+static void fork_from_threads(void) {
+  pthread_t busy_thread = start(busy, NULL, 0), thread[3];
+  for (int i = 0; i < 3; i++) thread[i] = start(forker, NULL, 0);
+  for (int i = 0; i < 3; i++) pthread_join(thread[i], NULL);
+  stop = 1;
+  pthread_join(busy_thread, NULL);
+}
+static void raw_clone(void) {
+  pid_t child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+  if (child == 0) {
+    leaf();
+    syscall(SYS_exit_group, 21);
+  }
+  check(child);
+}
+static void fifty(void) {
+  pid_t child[50];
+  for (int i = 0; i < 50; i++) {
+    child[i] = fork();
+    if (child[i] == 0) i % 2 ? become_leaf() : _exit(leaf());
+  }
+  for (int i = 0; i < 50; i++) must(wait_for(child[i]) == 21, "child");
+}
+static void daemon_of_two_forks(void) {
+  int ends[2];
+  must(pipe(ends) == 0, "pipe");
+  pid_t child = fork();
+  if (child == 0) {
+    setsid();
+    if (fork()) _exit(0);
+    umask(0);
+    leaf();
+    must(chdir("/") == 0, "chdir");
+    leaf_taker(0, 0);
+    _exit(0);
+  }
+  check(child);
+  /* Ends when the daemon has: nobody else holds the other end. */
+  close(ends[1]);
+  char byte;
+  say_number("daemon", read(ends[0], &byte, 1));
+}
+
+/* --- Images. */
+static void chain(void) {
+  expect("branch_taker", 30, 3);
+  branch_taker(30, 3);
+  become_leaf();
+}
+static void vfork_and_exec(void) {
+  for (int i = 0; i < 5; i++) {
+    pid_t child = vfork();
+    if (child == 0) become_leaf();
+    must(wait_for(child) == 21, "child");
+    branch_taker(10, 1);
+  }
+  expect("branch_taker", 50, 5);
+}
+static void spawn(void) {
+  pid_t child;
+  must(posix_spawn(&child, self, NULL, NULL, leaf_arguments(), environ) == 0, "posix_spawn");
+  check(child);
+  must(posix_spawn(&child, "/no/such/program", NULL, NULL, leaf_arguments(), environ) == ENOENT, "failing posix_spawn");
+  must(posix_spawnp(&child, "sh", NULL, NULL, (char *[]){"sh", "-c", "exit 9", NULL}, environ) == 0, "posix_spawnp");
+  check(child);
+}
+static void through_a_shell(void) {
+  setenv("SELF", self, 1);
+  setenv("FOLDER", folder, 1);
+  say_number("system", system("\"$SELF\" \"$FOLDER\" leaf") >> 8);
+  FILE *stream = popen("echo $(\"$SELF\" \"$FOLDER\" leaf; echo $?)", "r");
+  char line[64] = "";
+  fgets(line, sizeof line, stream);
+  say(line);
+  say_number("pclose", pclose(stream));
+}
+static void empty_environment(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    char *nothing[] = {NULL};
+    execve(self, leaf_arguments(), nothing);
+    _exit(94);
+  }
+  check(child);
+}
+static void large_environment(void) {
+  static char *large[40002], text[40001][8];
+  for (int i = 0; i < 40000; i++) snprintf(text[i], 8, "V%d=", i), large[i] = text[i];
+  pid_t child = fork();
+  if (child == 0) {
+    execve(self, leaf_arguments(), large);
+    _exit(94);
+  }
+  check(child);
+}
+/* The new image finds the limit reached by what it inherits, but for the one descriptor that its loader needs. */
+static void few_descriptors(void) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = 4;
+  pid_t child = fork();
+  if (child == 0) {
+    setrlimit(RLIMIT_NOFILE, &limit);
+    become_leaf();
+  }
+  check(child);
+}
+static void pid_namespace(void) {
+  if (unshare(CLONE_NEWPID)) must(unshare(CLONE_NEWUSER | CLONE_NEWPID) == 0, "unshare");
+  pid_t child = fork();
+  if (child == 0) {
+    say_number("own id", getpid());
+    _exit(leaf());
+  }
+  check(child);
+}
+
+/* --- Images that cannot be recorded: they run as ever, and a row says why not. */
+static int plain_leaf(void) {
+  leaf_taker(10, 1);
+  return 22;
+}
+static void become_plain_leaf(void) {
+  execv(self, (char *[]){self, folder, "plain_leaf", NULL});
+  _exit(94);
+}
+static void network_namespace(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    if (unshare(CLONE_NEWNET)) must(unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0, "unshare");
+    become_plain_leaf();
+  }
+  check(child);
+}
+static void inside_a_sandbox(void) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tgkill, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+  pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
+    become_plain_leaf();
+  }
+  check(child);
+}
+static void unreadable_program(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/unreadable", folder);
+    must(setuid(65534) == 0, "setuid");
+    execv(path, (char *[]){path, folder, "plain_leaf", NULL});
+    _exit(94);
+  }
+  check(child);
+}
+static void set_uid_program(void) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/set_uid", folder);
+  pid_t child;
+  must(posix_spawn(&child, path, NULL, NULL, (char *[]){path, folder, "plain_leaf", NULL}, environ) == 0, "posix_spawn");
+  check(child);
+}
+
+/* --- Root's ways. */
+static void another_user(void) {
+  close(open("facts", O_WRONLY | O_CREAT, 0666));
+  must(chmod("facts", 0666) == 0, "chmod");
+  pid_t child = fork();
+  if (child == 0) {
+    must(setgid(65534) == 0 && setuid(65534) == 0, "setuid");
+    become_leaf();
+  }
+  check(child);
+}
+static void another_root(void) {
+  expect("leaf_taker", 300000, 30);
+  mkdir("root", 0755);
+  must(chroot("root") == 0 && chdir("/") == 0, "chroot");
+  leaf_taker(300000, 30);
+  say_number("file", open("/bin/sh", O_RDONLY));
+}
+
+#define CASE(name) {#name, name}
+static const struct {
+  const char *name;
+  void (*run)(void);
+} cases[] = {
+    CASE(fork_from_threads), CASE(raw_clone),         CASE(fifty),             CASE(daemon_of_two_forks), CASE(chain),
+    CASE(vfork_and_exec),    CASE(spawn),             CASE(through_a_shell),   CASE(empty_environment),   CASE(large_environment),
+    CASE(few_descriptors),   CASE(pid_namespace),     CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
+    CASE(set_uid_program),   CASE(another_user),      CASE(another_root),
+};
+
+int main(int argc, char **argv) {
+  if (argc < 3) return 93;
+  self = argv[0], folder = argv[1];
+  if (!strcmp(argv[2], "leaf")) return leaf();
+  if (!strcmp(argv[2], "plain_leaf")) return plain_leaf();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    if (!strcmp(cases[i].name, argv[2])) return cases[i].run(), 0;
+  return 93;
+}
