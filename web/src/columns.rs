@@ -5,6 +5,7 @@
 //! over [`tree::Rows`], so it adds up to [`summary::Totals`]. The shape is described once more, for the other side,
 //! in `assets/js/wire.d.ts`; a golden file read by both test suites keeps the two equal.
 
+pub mod slices;
 pub mod summary;
 pub mod timeline;
 pub mod tree;
@@ -26,11 +27,14 @@ pub struct Columns {
     pub nodes: tree::Nodes,
     pub rows: tree::Rows,
     pub timeline: timeline::Timeline,
+    /// Absent when the profile knows nothing of time.
+    pub slices: Option<slices::Slices>,
 }
 
 /// The columns of `profile`; `name` is what the page calls the capture, usually its file's name.
 pub fn columns(profile: &Profile, name: &str) -> Columns {
     let tree = tree::Tree::new(profile);
+    let slices = slices::Slices::new(&profile.slices, &tree.origins);
     Columns {
         schema: "memtrack.page/1",
         summary: summary::Summary::new(profile, name),
@@ -42,6 +46,7 @@ pub fn columns(profile: &Profile, name: &str) -> Columns {
         nodes: tree.nodes,
         rows: tree.rows,
         timeline: timeline::Timeline::new(profile),
+        slices,
     }
 }
 

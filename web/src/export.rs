@@ -52,8 +52,8 @@ pub fn export_html(profile: &Profile, options: &ExportOptions, out: &mut impl io
         nonce: &nonce,
         policy: Some(policy),
         style: Style::Inline(STYLE),
-        import_map: import_map(MODULES, |module| {
-            format!("data:text/javascript;base64,{}", STANDARD.encode(module.source))
+        import_map: import_map(&MODULES, |module| {
+            format!("data:text/javascript;base64,{}", STANDARD.encode(&module.source))
         }),
         data: Some(data),
     };

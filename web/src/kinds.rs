@@ -49,6 +49,12 @@ pub fn classify(kind: FrameKind, function: Option<&str>, module: Option<&str>, f
     (kind, role.is_some())
 }
 
+/// Whether a file, by its name, is a Python interpreter or the library that is one.
+pub fn is_interpreter(file: &str) -> bool {
+    let version = |rest: &str| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    ["libpython", "python"].iter().any(|stem| file.strip_prefix(stem).is_some_and(version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +85,15 @@ mod tests {
         assert_eq!(classify(FrameKind::Native, None, Some("/bin/app"), None), (Kind::Unknown, false));
         assert_eq!(classify(FrameKind::Python, Some("std::f"), None, None), (Kind::Python, false));
         assert_eq!(classify(FrameKind::Marker, Some("[truncated]"), None, None), (Kind::Unknown, true));
+    }
+
+    #[test]
+    fn interpreters_by_file() {
+        for file in ["python3", "python3.11", "python", "libpython3.12.so.1.0"] {
+            assert!(is_interpreter(file), "{file}");
+        }
+        for file in ["pythonic", "libpythonia.so", "_json.cpython-311-x86_64-linux-gnu.so", ""] {
+            assert!(!is_interpreter(file), "{file}");
+        }
     }
 }

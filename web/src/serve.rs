@@ -208,9 +208,9 @@ impl Pages {
             format!("/assets/{}-{}.{ending}", name.replace('/', "-"), content_hash(source))
         };
         Self {
-            import_map: import_map(MODULES, |module| address(module.name, module.source, "js")),
+            import_map: import_map(&MODULES, |module| address(module.name, &module.source, "js")),
             style: address("page", STYLE, "css"),
-            modules: MODULES.iter().map(|m| (address(m.name, m.source, "js"), m.source)).collect(),
+            modules: MODULES.iter().map(|m| (address(m.name, &m.source, "js"), m.source.as_str())).collect(),
         }
     }
 }

@@ -62,6 +62,11 @@ impl Slices {
         Self { bounds: sliced.bounds, changes, origins }
     }
 
+    /// Slices that no replay made. Changes come by row, slice, what and birth, each combination once.
+    pub const fn known(bounds: Vec<u64>, changes: Vec<Change>) -> Self {
+        Self { bounds, changes, origins: Vec::new() }
+    }
+
     /// The same rows cut at other times, which another replay found.
     pub(super) fn recut(&self, sliced: Sliced) -> Self {
         Self::new(sliced, self.origins.clone())

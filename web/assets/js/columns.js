@@ -1,6 +1,6 @@
 // Columns as they travel, made into the arrays that everything else loops over. Pure.
 
-/** @import { Wire, WireSparse, Data, Pair } from '#wire' */
+/** @import { Wire, WireSparse, WireSlices, Data, Pair, Slices } from '#wire' */
 
 import { visible } from '#names';
 
@@ -8,6 +8,9 @@ import { visible } from '#names';
 export const Kind = Object.freeze({
   native: 0, inlined: 1, python: 2, runtime: 3, allocator: 4, unknown: 5, jit: 6, process: 7,
 });
+
+/** What a change of a slice is. */
+export const What = Object.freeze({ allocated: 0, temporary: 1, freed: 2, ended: 3 });
 
 /** @param {number[]} steps @returns {Float64Array} */
 export function ascending(steps) {
@@ -23,6 +26,30 @@ function pair(sparse) {
     row: Uint32Array.from(ascending(sparse.row)),
     blocks: Float64Array.from(sparse.blocks),
     bytes: Float64Array.from(sparse.bytes),
+  };
+}
+
+/** @param {WireSlices} wire @returns {Slices} */
+function slices(wire) {
+  const count = wire.slice.length;
+  const first = new Uint32Array(wire.changes.length + 1);
+  const row = new Uint32Array(count);
+  const slice = new Uint16Array(count);
+  const birth = new Uint16Array(count);
+  let at = 0;
+  wire.changes.forEach((length, number) => {
+    for (let last = 0, left = length; left > 0; left--, at++) {
+      row[at] = number;
+      slice[at] = last += wire.slice[at];
+      birth[at] = last - wire.age[at];
+    }
+    first[number + 1] = at;
+  });
+  return {
+    bounds: ascending(wire.bounds_ns), first, row, slice, birth,
+    what: Uint8Array.from(wire.what),
+    blocks: Float64Array.from(wire.blocks),
+    bytes: Float64Array.from(wire.bytes),
   };
 }
 
@@ -84,13 +111,15 @@ export function decode(wire) {
       module: Uint32Array.from(wire.functions.module),
       kind: Uint8Array.from(wire.functions.kind),
       library: Uint8Array.from(wire.functions.library),
+      interpreter: Uint8Array.from(wire.functions.interpreter),
     },
     frames,
     nodes: tree(wire.nodes, frames.function),
     rows: {
       count: rows.node.length,
-      node: Uint32Array.from(ascending(rows.node)),
+      node: Int32Array.from(ascending(rows.node)),
       thread: Uint32Array.from(rows.thread),
+      allocator: Uint32Array.from(rows.allocator),
       allocated: {
         row: null,
         blocks: Float64Array.from(rows.allocations),
@@ -102,7 +131,10 @@ export function decode(wire) {
       leaked: pair(rows.leaked),
       leakedFirst: Float64Array.from(rows.leaked_first_ns),
       leakedLast: Float64Array.from(rows.leaked_last_ns),
+      leakedRule: Uint32Array.from(rows.leaked_rule),
+      growth: null,
     },
+    slices: wire.slices ? slices(wire.slices) : null,
     timeline: {
       time: ascending(timeline.time_ns),
       liveMax: Float64Array.from(timeline.live_max_bytes),

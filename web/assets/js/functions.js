@@ -7,7 +7,7 @@ import { Kind } from '#columns';
 /**
  * For each node, the node that answers for its own bytes: the nearest caller that is no library; where that one has no
  * name, the first with a name that called it from the same module; itself when the whole stack is library code.
- * @param {Data} data @returns {Uint32Array}
+ * @param {Pick<Data, 'functions' | 'nodes'>} data @returns {Uint32Array}
  */
 export function blamed(data) {
   const { count, parent, function: func } = data.nodes;
@@ -44,7 +44,7 @@ export function blamed(data) {
  */
 export function functionRows(data, measure, blame) {
   const { count, end, function: func } = data.nodes;
-  const { total, self, beside } = measure;
+  const { total, self, net, netSelf, beside } = measure;
   const size = data.functions.name.length;
   const selfOf = new Float64Array(size);
   const totalOf = new Float64Array(size);
@@ -53,11 +53,11 @@ export function functionRows(data, measure, blame) {
   // End of the outermost subtree of the function that is still open: calls within it are counted already.
   const open = new Uint32Array(size);
   for (let i = 0; i < count; i++) {
-    if (self[i]) selfOf[func[blame ? blame[i] : i]] += self[i];
+    if (self[i]) selfOf[func[blame ? blame[i] : i]] += netSelf[i];
     const f = func[i];
     if (i < open[f] || !total[i]) continue;
     open[f] = end[i];
-    totalOf[f] += total[i];
+    totalOf[f] += net[i];
     besideOf[f] += beside[i];
     if (best[f] < 0 || total[i] > total[best[f]]) best[f] = i;
   }

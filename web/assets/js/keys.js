@@ -7,6 +7,7 @@ import { byId, element } from '#dom';
  * @property {string[]} keys values of `KeyboardEvent.key`
  * @property {string} shown
  * @property {string} words
+ * @property {string[]} [then] this key waits for one of these
  * @property {(key: string) => void} act
  */
 
@@ -24,6 +25,8 @@ export function startKeys(table) {
   byId('show-keys').addEventListener('click', help);
   dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
 
+  /** @type {Key | null} */
+  let waiting = null;
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target instanceof Element ? event.target : document.body;
@@ -33,9 +36,12 @@ export function startKeys(table) {
     // A focused button is pressed by Enter.
     if (event.key === 'Enter' && target.matches('button, a, input')) return;
     if (dialog.open && event.key !== '?') return;
-    const entry = all.find(({ keys }) => keys.includes(event.key));
+    const second = waiting?.then?.includes(event.key) ? waiting : null;
+    waiting = null;
+    const entry = second ?? all.find(({ keys }) => keys.includes(event.key));
     if (!entry) return;
     event.preventDefault();
-    entry.act(event.key);
+    if (entry.then && !second) waiting = entry;
+    else entry.act(event.key);
   });
 }

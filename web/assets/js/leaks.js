@@ -10,29 +10,31 @@
  * @property {number} blocks
  * @property {number} first time of the first allocation that leaked
  * @property {number} last
- * @property {number[]} threads positions of the threads that made them
+ * @property {number[]} rows where the numbers come from
+ * @property {number} rule number of the string that names the rule which sets it apart, or 0
  */
 
 /** Largest first. @param {Data} data @param {Filter} filter @returns {Leak[]} */
 export function leaks(data, filter) {
-  const { node, thread, leaked, leakedFirst, leakedLast } = data.rows;
+  const { node, thread, leaked, leakedFirst, leakedLast, leakedRule } = data.rows;
   const { process } = data.nodes;
-  /** @type {Map<number, Leak>} */
+  /** @type {Map<string, Leak>} */
   const stacks = new Map();
-  const { row: rows } = leaked;
-  if (!rows) return [];
-  for (let i = 0; i < rows.length; i++) {
-    const row = rows[i];
+  for (let i = 0; i < leaked.bytes.length; i++) {
+    if (!leaked.blocks[i] && !leaked.bytes[i]) continue;
+    const row = leaked.row ? leaked.row[i] : i;
     const at = node[row];
+    if (at < 0) continue;
     if (filter.process >= 0 && process[at] !== filter.process) continue;
     if (filter.thread >= 0 && thread[row] !== filter.thread) continue;
-    let leak = stacks.get(at);
-    if (!leak) stacks.set(at, leak = { node: at, bytes: 0, blocks: 0, first: Infinity, last: 0, threads: [] });
+    const key = `${at} ${leakedRule[i]}`;
+    let leak = stacks.get(key);
+    if (!leak) stacks.set(key, leak = { node: at, bytes: 0, blocks: 0, first: Infinity, last: 0, rows: [], rule: leakedRule[i] });
     leak.bytes += leaked.bytes[i];
     leak.blocks += leaked.blocks[i];
     leak.first = Math.min(leak.first, leakedFirst[i]);
     leak.last = Math.max(leak.last, leakedLast[i]);
-    if (!leak.threads.includes(thread[row])) leak.threads.push(thread[row]);
+    leak.rows.push(row);
   }
   return [...stacks.values()].sort((a, b) => b.bytes - a.bytes || b.blocks - a.blocks || a.node - b.node);
 }

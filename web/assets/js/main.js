@@ -1,252 +1,224 @@
 // Puts the page together: loads the data, derives what is shown from it and the state, and tells every part.
 
 /** @import { Data } from '#wire' */
-/** @import { Measure } from '#metrics' */
-/** @import { Found } from '#search' */
 /** @import { State } from '#state' */
+/** @typedef {import('#derive').Model} Model */
+import { collapsed } from '#collapsed';
 import { decode, functionName } from '#columns';
-import { byId, element, say } from '#dom';
-import { descend, expander, pathTo } from '#flame/layout';
+import { deriver } from '#derive';
+import { byId, download, say } from '#dom';
+import { crumbRow } from '#flame/crumbs';
+import { descend, expander, pathOf } from '#flame/layout';
+import { svg } from '#flame/svg';
 import { flameView } from '#flame/view';
-import { blamed, functionRows } from '#functions';
+import { functionRows } from '#functions';
 import { startKeys } from '#keys';
-import { leaks } from '#leaks';
 import { boxPath, read, write } from '#link';
-import { METRICS, measure, metricById } from '#metrics';
-import { find, matchedSum, pattern } from '#search';
+import { shown } from '#metrics';
+import { shapedPath } from '#shape';
 import { Refusal, embedded, load, reload } from '#source';
-import { INITIAL, memo, store as makeStore } from '#state';
+import { INITIAL, store as makeStore } from '#state';
 import { startTheme, toggleTheme } from '#theme';
 import { timelineView } from '#timeline/view';
-import { bytes, count, exact, moment, percent } from '#units';
-import { functionTable } from '#view/table';
+import { bytes, moment } from '#units';
+import { controls as makeControls, metricWords, offered } from '#view/controls';
+import { histograms as makeHistograms } from '#view/histograms';
 import { inspector as makeInspector } from '#view/inspector';
 import { leakList } from '#view/leaklist';
 import { overview as makeOverview } from '#view/overview';
-import { KINDS } from '#view/tip';
-import { peakByProcess } from '#words';
-
-/**
- * What every part of the page is given to show.
- * @typedef {object} Model
- * @property {Data} data
- * @property {State} state
- * @property {boolean} running
- * @property {string} scope the filter in words
- * @property {Measure} measure
- * @property {Measure} leaked
- * @property {Found | null} found
- * @property {Uint32Array} blame
- * @property {import('#functions').FunctionRow[]} rows
- * @property {import('#leaks').Leak[]} leaks
- * @property {{ process: number, bytes: number }[]} held
- * @property {number} selectedLeaf leaf of the selected stack, or -1
- * @property {(node: number) => number[]} pathTo
- */
+import { functionTable } from '#view/table';
 
 /** How often a capture that is being recorded is asked for news, in milliseconds. */
 const REFRESH = 1000;
 /** A frame with this share of its caller is the main part of it. */
 const MAIN_PART = 0.6;
-/** Keystrokes within this time are one search, in milliseconds. */
-const TYPING = 80;
 
 const store = makeStore(INITIAL);
+const derive = deriver();
 /** @type {Data} */
 let data;
-
-// Each derived value is computed once per change of what it depends on.
-const measureOnce = memo((/** @type {Data} */ d, /** @type {string} */ metric, /** @type {number} */ process, /** @type {number} */ thread) =>
-  measure(d, metricById(metric), { process, thread }));
-const leakedOnce = memo((/** @type {Data} */ d, /** @type {number} */ process, /** @type {number} */ thread) =>
-  measure(d, metricById('leaked'), { process, thread }));
-const findOnce = memo((/** @type {Data} */ d, /** @type {string} */ text) => {
-  const wanted = pattern(text);
-  return wanted && find(d, wanted.regex);
-});
-const blamedOnce = memo(blamed);
-const rowsOnce = memo(functionRows);
-const leaksOnce = memo((/** @type {Data} */ d, /** @type {number} */ process, /** @type {number} */ thread) => leaks(d, { process, thread }));
-const heldOnce = memo(peakByProcess);
-
-/** @returns {Model} */
-function model() {
-  const state = store.get();
-  const { metric, process, thread } = state;
-  const measured = measureOnce(data, metric, process, thread);
-  const blame = blamedOnce(data);
-  return {
-    data, state, blame,
-    running: data.summary.state === 'running',
-    scope: scopeWords(state),
-    measure: measured,
-    leaked: leakedOnce(data, process, thread),
-    found: findOnce(data, state.find),
-    rows: rowsOnce(data, measured, state.fold ? blame : null),
-    leaks: leaksOnce(data, process, thread),
-    held: heldOnce(data),
-    selectedLeaf: leafOf(measured, state),
-    pathTo: (node) => pathTo(data, measured, node),
-  };
-}
-
-/** @param {State} state */
-function scopeWords(state) {
-  const { processes, threads } = data;
-  if (state.thread >= 0) return `Thread ${threads.index[state.thread]} ${threads.name[state.thread]}`;
-  if (state.process >= 0) return `${processes[state.process].index} ${processes[state.process].name}`;
-  return processes.length > 1 ? `All ${exact(processes.length)} processes` : 'All';
-}
-
-/** The node that a selected path ends in, where it is a single stack's leaf. @param {Measure} m @param {State} state */
-function leafOf(m, state) {
-  if (state.inverted || !state.select.length) return -1;
-  const way = descend(expander(data, m, false), m, state.select);
-  const box = way[way.length - 1];
-  return way.length > state.select.length && box.items.length === 1 ? box.items[0] : -1;
-}
+const model = () => derive(data, store.get());
 
 const flame = flameView(store);
+const crumbs = crumbRow(store, flame.zoomTo);
 const timeline = timelineView(store);
-const inspector = makeInspector({ zoom, select: (path) => flame.reveal(path) });
-const table = functionTable(store, { select: selectFunction });
+const inspector = makeInspector({ zoom, select: (path) => flame.reveal(path), focus, exclude, hideModule, sandwich });
+const table = functionTable(store, { select: selectRow });
 const leakView = leakList(store, { select: (leak) => show('leaked', leak.node) });
-const overview = makeOverview({ show, go: (part) => byId(part).scrollIntoView({ block: 'start' }) });
+const overview = makeOverview({ show: showWhole, go });
+const controls = makeControls(store, { match: flame.match, matches: flame.matches, setMetric });
+const histograms = makeHistograms({ show });
+
+/** @param {string} part */
+function go(part) {
+  byId(part).scrollIntoView({ block: 'start' });
+  byId(part).focus({ preventScroll: true });
+}
 
 /** Shows a metric, and in it a node's box. @param {string} metric @param {number} node */
 function show(metric, node) {
   const { process } = store.get();
   const elsewhere = process >= 0 && data.nodes.process[node] !== process;
-  store.set({ metric, inverted: false, ...(elsewhere ? { process: -1, thread: -1 } : {}) });
+  store.set({ metric, inverted: false, sandwich: -1, ...(elsewhere ? { process: -1, thread: -1 } : {}) });
   queueMicrotask(() => {
     flame.reveal(model().pathTo(node));
     byId('flame').scrollIntoView({ block: 'nearest' });
   });
 }
 
-/** @param {import('#functions').FunctionRow} row */
-function selectFunction(row) {
-  flame.reveal(store.get().inverted ? [row.func] : model().pathTo(row.node));
+/** The same for a node of the whole capture: what narrows the view is left behind. @param {string} metric @param {number} node */
+function showWhole(metric, node) {
+  store.set({ range: null, cursor: null, focus: [], exclude: [], modules: [], recursion: false, interpreter: true });
+  show(metric, node);
+}
+
+/** @param {import('#tables').TableRow} row */
+function selectRow(row) {
+  const { tab, inverted, sandwich: between } = store.get();
+  if (tab === 'threads') store.set({ thread: row.key, zoom: [] });
+  else if (tab === 'processes') store.set({ process: row.key, thread: -1, zoom: [] });
+  else if (tab === 'modules' || tab === 'files') store.set({ find: literal(data.strings[row.key]) });
+  else if (tab === 'functions' && between >= 0) store.set({ sandwich: row.key });
+  else if (tab === 'functions' && inverted) flame.reveal([row.key]);
+  else flame.reveal(model().pathTo(row.node));
+}
+
+/** A pattern for a text as it is. @param {string} text */
+const literal = (text) => `^${text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
+
+/** The function that keys and buttons are about, or -1. */
+function chosen() {
+  const { select, sandwich: between } = store.get();
+  return between >= 0 ? between : select[select.length - 1] ?? -1;
 }
 
 function zoom() {
-  const { select, zoom: before } = store.get();
-  if (select.length) flame.zoomTo(select.join() === before.join() ? select.slice(0, -1) : select);
+  const { select, zoom: before, sandwich: between } = store.get();
+  if (between >= 0 || !select.length) return;
+  flame.zoomTo(select.join() === before.join() ? select.slice(0, -1) : select);
 }
 
-/** Esc: out of the zoom, then out of the search, then off the cursor. */
+/** Changes what is seen of the tree; the way to the selection is kept as far as it can be seen. @param {Partial<State>} change */
+function shape(change) {
+  const state = { ...store.get(), ...change };
+  store.set({ ...change, zoom: [], select: shapedPath(data, state, state.select) });
+}
+
+/** @param {number[]} list @param {number} one */
+const toggled = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
+
+function focus() {
+  const func = chosen();
+  if (func >= 0) shape({ focus: toggled(store.get().focus, func) });
+}
+
+function exclude() {
+  const func = chosen();
+  if (func < 0 || data.functions.kind[func] === 7) return;
+  shape({ exclude: toggled(store.get().exclude, func), sandwich: -1 });
+  store.set({ select: [] });
+}
+
+function hideModule() {
+  const func = chosen();
+  if (func < 0 || !data.functions.module[func]) return;
+  shape({ modules: toggled(store.get().modules, data.functions.module[func]), sandwich: -1 });
+}
+
+function sandwich() {
+  const func = chosen();
+  if (func >= 0) store.set({ sandwich: store.get().sandwich >= 0 ? -1 : func });
+}
+
+/** Esc: out of the callers and callees, the zoom, the search, the cursor, the range, the filters. */
 function out() {
-  const { zoom: path, find: text } = store.get();
+  const { zoom: path, find: text, sandwich: between, cursor, range, focus: only, exclude: not, modules } = store.get();
   const active = /** @type {HTMLElement | null} */ (document.activeElement);
   if (active?.id === 'find') active.blur();
+  else if (between >= 0) store.set({ sandwich: -1 });
   else if (path.length) flame.zoomTo(path.slice(0, -1));
   else if (text) store.set({ find: '' });
-  else store.set({ cursor: null });
+  else if (cursor !== null) store.set({ cursor: null });
+  else if (range) store.set({ range: null });
+  else if (only.length || not.length || modules.length) shape({ focus: [], exclude: [], modules: [] });
 }
 
 /** @param {string} metric */
 function setMetric(metric) {
   store.set({ metric });
-  say(`${metricWords(metricById(metric))}`);
+  say(metricWords(model(), metric));
 }
 
 function invert() {
   const { inverted, select } = store.get();
   const func = select[select.length - 1];
-  store.set({ inverted: !inverted, zoom: [], select: [] });
+  store.set({ inverted: !inverted, zoom: [], select: [], sandwich: -1 });
   if (func === undefined) return;
   queueMicrotask(() => {
-    const row = model().rows.find((candidate) => candidate.func === func);
-    flame.reveal(inverted ? (row ? model().pathTo(row.node) : []) : [func]);
+    const now = model();
+    const row = functionRows(now.data, now.measure, null).find((candidate) => candidate.func === func);
+    flame.reveal(inverted ? (row ? now.pathTo(row.node) : []) : [func]);
   });
 }
 
 function reset() {
-  const { fold, sort, ascending } = store.get();
-  store.set({ ...INITIAL, fold, sort, ascending });
+  const { fold, sort, ascending, tab } = store.get();
+  store.set({ ...INITIAL, fold, sort, ascending, tab });
   queueMicrotask(selectLargest);
 }
 
 /** Without a choice of the reader's, the largest answer is selected. */
 function selectLargest() {
-  const { rows, state } = model();
+  const { data: d, measure: m, blame, state, pathTo } = model();
   if (state.select.length) return;
-  const [worst] = [...rows].sort((a, b) => b.self - a.self);
-  if (worst?.self) store.set({ select: state.inverted ? [worst.func] : model().pathTo(worst.node) });
+  const [worst] = functionRows(d, m, blame).sort((a, b) => b.self - a.self);
+  if (worst?.self) store.set({ select: state.inverted ? [worst.func] : pathTo(worst.node) });
 }
 
-/** @param {import('#metrics').Metric} metric */
-function metricWords(metric) {
-  const { summary, processes } = data;
-  const { process } = store.get();
-  if (metric.id === 'peak') {
-    const totals = process < 0 ? summary.totals : processes[process].totals;
-    return `Live at peak ${moment(totals.peak_at_ns, summary.duration_ns)}`;
-  }
-  if (metric.id === 'leaked') return summary.state === 'running' ? 'Live now' : 'Leaked';
-  return { allocated: 'Allocated', allocations: 'Allocations', temporary: 'Temporary' }[metric.id] ?? metric.id;
+/** The peak: its moment, its metric, all of time. */
+function toPeak() {
+  store.set({ metric: 'peak', cursor: null, range: null, window: null });
+  byId('timeline').scrollIntoView({ block: 'nearest' });
 }
 
-function controls() {
-  const state = store.get();
-  byId('metrics').replaceChildren(...METRICS.map((metric) => element('button', {
-    type: 'button', 'aria-pressed': metric.id === state.metric, onclick: () => setMetric(metric.id),
-  }, metricWords(metric))));
-  byId('inverted').setAttribute('aria-pressed', String(state.inverted));
-  /** @type {HTMLInputElement} */ (byId('fold')).checked = state.fold;
-  const { processes, threads } = data;
-  options('process', `All ${exact(processes.length)} processes`, state.process,
-    processes.map((one, i) => [i, `${one.index} ${one.name} ${one.pid}`]));
-  const mine = [...threads.tid.keys()].filter((i) => state.process < 0 || threads.process[i] === state.process);
-  options('thread', `All ${exact(mine.length)} threads`, state.thread,
-    mine.map((i) => [i, `${threads.index[i]} ${threads.name[i] || 'thread'} ${threads.tid[i]}`]));
-  const box = /** @type {HTMLInputElement} */ (byId('find'));
-  if (document.activeElement !== box) box.value = state.find;
+/** What is shown, in a line: for files and paper. @param {Model} now */
+function title({ base, measure: m, scope, state }) {
+  const run = base.summary.duration_ns;
+  const range = state.range ? ` · ${moment(state.range[0], run)} to ${moment(state.range[1], run)}` : '';
+  return `${base.summary.name} · ${scope}${range} · ${shown(m.metric, m.netSum)} ${m.metric.of}`;
 }
 
-/** @param {string} id @param {string} all @param {number} chosen @param {[number, string][]} choices */
-function options(id, all, chosen, choices) {
-  const select = /** @type {HTMLSelectElement} */ (byId(id));
-  select.hidden = choices.length < 2 && chosen < 0;
-  const key = choices.map(([, text]) => text).join('\n');
-  if (select.dataset.choices !== key) {
-    select.dataset.choices = key;
-    select.replaceChildren(element('option', { value: '-1' }, all), ...choices.map(([value, text]) => element('option', { value: String(value) }, text)));
-  }
-  select.value = String(chosen);
-}
-
-/** How much the search matches, said in the find box. @param {Model} now */
-function foundWords({ found, measure: m, state }) {
-  const words = byId('found');
-  if (!found) {
-    words.textContent = '';
-    words.removeAttribute('title');
+/** @param {'svg' | 'collapsed'} format */
+function save(format) {
+  const now = model();
+  const name = `memtrack-${now.measure.metric.id}`;
+  if (format === 'collapsed') {
+    download(`${name}.txt`, 'text/plain', collapsed(now.data, now.measure));
     return;
   }
-  const { count: drawn, at } = flame.matches();
-  const share = percent(matchedSum(found, m), m.sum);
-  words.textContent = drawn ? `${share} · ${at ? `${at} of ` : ''}${count(drawn)}` : share;
-  words.title = pattern(state.find)?.literal ? 'Not a regular expression: searched as text' : 'Share of all stacks with a match; nested matches count once';
+  const picture = flame.picture();
+  if (picture) download(`${name}.svg`, 'image/svg+xml', svg(picture, flame.width(), title(now)));
 }
 
 function render() {
   const now = model();
-  controls();
   timeline.update(now);
   flame.update(now);
+  crumbs.update(now, flame.crumbs());
+  controls.update(now);
   inspector.update(now);
   table.update(now);
   leakView.update(now);
-  foundWords(now);
+  histograms.update(now);
   remember(now);
-  byId('colophon').textContent = `${data.summary.name} · ${now.scope} · ${metricWords(now.measure.metric)}${now.state.find ? ` · find ${now.state.find}` : ''} · ${location.href}`;
+  const { state } = now;
+  byId('colophon').textContent = `${title(now)} · ${metricWords(now, state.metric)}${state.find ? ` · find ${state.find}` : ''} · ${location.href}`;
 }
 
 /** @param {Model} now */
-function remember({ state, measure: m }) {
+function remember({ data: d, state, measure: m }) {
   const nameBox = (/** @type {number[]} */ path) => {
-    const way = descend(expander(data, m, state.inverted), m, path);
+    const way = descend(expander(d, m, state), m, path);
     const box = way[way.length - 1];
     return box.leaves ? `${box.leaves[0]}~${way.length - 2}` : String(box.items[0] ?? '');
   };
@@ -258,73 +230,23 @@ function remember({ state, measure: m }) {
 function restore() {
   const { boxes, ...state } = read(location.hash, data);
   store.set(state);
-  const m = measureOnce(data, state.metric, state.process, state.thread);
-  store.set({
-    zoom: boxPath(boxes.zoom, data, m, state.inverted), select: boxPath(boxes.select, data, m, state.inverted),
-  });
+  const { data: d, measure: m } = model();
+  store.set({ zoom: boxPath(boxes.zoom, d, m, state.inverted), select: boxPath(boxes.select, d, m, state.inverted) });
 }
 
 /** On a small screen the whole is too wide to read: start where most of it first divides. */
 function startNarrow() {
-  const { measure: m, state } = model();
+  const { data: d, measure: m, state } = model();
   if (innerWidth >= 720 || state.zoom.length || state.inverted) return;
-  const expand = expander(data, m, false);
-  const path = [];
+  const expand = expander(d, m, state);
   let [box] = descend(expand, m, []);
   for (;;) {
-    const [widest] = expand(box);
+    const widest = expand(box).reduce((/** @type {import('#flame/layout').Box | null} */ best, one) => (best && best.total >= one.total ? best : one), null);
     if (!widest || widest.total < MAIN_PART * box.total) break;
     box = widest;
-    path.push(box.func);
   }
-  store.set({ zoom: path });
+  store.set({ zoom: pathOf(box) });
 }
-
-function startControls() {
-  const box = /** @type {HTMLInputElement} */ (byId('find'));
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  box.addEventListener('input', () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => store.set({ find: box.value }), TYPING);
-  });
-  box.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter') return;
-    store.set({ find: box.value });
-    queueMicrotask(() => flame.match(event.shiftKey ? -1 : 1));
-  });
-  byId('process').addEventListener('change', (event) => store.set({
-    process: Number(/** @type {HTMLSelectElement} */ (event.target).value), thread: -1, zoom: [], select: [],
-  }));
-  byId('thread').addEventListener('change', (event) => store.set({
-    thread: Number(/** @type {HTMLSelectElement} */ (event.target).value), zoom: [],
-  }));
-  byId('fold').addEventListener('change', (event) => store.set({ fold: /** @type {HTMLInputElement} */ (event.target).checked }));
-  byId('inverted').addEventListener('click', invert);
-  byId('theme').addEventListener('click', toggleTheme);
-  byId('open-find').addEventListener('click', () => openFind());
-  byId('kinds').replaceChildren(...[0, 1, 2, 3, 4].map((kind) => element('span', {}, element('i', { class: `sw k${kind}` }), KINDS[kind])));
-  addEventListener('hashchange', () => {
-    if (!new URLSearchParams(location.hash.slice(1)).has('token')) restore();
-    else location.reload();
-  });
-}
-
-function openFind() {
-  const scope = byId('scope');
-  const open = scope.classList.toggle('open');
-  byId('open-find').setAttribute('aria-expanded', String(open));
-  if (open) byId('find').focus();
-}
-
-/** @param {string} key */
-const walk = (key) => {
-  flame.walk(/** @type {'ArrowUp'} */ (key));
-  flame.focus();
-};
-
-startTheme();
-startControls();
 
 /** @param {string} text */
 function notice(text) {
@@ -339,7 +261,10 @@ function take(next) {
   const names = data ? pathNames(data) : null;
   data = next;
   overview.update(data);
-  if (names) store.set({ zoom: names(store.get().zoom, next), select: names(store.get().select, next) });
+  if (!names) return;
+  const { zoom: path, select, focus: only, exclude: not, sandwich: between } = store.get();
+  const [middle = -1] = between >= 0 ? names([between], next) : [];
+  store.set({ zoom: names(path, next), select: names(select, next), focus: names(only, next), exclude: names(not, next), sandwich: middle, modules: [] });
 }
 
 /** @param {Data} before @returns {(path: number[], after: Data) => number[]} */
@@ -369,7 +294,49 @@ async function refresh() {
   if (data.summary.state === 'running') setTimeout(refresh, REFRESH);
 }
 
+function startPage() {
+  byId('inverted').addEventListener('click', invert);
+  byId('save-svg').addEventListener('click', () => save('svg'));
+  byId('save-collapsed').addEventListener('click', () => save('collapsed'));
+  addEventListener('hashchange', () => {
+    if (!new URLSearchParams(location.hash.slice(1)).has('token')) restore();
+    else location.reload();
+  });
+  const metricKeys = offered(data).map((_, i) => String(i + 1));
+  const parts = new Map([['o', 'overview'], ['t', 'timeline'], ['f', 'flame'], ['l', 'functions'], ['k', 'leaks']]);
+  startKeys([
+    { keys: ['/'], shown: '/', words: 'find', act: controls.focusFind },
+    { keys: ['n', 'p'], shown: 'n p', words: 'next and previous match', act: (key) => flame.match(key === 'n' ? 1 : -1) },
+    { keys: ['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight'], shown: '← ↑ ↓ →', words: 'walk frames', act: (key) => { flame.walk(/** @type {'ArrowUp'} */ (key)); flame.focus(); } },
+    { keys: ['Enter'], shown: 'Enter', words: 'zoom to the selected frame', act: zoom },
+    { keys: ['Escape'], shown: 'Esc', words: 'back out: zoom, search, moment, range, filters', act: out },
+    { keys: ['0'], shown: '0', words: 'reset everything', act: reset },
+    { keys: metricKeys, shown: metricKeys.join(' '), words: 'metric', act: (key) => {
+      const metric = offered(data)[Number(key) - 1];
+      if (metric.id !== 'growth' || store.get().range) setMetric(metric.id);
+    } },
+    { keys: ['f'], shown: 'f', words: 'focus: only stacks through the selected function', act: focus },
+    { keys: ['x'], shown: 'x', words: 'exclude stacks through it', act: exclude },
+    { keys: ['m'], shown: 'm', words: 'hide the frames of its module', act: hideModule },
+    { keys: ['s'], shown: 's', words: 'its callers and callees', act: sandwich },
+    { keys: ['c'], shown: 'c', words: 'copy the stack', act: () => void inspector.copyStack() },
+    { keys: ['i'], shown: 'i', words: 'inverted', act: invert },
+    { keys: ['v'], shown: 'v', words: 'roots at the bottom or on top', act: () => controls.toggle('flipped') },
+    { keys: ['l'], shown: 'l', words: 'siblings by name or by size', act: () => controls.toggle('byName') },
+    { keys: ['r'], shown: 'r', words: 'fold recursion', act: () => controls.toggle('recursion') },
+    { keys: ['y'], shown: 'y', words: "an interpreter's own frames", act: () => controls.toggle('interpreter') },
+    { keys: ['k'], shown: 'k', words: 'colours of kinds or of modules', act: () => controls.toggle('byModule') },
+    { keys: ['[', ']'], shown: '[ ]', words: 'move the range by a slice', act: (key) => timeline.step(key === '[' ? -1 : 1) },
+    { keys: ['+', '=', '-'], shown: '+ -', words: 'zoom the time', act: (key) => timeline.zoom(key === '-' ? 1.5 : 1 / 1.5) },
+    { keys: ['Home'], shown: 'Home', words: 'the peak', act: toPeak },
+    { keys: ['t'], shown: 't', words: 'dark or light', act: toggleTheme },
+    { keys: ['g'], shown: 'g', then: [...parts.keys()], words: 'and o t f l k: overview, timeline, flamegraph, lists, leaks', act: (key) => go(parts.get(key) ?? 'overview') },
+  ]);
+}
+
 async function start() {
+  startTheme();
+  byId('theme').addEventListener('click', toggleTheme);
   const slow = setTimeout(() => notice('Reading…'), 300);
   try {
     const wire = await load((done, all) => {
@@ -379,6 +346,7 @@ async function start() {
     restore();
     selectLargest();
     startNarrow();
+    startPage();
     store.subscribe(render);
     byId('main').removeAttribute('aria-busy');
     document.documentElement.dataset.ready = 'true';
@@ -392,18 +360,6 @@ async function start() {
   } finally {
     clearTimeout(slow);
   }
-  startKeys([
-    { keys: ['/'], shown: '/', words: 'find', act: () => { if (byId('scope').checkVisibility?.() === false) openFind(); byId('find').focus(); } },
-    { keys: ['n', 'p'], shown: 'n p', words: 'next and previous match', act: (key) => flame.match(key === 'n' ? 1 : -1) },
-    { keys: ['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight'], shown: '← ↑ ↓ →', words: 'walk frames', act: walk },
-    { keys: ['Enter'], shown: 'Enter', words: 'zoom to the selected frame', act: zoom },
-    { keys: ['Escape'], shown: 'Esc', words: 'out of the zoom, then clear the search', act: out },
-    { keys: ['0'], shown: '0', words: 'reset', act: reset },
-    { keys: ['1', '2', '3', '4', '5'], shown: '1 2 3 4 5', words: 'metric', act: (key) => setMetric(METRICS[Number(key) - 1].id) },
-    { keys: ['i'], shown: 'i', words: 'inverted', act: invert },
-    { keys: ['c'], shown: 'c', words: 'copy the stack', act: () => void inspector.copyStack() },
-    { keys: ['t'], shown: 't', words: 'dark or light', act: toggleTheme },
-  ]);
   if (!embedded() && data.summary.state === 'running') setTimeout(refresh, REFRESH);
 }
 

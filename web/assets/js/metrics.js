@@ -1,6 +1,7 @@
 // What can be measured, and the one sum behind every view: values per node for a metric and a filter. Pure.
 
 /** @import { Data, Pair } from '#wire' */
+import { amount, amountParts } from '#units';
 
 /**
  * @typedef {object} Metric
@@ -9,6 +10,7 @@
  * @property {string} of what follows a number: "38.7 MiB leaked"
  * @property {string} share what follows a share: "29.0 % of the peak"
  * @property {string} beside what the other number is called
+ * @property {boolean} [signed] it can be less than nothing
  * @property {(data: Data, filter: Filter) => Pair} pair
  */
 
@@ -17,12 +19,19 @@
  * @typedef {{ process: number, thread: number }} Filter
  */
 
-/** In the order of the keys 1 to 5. @type {readonly Metric[]} */
+/** @type {Pair} */
+const NOTHING = { row: new Uint32Array(0), blocks: new Float64Array(0), bytes: new Float64Array(0) };
+
+/** In the order of the keys 1 to 6. @type {readonly Metric[]} */
 export const METRICS = Object.freeze([
   {
     id: 'peak', value: 'bytes', of: 'live at the peak', share: 'of the peak', beside: 'Blocks',
     // A process on its own is seen at its own peak.
     pair: (data, filter) => (filter.process < 0 ? data.rows.peak : data.rows.processPeak),
+  },
+  {
+    id: 'growth', value: 'bytes', of: 'net change', share: 'of all change', beside: 'Blocks', signed: true,
+    pair: (data) => data.rows.growth ?? NOTHING,
   },
   {
     id: 'leaked', value: 'bytes', of: 'leaked', share: 'of all leaked', beside: 'Blocks',
@@ -42,47 +51,82 @@ export const METRICS = Object.freeze([
   },
 ]);
 
+/** A value of a metric as text, `+1.2 MiB` where it could be negative. @param {Metric} metric @param {number} n */
+export const shown = (metric, n) => (metric.signed && n > 0 ? '+' : '') + amount(metric.value, n);
+
+/** The same as number and unit. @param {Metric} metric @param {number} n @returns {[string, string]} */
+export function shownParts(metric, n) {
+  const [text, unit] = amountParts(metric.value, n);
+  return [(metric.signed && n > 0 ? '+' : '') + text, unit];
+}
+
 /** @param {string} id @returns {Metric} */
 export const metricById = (id) => METRICS.find((metric) => metric.id === id) ?? METRICS[0];
 
 /**
- * Sums per node: `self` is the node's own, `total` includes everything below it; the same for the other number.
+ * Sums per node: `self` is the node's own, `total` includes everything below it; the same for the other number. Of a
+ * signed metric these are sizes, to be laid out, and `net` is what they come to; of others both are the same.
  * @typedef {object} Measure
  * @property {Metric} metric
  * @property {Float64Array} self
  * @property {Float64Array} total
+ * @property {Float64Array} netSelf
+ * @property {Float64Array} net
  * @property {Float64Array} besideSelf
  * @property {Float64Array} beside
  * @property {number} sum
+ * @property {number} netSum
  * @property {number} besideSum
  */
 
 /** @param {Data} data @param {Metric} metric @param {Filter} filter @returns {Measure} */
 export function measure(data, metric, filter) {
-  const { count, parent, process } = data.nodes;
+  const { count, parent } = data.nodes;
+  const netSelf = new Float64Array(count);
+  const besideSelf = new Float64Array(count);
+  let netSum = 0, besideSum = 0;
+  eachRow(data, metric, filter, (row, value, beside) => {
+    const at = data.rows.node[row];
+    netSelf[at] += value;
+    besideSelf[at] += beside;
+    netSum += value;
+    besideSum += beside;
+  });
+  const net = upwards(netSelf, parent);
+  const beside = upwards(besideSelf, parent);
+  if (!metric.signed) {
+    return { metric, self: netSelf, total: net, netSelf, net, besideSelf, beside, sum: netSum, netSum, besideSum };
+  }
+  const self = netSelf.map(Math.abs);
+  const sum = self.reduce((all, one) => all + one, 0);
+  return { metric, self, total: upwards(self, parent), netSelf, net, besideSelf, beside, sum, netSum, besideSum };
+}
+
+/** Each node's own and everything below it. @param {Float64Array} own @param {Int32Array} parent */
+function upwards(own, parent) {
+  const total = own.slice();
+  for (let i = total.length - 1; i >= 0; i--) if (parent[i] >= 0) total[parent[i]] += total[i];
+  return total;
+}
+
+/**
+ * Every row that has a value and passes the filter, with both of its numbers.
+ * @param {Data} data @param {Metric} metric @param {Filter} filter
+ * @param {(row: number, value: number, beside: number) => void} take
+ */
+export function eachRow(data, metric, filter, take) {
+  const { process } = data.nodes;
   const { node, thread } = data.rows;
   const pair = metric.pair(data, filter);
   const values = pair[metric.value];
   const others = metric.value === 'bytes' ? pair.blocks : pair.bytes;
-  const self = new Float64Array(count);
-  const besideSelf = new Float64Array(count);
-  let sum = 0, besideSum = 0;
   for (let i = 0; i < values.length; i++) {
+    if (!values[i] && !others[i]) continue;
     const row = pair.row ? pair.row[i] : i;
     const at = node[row];
+    if (at < 0) continue;
     if (filter.process >= 0 && process[at] !== filter.process) continue;
     if (filter.thread >= 0 && thread[row] !== filter.thread) continue;
-    self[at] += values[i];
-    besideSelf[at] += others[i];
-    sum += values[i];
-    besideSum += others[i];
+    take(row, values[i], others[i]);
   }
-  const total = self.slice();
-  const beside = besideSelf.slice();
-  for (let i = count - 1; i >= 0; i--) {
-    if (parent[i] < 0) continue;
-    total[parent[i]] += total[i];
-    beside[parent[i]] += beside[i];
-  }
-  return { metric, self, total, besideSelf, beside, sum, besideSum };
 }

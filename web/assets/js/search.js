@@ -18,12 +18,13 @@ export function pattern(text) {
 
 /**
  * @typedef {object} Found
+ * @property {RegExp} regex
  * @property {Uint8Array} frames 1 for each frame whose function, file or module matches
  * @property {Uint8Array} functions 1 for each function one of whose frames matches
  * @property {Uint8Array} nodes 1 for each node whose stack, itself included, holds a match
  */
 
-/** @param {Data} data @param {RegExp} regex @returns {Found} */
+/** @param {Pick<Data, 'strings' | 'frames' | 'functions' | 'nodes'>} data @param {RegExp} regex @returns {Found} */
 export function find(data, regex) {
   const { strings } = data;
   const asked = new Int8Array(strings.length);
@@ -47,7 +48,7 @@ export function find(data, regex) {
   for (let i = 0; i < nodes.count; i++) {
     under[i] = hits[nodes.frame[i]] || (nodes.parent[i] >= 0 ? under[nodes.parent[i]] : 0);
   }
-  return { frames: hits, functions: hitFunctions, nodes: under };
+  return { regex, frames: hits, functions: hitFunctions, nodes: under };
 }
 
 /** The value of all stacks with a match; nested matches count once. @param {Found} found @param {Measure} measure */

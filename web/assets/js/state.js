@@ -13,12 +13,25 @@
  * @property {string} sort column of the function table
  * @property {boolean} ascending
  * @property {number | null} cursor a moment on the timeline, nanoseconds
+ * @property {[number, number] | null} range nanoseconds; the bounds of slices
+ * @property {[number, number] | null} window what the timeline shows, nanoseconds; null: all
+ * @property {number[]} focus functions: only stacks through all of them
+ * @property {number[]} exclude functions: no stack through any of them
+ * @property {number[]} modules strings that name modules whose frames count for their callers
+ * @property {boolean} recursion a function that calls itself is one frame
+ * @property {boolean} interpreter the interpreter's own frames are seen, too
+ * @property {number} sandwich the function whose callers and callees are shown, or -1
+ * @property {boolean} flipped roots at the bottom
+ * @property {boolean} byName siblings by name instead of by size
+ * @property {boolean} byModule modules have colours instead of kinds
+ * @property {string} tab what the table lists
  */
 
 /** @type {Readonly<State>} */
 export const INITIAL = Object.freeze({
   metric: 'peak', process: -1, thread: -1, inverted: false, zoom: [], select: [], find: '', fold: true,
-  sort: 'self', ascending: false, cursor: null,
+  sort: 'self', ascending: false, cursor: null, range: null, window: null, focus: [], exclude: [], modules: [],
+  recursion: false, interpreter: false, sandwich: -1, flipped: false, byName: false, byModule: false, tab: 'functions',
 });
 
 /**

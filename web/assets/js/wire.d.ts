@@ -37,6 +37,8 @@ export interface Summary {
   frames: number;
   untracked: { pid: number; exe: string; reason: string }[];
   warnings: string[];
+  /** Allocations of the whole capture by requested size: from each size up to the next. */
+  sizes: { from: number[]; allocations: number[]; bytes: number[] };
 }
 
 export interface Process {
@@ -56,18 +58,36 @@ export interface WireSparse {
   bytes: number[];
 }
 
+/** What rows did in each slice of time, sorted by row, slice, what, birth. */
+export interface WireSlices {
+  /** Where slices begin and, one more, where the last ends. */
+  bounds_ns: Deltas;
+  /** How many changes each row has. */
+  changes: number[];
+  /** Ascending within a row, as differences. */
+  slice: number[];
+  /** 0 allocated, 1 allocated and temporary, 2 freed, 3 gone with its image. */
+  what: number[];
+  /** How many slices before its end a freed block was allocated. */
+  age: number[];
+  blocks: number[];
+  bytes: number[];
+}
+
 export interface Wire {
   schema: string;
   summary: Summary;
   processes: Process[];
   threads: { index: number[]; tid: number[]; name: string[]; process: (number | null)[] };
   strings: string[];
-  functions: { name: number[]; module: number[]; kind: number[]; library: number[] };
+  functions: { name: number[]; module: number[]; kind: number[]; library: number[]; interpreter: number[] };
   frames: { function: number[]; file: number[]; line: number[] };
   nodes: { up: number[]; frame: number[] };
   rows: {
     node: Deltas;
     thread: number[];
+    /** Number of the string that names the function which handed the blocks out, or 0. */
+    allocator: number[];
     allocations: number[];
     allocated_bytes: number[];
     temporary: WireSparse;
@@ -76,7 +96,9 @@ export interface Wire {
     leaked: WireSparse;
     leaked_first_ns: number[];
     leaked_last_ns: number[];
+    leaked_rule: number[];
   };
+  slices: WireSlices | null;
   timeline: {
     time_ns: Deltas;
     live_max_bytes: number[];
@@ -95,13 +117,25 @@ export interface Pair {
   bytes: Float64Array;
 }
 
+export interface Slices {
+  bounds: Float64Array;
+  /** Changes of row `r` are `first[r]` to before `first[r + 1]`. */
+  first: Uint32Array;
+  row: Uint32Array;
+  slice: Uint16Array;
+  birth: Uint16Array;
+  what: Uint8Array;
+  blocks: Float64Array;
+  bytes: Float64Array;
+}
+
 /** The decoded columns: what every module reads and none changes. */
 export interface Data {
   summary: Summary;
   processes: Process[];
   threads: { index: number[]; tid: number[]; name: string[]; process: (number | null)[] };
   strings: string[];
-  functions: { name: Uint32Array; module: Uint32Array; kind: Uint8Array; library: Uint8Array };
+  functions: { name: Uint32Array; module: Uint32Array; kind: Uint8Array; library: Uint8Array; interpreter: Uint8Array };
   frames: { function: Uint32Array; file: Uint32Array; line: Uint32Array };
   nodes: {
     count: number;
@@ -115,8 +149,10 @@ export interface Data {
   };
   rows: {
     count: number;
-    node: Uint32Array;
+    /** -1 where the reader left the stack out. */
+    node: Int32Array;
     thread: Uint32Array;
+    allocator: Uint32Array;
     allocated: Pair;
     temporary: Pair;
     peak: Pair;
@@ -124,7 +160,12 @@ export interface Data {
     leaked: Pair;
     leakedFirst: Float64Array;
     leakedLast: Float64Array;
+    /** Number of the string that names the rule which sets the leak apart, or 0. */
+    leakedRule: Uint32Array;
+    /** What a range of time added and took away; known for ranges only. */
+    growth: Pair | null;
   };
+  slices: Slices | null;
   timeline: {
     time: Float64Array;
     liveMax: Float64Array;

@@ -6,6 +6,7 @@ import { blamed, functionRows } from '#functions';
 import { leaks } from '#leaks';
 import { measure, metricById } from '#metrics';
 import { shortName } from '#names';
+import { history } from '#slices';
 import { residentAt, series } from '#timeline/series';
 import { THIN, bytes, bytesParts, count, countParts, exact, moment, percent, span } from '#units';
 
@@ -44,19 +45,21 @@ function leaked(data, blame) {
     return { label, figure: '0', small: '', pieces: [text] };
   }
   const [figure, unit] = bytesParts(totals.leaked_bytes);
-  const stacks = leaks(data, ALL);
+  const stacks = leaks(data, ALL).filter((leak) => !leak.rule);
+  const apart = totals.leaked_blocks - stacks.reduce((sum, leak) => sum + leak.blocks, 0);
   const [worst] = ranked(data, 'leaked', blame);
   /** @type {Piece[]} */
   const pieces = [
-    `in ${count(totals.leaked_blocks)} ${plural(totals.leaked_blocks, 'block')} at `,
+    `in ${count(totals.leaked_blocks)} ${plural(totals.leaked_blocks, 'block')}${apart ? `, ${count(apart)} of them known one-time ones, the rest` : ''} at `,
     { text: `${exact(stacks.length)} ${plural(stacks.length, 'place')}`, part: 'leaks' }, '. ',
   ];
   if (worst) {
     const own = stacks.filter((leak) => data.nodes.function[blame[leak.node]] === worst.func);
-    const first = Math.min(...own.map((leak) => leak.first)), last = Math.max(...own.map((leak) => leak.last));
+    const first = own.reduce((least, leak) => Math.min(least, leak.first), run), last = own.reduce((most, leak) => Math.max(most, leak.last), 0);
     pieces.push(stacks.length > 1 ? 'The worst, ' : 'It is ', named(data, worst, 'leaked'));
     pieces.push(stacks.length > 1 ? `, holds ${bytes(worst.self)} of it` : '');
-    pieces.push(`, ${when(first, last, run, worst.self)}.`);
+    const past = data.slices && own.length ? history(data.slices, own.flatMap((leak) => leak.rows)) : null;
+    pieces.push(`, ${past && data.slices ? course(data.slices.bounds, past.leaked, first, last, run) : when(first, last, run, worst.self)}.`);
   }
   return { label, figure, small: unit, pieces };
 }
@@ -221,14 +224,59 @@ export function commandLine(command) {
 }
 
 /**
- * One line about a leak: its place, its caller, how it came about.
- * @param {Data} data @param {import('#leaks').Leak} leak @param {number} node the one that answers for it
+ * One line about a leak: how it came about, and where it is.
+ * @param {Data} base the whole run @param {Data} data @param {import('#leaks').Leak} leak
+ * @param {number} node the one that answers for it @param {import('#slices').History | null} past
  */
-export function leakWords(data, leak, node) {
+export function leakWords(base, data, leak, node, past) {
   const at = place(data, data.nodes.frame[node]);
-  const verdict = when(leak.first, leak.last, data.summary.duration_ns, leak.bytes);
+  const { first, last, bytes: size } = leak;
+  const run = base.summary.duration_ns;
+  const verdict = past && base.slices
+    ? course(base.slices.bounds, past.leaked, first, last, run) : when(first, last, run, size);
   return at ? `${verdict} · ${at}` : verdict;
 }
 
+/** Most of a steady growth lies this near to a straight line, as a share of its height. */
+const STEADY = 0.12;
+/** Growth in fewer steps than this is told step by step. */
+const FEW = 3;
+
+/**
+ * How leaked bytes came about, from their level at the end of each slice.
+ * @param {Float64Array} bounds @param {Float64Array} leaked @param {number} first @param {number} last @param {number} run
+ */
+export function course(bounds, leaked, first, last, run) {
+  const count = leaked.length;
+  const high = leaked[count - 1];
+  if (!(high > 0)) return 'all of it freed later';
+  if (last - first < run / 50) return last < run / 10 ? 'once at start' : `all at ${moment(first, run)}`;
+  const begin = leaked.findIndex((level) => level > 0);
+  let end = count - 1;
+  while (end > begin && leaked[end - 1] === high) end--;
+  let steps = 0;
+  for (let i = begin; i <= end; i++) if (leaked[i] > (i ? leaked[i - 1] : 0)) steps++;
+  if (steps <= FEW) return `${steps === 1 ? 'once' : `in ${steps} steps`}, ${moment(first, run)} to ${moment(last, run)}`;
+  let off = 0;
+  for (let i = begin; i <= end; i++) {
+    const straight = (high * (i - begin + 1)) / (end - begin + 1);
+    off = Math.max(off, Math.abs(leaked[i] - straight));
+  }
+  const seconds = (bounds[end + 1] - bounds[begin]) / 1e9;
+  const [length, unit] = run >= 60e9 ? [seconds / 60, 'min'] : [seconds, 's'];
+  const rate = `${bytes(Math.round(high / length))}/${unit}`;
+  const grows = end >= count - Math.max(2, count / 20);
+  if (off <= STEADY * high) return grows ? `grows ${rate} from ${moment(first, run)} on` : `grew ${rate} from ${moment(first, run)} to ${moment(last, run)}`;
+  const half = bounds[Math.max(begin, leaked.findIndex((level) => level >= high / 2))];
+  return `in bursts from ${moment(first, run)} to ${moment(last, run)}, half of it by ${moment(half, run)}`;
+}
+
+/** Whether blocks like the leaked ones are freed at all. @param {import('#slices').History} past */
+export function lifetimeWords({ lifetimes, never }) {
+  const freed = lifetimes.reduce((all, one) => all + one, 0);
+  if (!freed) return `None of its ${count(never)} blocks was ever freed`;
+  return `${count(freed)} blocks from here were freed, ${count(never)} never`;
+}
+
 /** @param {number} n @param {string} word */
-const plural = (n, word) => (n === 1 ? word : `${word}s`);
+export const plural = (n, word) => (n === 1 ? word : word.endsWith('s') ? `${word}es` : `${word}s`);

@@ -1,6 +1,7 @@
 //! Profiles of programs that never ran: numbers that add up, names as real ones are. For looking at the page and for
 //! its tests; not part of the library.
 
+mod course;
 mod graph;
 mod hostile;
 mod small;
@@ -10,7 +11,7 @@ pub(crate) use small::small;
 
 use tracker_core::capture::meta::{ExitStatus, Session};
 use tracker_core::report::profile::{
-    Metrics, Module, Process, Profile, RssPoint, State, Thread, TimePoint, Timeline, Totals,
+    Metrics, Module, Process, Profile, RssPoint, SizeClass, State, Thread, TimePoint, Timeline, Totals,
 };
 use tracker_core::report::slices::Slices;
 
@@ -156,9 +157,21 @@ fn build(plans: &[Plan], stacks_each: usize, run: u64, command: &str) -> Profile
     profile.totals.unresolved_frames = profile.frames.iter().filter(|frame| frame.function.is_none()).count() as u64;
     profile.totals.truncated_stacks = 3;
     profile.timeline = timeline(&profile, run, peak_at, &mut random);
+    profile.slices = course::course(&profile.rows, run, &mut random);
+    profile.sizes = sizes(&profile.totals.metrics);
     profile.totals.peak_rss_bytes =
         profile.timeline.rss.iter().map(|point| point.anon_bytes + point.file_bytes).max().unwrap_or(0);
     profile
+}
+
+/// Most allocations are small, most bytes are not.
+fn sizes(all: &Metrics) -> Vec<SizeClass> {
+    let class = |i: u32| SizeClass {
+        from: if i == 0 { 0 } else { 1 << (i - 1) },
+        allocations: all.allocations / 2 / (1 + u64::from(i.abs_diff(6)).pow(3)),
+        bytes: all.allocated_bytes / 2 / (1 + u64::from(i.abs_diff(14)).pow(2)),
+    };
+    (0..24).map(class).collect()
 }
 
 /// A profile with a session and nothing in it.

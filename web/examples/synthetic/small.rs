@@ -1,11 +1,13 @@
 //! A profile small enough to know every number by heart. The tests of both sides read its columns.
 
 use tracker_core::report::profile::{
-    Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, RssPoint, Stack, StackId, Thread, TimePoint,
-    Timeline, Totals,
+    Frame, FrameId, FrameKind, Metrics, Module, Process, Profile, Row, RssPoint, SizeClass, Stack, StackId, Thread,
+    TimePoint, Timeline, Totals,
 };
 
 use super::{empty, sum};
+use tracker_core::replay::slices::What;
+use tracker_core::report::slices::{Change, Slices};
 
 /// Two processes. In the first, `main` calls `parse` from two lines, and `parse` calls itself; in the second `main`
 /// allocates through `operator new`.
@@ -18,6 +20,7 @@ use super::{empty, sum};
 ///        (no frames)                                 2
 /// child: main:10 > operator new                     40, and 90 at its own peak
 /// ```
+/// Peaks at 1.2 s, which the third of its four slices holds; at that slice's end the same is live.
 pub(crate) fn small() -> Profile {
     let mut profile = empty("app --flag 'two words'", 2_000_000_000);
     profile.modules = vec![
@@ -69,6 +72,12 @@ pub(crate) fn small() -> Profile {
         row(3, 0, 1, metrics(1, 1, (1, 1), (1, 1), (1, 1), (0, 0))),
         row(4, 0, 0, metrics(1, 2, (0, 0), (1, 2), (1, 2), (0, 0))),
         row(6, 0, 0, metrics(4, 64, (0, 0), (0, 0), (0, 0), (4, 64))),
+    ];
+    profile.slices = slices();
+    profile.sizes = vec![
+        SizeClass { from: 0, allocations: 0, bytes: 0 },
+        SizeClass { from: 1, allocations: 8, bytes: 8 },
+        SizeClass { from: 8, allocations: 40, bytes: 1580 },
     ];
     let scope = |process: u32| {
         let rows = profile.rows.iter().filter(move |row| row.process == process);
@@ -143,4 +152,38 @@ fn metrics(
         temporary_allocations: temporary.0,
         temporary_bytes: temporary.1,
     }
+}
+
+/// What the rows did, half a second at a time; every row ends with what it leaked.
+fn slices() -> Slices {
+    use What::{Allocated, Freed, Temporary};
+    let changes = [
+        (0, 1, Allocated, 1, (9, 900)),
+        (0, 2, Freed, 1, (5, 860)),
+        (0, 3, Freed, 1, (4, 40)),
+        (1, 0, Allocated, 0, (8, 200)),
+        (1, 0, Temporary, 0, (5, 50)),
+        (1, 0, Freed, 0, (5, 50)),
+        (1, 2, Allocated, 2, (12, 200)),
+        (1, 2, Freed, 0, (3, 150)),
+        (1, 2, Freed, 2, (2, 100)),
+        (1, 3, Freed, 2, (7, 70)),
+        (2, 1, Allocated, 1, (10, 200)),
+        (2, 1, Temporary, 1, (2, 8)),
+        (2, 1, Freed, 1, (2, 8)),
+        (2, 2, Freed, 1, (3, 142)),
+        (2, 3, Freed, 1, (5, 50)),
+        (3, 0, Allocated, 0, (3, 21)),
+        (3, 1, Freed, 0, (2, 14)),
+        (3, 3, Freed, 0, (1, 7)),
+        (4, 0, Allocated, 0, (1, 1)),
+        (5, 1, Allocated, 1, (1, 2)),
+        (5, 3, Freed, 1, (1, 2)),
+        (6, 0, Allocated, 0, (4, 64)),
+        (6, 0, Temporary, 0, (4, 64)),
+        (6, 0, Freed, 0, (4, 64)),
+    ];
+    let change = |(row, slice, what, birth, (blocks, bytes))| Change { row, slice, birth, what, blocks, bytes };
+    let bounds = vec![0, 500_000_000, 1_000_000_000, 1_500_000_000, 2_000_000_000];
+    Slices::known(bounds, changes.map(change).to_vec())
 }

@@ -26,6 +26,16 @@ pub struct Summary {
     pub frames: u64,
     pub untracked: Vec<Untracked>,
     pub warnings: Vec<String>,
+    pub sizes: Sizes,
+}
+
+/// Allocations of the whole capture by requested size.
+#[derive(Debug, Default, Serialize)]
+pub struct Sizes {
+    /// Smallest size of each class.
+    pub from: Vec<u64>,
+    pub allocations: Vec<u64>,
+    pub bytes: Vec<u64>,
 }
 
 /// How the root program ended.
@@ -116,6 +126,11 @@ impl Summary {
                 .map(|row| Untracked { pid: row.pid, exe: row.exe.clone(), reason: row.reason.clone() })
                 .collect(),
             warnings: profile.warnings.clone(),
+            sizes: Sizes {
+                from: profile.sizes.iter().map(|class| number(class.from)).collect(),
+                allocations: profile.sizes.iter().map(|class| number(class.allocations)).collect(),
+                bytes: profile.sizes.iter().map(|class| number(class.bytes)).collect(),
+            },
         }
     }
 }

@@ -10,9 +10,10 @@ use std::hash::Hash;
 use serde::Serialize;
 use tracker_core::report::name::base_name;
 use tracker_core::report::profile::{Frame, Profile, Row, Stack, StackId};
+use tracker_core::report::suppress::Suppressions;
 
 use super::{Deltas, number};
-use crate::kinds::{Kind, classify};
+use crate::kinds::{Kind, classify, is_interpreter};
 
 /// What is called. The first functions are the processes themselves, in their order.
 #[derive(Debug, Default, Serialize)]
@@ -24,6 +25,8 @@ pub struct Functions {
     pub kind: Vec<Kind>,
     /// 1 when its bytes say more about its caller: allocators and standard libraries.
     pub library: Vec<u8>,
+    /// 1 when it belongs to an interpreter: in stacks with the frames of the program that it runs, it is plumbing.
+    pub interpreter: Vec<u8>,
 }
 
 /// Where it is called: a function at a line. The first frames are the processes themselves.
@@ -50,6 +53,8 @@ pub struct Rows {
     pub node: Deltas,
     /// Position among the threads.
     pub thread: Vec<u32>,
+    /// Number of a string: the function that handed the blocks out, or 0 when that is not known.
+    pub allocator: Vec<u32>,
     pub allocations: Vec<u64>,
     pub allocated_bytes: Vec<u64>,
     pub temporary: Sparse,
@@ -61,6 +66,8 @@ pub struct Rows {
     /// For each row of `leaked`: first and last allocation.
     pub leaked_first_ns: Vec<u64>,
     pub leaked_last_ns: Vec<u64>,
+    /// Number of a string: the rule that sets the leak apart as one nobody wants to hear about, or 0.
+    pub leaked_rule: Vec<u32>,
 }
 
 /// Two numbers for the rows that have them.
@@ -91,6 +98,8 @@ pub(super) struct Tree {
     pub(super) frames: Frames,
     pub(super) nodes: Nodes,
     pub(super) rows: Rows,
+    /// For each of the page's rows, which one of the profile it is.
+    pub(super) origins: Vec<u32>,
 }
 
 impl Tree {
@@ -99,17 +108,22 @@ impl Tree {
         let frame_numbers: Vec<u32> = profile.frames.iter().map(|frame| names.frame(profile, frame)).collect();
         let order = Order::new(profile, &frame_numbers, names.unknown_frame());
 
-        let mut rows: Vec<&Row> = profile.rows.iter().filter(|row| order.knows(profile, row)).collect();
-        rows.sort_unstable_by_key(|row| (row.process, order.rank(row.stack), row.thread));
+        let mut rows: Vec<(&Row, u32)> =
+            profile.rows.iter().zip(0..).filter(|(row, _)| order.knows(profile, row)).collect();
+        rows.sort_unstable_by_key(|(row, _)| (row.process, order.rank(row.stack), row.thread));
 
         let mut growth = Growth::default();
         let mut columns = Rows::default();
         let mut process_peak = Sparse::default();
-        for (at, row) in rows.iter().enumerate() {
+        let suppressions = Suppressions::builtin();
+        let suppressed = suppressions.apply(profile);
+        for (at, (row, _)) in rows.iter().enumerate() {
             let node = growth.node(row.process, order.path(profile, row.stack));
             let metrics = &row.metrics;
             columns.node.push(u64::from(node));
             columns.thread.push(row.thread);
+            let function = profile.stacks.get(row.stack.0 as usize).and_then(|stack| stack.function);
+            columns.allocator.push(function.map_or(0, |function| names.string(function.name())));
             columns.allocations.push(number(metrics.allocations));
             columns.allocated_bytes.push(number(metrics.allocated_bytes));
             columns.temporary.push(at, metrics.temporary_allocations, metrics.temporary_bytes);
@@ -118,9 +132,10 @@ impl Tree {
             if columns.leaked.push(at, metrics.leaked_blocks, metrics.leaked_bytes) {
                 columns.leaked_first_ns.push(number(row.first_ns));
                 columns.leaked_last_ns.push(number(row.last_ns));
+                columns.leaked_rule.push(suppressed.rule(row).map_or(0, |rule| names.string(rule)));
             }
         }
-        let same = rows.iter().all(|row| {
+        let same = rows.iter().all(|(row, _)| {
             let metrics = &row.metrics;
             (metrics.peak_blocks, metrics.peak_bytes) == (metrics.process_peak_blocks, metrics.process_peak_bytes)
         });
@@ -131,6 +146,7 @@ impl Tree {
             frames: names.frames,
             nodes: growth.nodes,
             rows: columns,
+            origins: rows.iter().map(|&(_, origin)| origin).collect(),
         }
     }
 }
@@ -193,13 +209,16 @@ impl Names {
     }
 
     fn function(&mut self, name: &str, module: &str, kind: Kind, library: bool) -> u32 {
-        let (name, module) = (self.string(name), self.string(module));
+        let path = module;
+        let (name, module) = (self.string(name), self.string(path));
         let (number, new) = self.distinct_functions.number((name, module, kind, library));
         if new {
             self.functions.name.push(name);
             self.functions.module.push(module);
             self.functions.kind.push(kind);
             self.functions.library.push(u8::from(library));
+            let plumbing = matches!(kind, Kind::Native | Kind::Inlined | Kind::Allocator);
+            self.functions.interpreter.push(u8::from(plumbing && is_interpreter(base_name(path))));
         }
         number
     }

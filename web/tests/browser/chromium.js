@@ -146,6 +146,16 @@ async function openPage(connection, sessionId, targetId, { width = 1440, height 
       await send('Input.dispatchMouseEvent', { type: 'mouseReleased', x, y, button: 'left', clickCount: 1 });
       await page.settled();
     },
+    /** Presses at one point and lets go at another. */
+    async drag(x0, y0, x1, y1) {
+      await send('Input.dispatchMouseEvent', { type: 'mouseMoved', x: x0, y: y0 });
+      await send('Input.dispatchMouseEvent', { type: 'mousePressed', x: x0, y: y0, button: 'left', clickCount: 1 });
+      for (const part of [0.5, 1]) {
+        await send('Input.dispatchMouseEvent', { type: 'mouseMoved', x: x0 + (x1 - x0) * part, y: y0 + (y1 - y0) * part, button: 'left', buttons: 1 });
+      }
+      await send('Input.dispatchMouseEvent', { type: 'mouseReleased', x: x1, y: y1, button: 'left', clickCount: 1 });
+      await page.settled();
+    },
     /** Clicks the middle of an element. */
     async press(selector) {
       const { x, y } = await page.box(selector);

@@ -134,7 +134,7 @@ test('search says its share, fades what does not match, and filters the lists', 
 
 test('metrics and inversion switch by key and by button', async () => {
   await visit(PAGE_SMALL, {}, async (page) => {
-    for (const [key, text] of [['2', '31'], ['3', '1.6'], ['4', '48'], ['5', '11'], ['1', '200']]) {
+    for (const [key, text] of [['3', '31'], ['4', '1.6'], ['5', '48'], ['6', '11'], ['1', '200'], ['2', '200']]) {
       await page.key(key);
       assert.ok((await page.text('#functions-sum')).startsWith(text), `${key}: ${await page.text('#functions-sum')}`);
       assert.ok((await page.text('#functions-foot')).includes(`add up to ${text}`));
@@ -144,7 +144,7 @@ test('metrics and inversion switch by key and by button', async () => {
     assert.match(await hash(page), /i=1/);
     await page.press('#inverted');
     assert.doesNotMatch(await hash(page), /i=1/);
-    await page.press('#metrics button:nth-child(2)');
+    await page.press('#metrics button:nth-child(3)');
     assert.match(await hash(page), /m=leaked/);
     await page.key('0');
     assert.doesNotMatch(await hash(page), /m=/);
@@ -228,11 +228,199 @@ test('the timeline reads out under the pointer and keeps a clicked moment', asyn
   });
 });
 
+test('a range is dragged, moved, resized and left, and everything follows', async () => {
+  await visit(PAGE_SMALL, {}, async (page) => {
+    const { left, top, width, height } = await page.box('#timeline-canvas');
+    const at = (seconds) => left + width * (0.06 + 0.94 * (seconds / 2));
+    const y = top + height / 2;
+    await page.drag(at(0.45), y, at(1.05), y);
+    // Snapped to the slices of half a second.
+    assert.match(await hash(page), /r=500000000-1000000000/);
+    assert.match(await page.text('#range'), /500\u202fms – 1\.00\u202fs · 500\u202fms/);
+    assert.match(await page.text('#crumbs'), /1\.2\u202fKiB live/, 'live at the highest slice end');
+    assert.match(await page.text('#metrics'), /Live at 1\.00\u202fs/);
+    for (const [key, text] of [['2', '+1.1\u202fKiB'], ['3', '1.1\u202fKiB'], ['4', '1.1\u202fKiB'], ['5', '20'], ['6', '2']]) {
+      await page.key(key);
+      assert.ok((await page.text('#functions-sum')).startsWith(text), `${key}: ${await page.text('#functions-sum')}`);
+      assert.ok((await page.text('#functions-foot')).includes(`add up to ${text}`));
+    }
+    assert.match(await page.text('#leaks-title'), /Left over/);
+    assert.match(await page.text('#leaks-sum'), /1\.1\u202fKiB at 3 places/);
+    await page.key(']');
+    assert.match(await hash(page), /r=1000000000-1500000000/);
+    assert.match(await page.text('#leaks-sum'), /100\u202fB at 1 place/);
+    // The range now holds the peak, which is exact.
+    await page.key('1');
+    assert.match(await page.text('#crumbs'), /200\u202fB live/);
+    // An end is taken and dragged.
+    await page.drag(at(1.5), y, at(1.98), y);
+    assert.match(await hash(page), /r=1000000000-2000000000/);
+    await page.key('2');
+    assert.ok((await page.text('#functions-sum')).startsWith('\u22121.2\u202fKiB'), await page.text('#functions-sum'));
+    assert.ok((await page.value(painted('flame-canvas'))).colours > 3);
+    await page.press('#range .tag');
+    assert.doesNotMatch(await hash(page), /r=/);
+    assert.match(await page.text('#leaks-sum'), /31\u202fB at 2 places/);
+  });
+});
+
+test('time is zoomed and panned, and a moment shows what was live', async () => {
+  await visit(PAGE_SMALL, {}, async (page) => {
+    const { left, top, width, height } = await page.box('#timeline-canvas');
+    await page.click(left + width * 0.3, top + height / 2);
+    assert.match(await page.text('#metrics'), /Live at 500\u202fms/);
+    assert.match(await page.text('#functions-sum'), /^172\u202fB/);
+    const whole = await page.value(painted('timeline-canvas'));
+    await page.key('+');
+    assert.match(await hash(page), /w=\d+-\d+/);
+    assert.match(await page.text('#range'), /shows/);
+    assert.notDeepEqual(await page.value(painted('timeline-canvas')), whole);
+    const before = await hash(page);
+    await page.send('Input.dispatchMouseEvent', { type: 'mouseWheel', x: left + width / 2, y: top + height / 2, deltaX: 200, deltaY: 0 });
+    await page.until(`location.hash !== ${JSON.stringify(before)}`);
+    await page.key('-');
+    await page.key('-');
+    assert.doesNotMatch(await hash(page), /w=/);
+    await page.key('Home');
+    assert.match(await page.text('#metrics'), /Live at peak 1\.20\u202fs/);
+  });
+});
+
+test('focus, exclude, hidden modules and folded recursion are chips with a way out', async () => {
+  await visit(PAGE_SMALL, {}, async (page) => {
+    const choose = async (name) => {
+      await page.value(`[...document.querySelectorAll('#functions-table .fn')].find((one) => one.textContent.startsWith('${name}')).click()`);
+      await page.settled();
+    };
+    await choose('parse');
+    await page.key('f');
+    assert.match(await page.text('#chips'), /only through parse/);
+    assert.match(await page.text('#functions-sum'), /^157\u202fB/);
+    assert.match(await hash(page), /only=\d+/);
+    await page.key('f');
+    assert.equal(await page.text('#chips'), '');
+    await choose('parse');
+    await page.key('x');
+    assert.match(await page.text('#functions-sum'), /^43\u202fB/);
+    await page.press('#chips .tag');
+    assert.match(await page.text('#functions-sum'), /^200\u202fB/);
+    await page.key('r');
+    assert.match(await page.text('#chips'), /recursion folded/);
+    await choose('main');
+    await page.key('m');
+    assert.match(await page.text('#chips'), /app hidden/);
+    assert.match(await page.text('#functions-sum'), /^200\u202fB/);
+    await page.key('Escape');
+    assert.match(await page.text('#chips'), /^recursion folded/);
+  });
+});
+
+test('callers and callees of a function stand around it', async () => {
+  await visit(PAGE_SMALL, {}, async (page) => {
+    await page.value("[...document.querySelectorAll('#functions-table .fn')].find((one) => one.textContent === 'parse').click()");
+    await page.settled();
+    await page.key('s');
+    assert.match(await page.text('#crumbs'), /parse[\s\S]*157\u202fB · 78\.5\u202f%[\s\S]*recurses, up to 2 deep/);
+    assert.match(await page.text('#inspector h3'), /parse/);
+    const { left, top, height, width } = await page.box('#flame-area');
+    assert.ok(height >= 5 * 18, `${height}: two callers, itself, two callees`);
+    await page.move(left + width / 2, top + 27);
+    assert.match(await page.text('#tip'), /^main/);
+    await page.click(left + width / 2, top + 27);
+    assert.match(await page.text('#crumbs'), /main[\s\S]*198\u202fB/);
+    assert.match(await hash(page), /both=/);
+    await page.key('Escape');
+    assert.doesNotMatch(await hash(page), /both=/);
+  });
+});
+
+test('the picture turns, sorts and takes other colours', async () => {
+  await visit(PAGE_SEVERAL, {}, async (page) => {
+    const picture = () => page.value(`[...${pixels('flame-canvas')}].reduce((a, b) => (a * 31 + b) | 0, 7)`);
+    const plain = await picture();
+    for (const [key, name] of [['v', 'up'], ['l', 'az'], ['k', 'mod']]) {
+      await page.key(key);
+      assert.match(await hash(page), new RegExp(`${name}=1`));
+      assert.notEqual(await picture(), plain, key);
+      await page.key(key);
+      assert.equal(await picture(), plain, key);
+    }
+    await page.key('k');
+    assert.match(await page.text('#kinds'), /tile-encoder/);
+    await page.press('.menu:not(#save) summary');
+    await page.press('#view-menu button');
+    assert.match(await hash(page), /up=1/);
+    const { left, top, height } = await page.box('#flame-area');
+    await page.move(left + 100, top + height - 9);
+    assert.match(await page.text('#tip'), /encoder/, 'roots are at the bottom');
+    await shot(page, 'modules');
+  });
+});
+
+test('an interpreter\'s frames are hidden beside the frames of its program, and one key shows them', async () => {
+  await visit(PAGE_SEVERAL, {}, async (page) => {
+    const rows = async () => Number((await page.text('#functions-foot')).replaceAll(',', '').match(/^\d+/)[0]);
+    const hidden = await rows();
+    await page.key('y');
+    assert.ok(await rows() > hidden);
+    assert.match(await hash(page), /int=1/);
+    assert.match(await page.text('#kinds'), /Python/);
+  });
+});
+
+test('every table of the lists adds up, and its rows lead on', async () => {
+  await visit(PAGE_SMALL, {}, async (page) => {
+    for (const [tab, rows] of [['stacks', 6], ['modules', 3], ['files', 2], ['threads', 3], ['processes', 2]]) {
+      await page.press(`#tab-${tab}`);
+      assert.match(await page.text('#functions-foot'), new RegExp(`^${rows} \\w+; all rows add up to 200\u202fB`), tab);
+    }
+    await page.press('#functions-table tbody tr:nth-child(2) .fn');
+    assert.match(await hash(page), /p=1/);
+    await page.press('#tab-modules');
+    await page.press('#functions-table tbody tr:nth-child(2) .fn');
+    assert.match(await page.text('#found'), /%/);
+    await page.key('0');
+    await page.value("document.getElementById('tab-modules').focus()");
+    await page.key('ArrowRight');
+    await page.settled();
+    assert.equal(await page.value('document.activeElement.id'), 'tab-files');
+  });
+});
+
+test('how the program allocates is told in tables, known one-time leaks stand apart', async () => {
+  await visit(PAGE_SMALL, {}, async (page) => {
+    const text = await page.text('#habits');
+    assert.match(text, /Sizes[\s\S]*8 – 15\s+40/);
+    assert.match(text, /Lifetimes[\s\S]*up to 500\u202fms\s+13[\s\S]*never freed\s+4/);
+    assert.match(text, /Temporary allocations\s+11: [\s\S]*22\.9\u202f% of all calls/);
+    await page.press('#habits .fn');
+    assert.match(await hash(page), /m=temporary/);
+    assert.equal(await page.value("document.querySelectorAll('#leaks-list canvas.spark[role=img][aria-label]').length"), 4);
+  });
+});
+
+test('g and a letter go to a part, ? lists every key', async () => {
+  await visit(PAGE_SEVERAL, { height: 500 }, async (page) => {
+    await page.key('g');
+    await page.key('k');
+    assert.equal(await page.value('document.activeElement.id'), 'leaks');
+    assert.doesNotMatch(await hash(page), /mod=1/, 'the letter is not the key of that name');
+    await page.key('?');
+    const list = await page.text('#keys');
+    for (const word of ['find', 'focus', 'callers and callees', 'range', 'zoom the time', 'interpreter']) assert.ok(list.includes(word), word);
+    await shot(page, 'keys');
+    await page.key('Escape');
+  });
+});
+
 test('a view is restored from its address', async () => {
   let address = '', crumbs = '', inspector = '';
   await visit(PAGE_SEVERAL, {}, async (page) => {
-    await page.key('3');
-    for (const key of ['ArrowUp', 'ArrowUp', 'ArrowUp', 'Enter']) await page.key(key);
+    await page.key('4');
+    for (const key of ['k', 'l', 'f', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'Enter']) await page.key(key);
+    const { left, top, width, height } = await page.box('#timeline-canvas');
+    await page.drag(left + width * 0.2, top + height / 2, left + width * 0.8, top + height / 2);
+    await page.press('#tab-modules');
     await page.key('/');
     await page.type('Raster.*get');
     await page.until("location.hash.includes('q=')");
@@ -256,11 +444,16 @@ test('stacks are copied and the SVG is offered, with names as text', async () =>
     await page.key('c');
     await page.until('window.copied.length === 1');
     assert.match(await page.value('window.copied[0]'), /live at the peak, .*\n {2}/);
+    await page.press('#save summary');
     await page.press('#save-svg');
     await page.until('window.offered.length === 1');
     const svg = await page.value('window.offered[0]');
     assert.match(svg, /^<svg xmlns/);
     assert.doesNotMatch(svg, /<script|<img|onload=pwned\(\)>/);
+    await page.press('#save-collapsed');
+    await page.until('window.offered.length === 2');
+    const lines = (await page.value('window.offered[1]')).trimEnd().split('\n');
+    assert.ok(lines.length > 2 && lines.every((line) => / \d+$/.test(line)), lines.join('\n'));
     const parsed = await page.value("new DOMParser().parseFromString(window.offered[0], 'image/svg+xml').querySelector('parsererror')?.textContent ?? ''");
     assert.equal(parsed, '');
   });
@@ -270,7 +463,8 @@ test('hostile names run nothing and make no element', async () => {
   const before = "window.pwned = () => { throw new Error('a name ran as a script') };";
   for (const options of [{}, { dark: true }, { width: 360 }]) {
     await visit(PAGE_HOSTILE, { ...options, before }, async (page) => {
-      for (const key of ['2', '3', 'i', '1', 'i', '?', 'Escape']) await page.key(key);
+      for (const key of ['3', '4', 'i', '1', 'i', 's', 'Escape', 'k', 'v', 'f', 'm', 'x', '0', '?', 'Escape']) await page.key(key);
+      for (const tab of ['stacks', 'modules', 'files', 'threads', 'processes']) await page.press(`#tab-${tab}`);
       const { left, top } = await page.box('#flame-area');
       for (let row = 0; row < 5; row++) {
         await page.move(left + 60, top + 9 + 18 * row);
@@ -291,7 +485,7 @@ test('three hundred thousand nodes are drawn, searched and inverted', async () =
     const { colours } = await page.value(painted('flame-canvas'));
     assert.ok(colours > 3);
     await page.key('i');
-    await page.key('3');
+    await page.key('4');
     await page.key('/');
     await page.type('leaf_node');
     await page.until("document.getElementById('found').textContent.includes('%')");
@@ -357,7 +551,7 @@ test('the served page opens with its token, loses it from the address, and asks 
     assert.match(await page.text('#answers'), /200/);
     assert.doesNotMatch(await page.value('location.href'), /token/);
     assert.ok(page.responses.every(({ status }) => status === 200), JSON.stringify(page.responses.map(({ url, status }) => [url, status])));
-    await page.key('2');
+    await page.key('3');
     // The tab keeps its session over a reload.
     await page.reload();
     assert.match(await hash(page), /m=leaked/);

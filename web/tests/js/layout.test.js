@@ -111,7 +111,7 @@ test('a view survives its address', () => {
 
 test('boxes survive the address', () => {
   for (const inverted of [false, true]) {
-    const expand = expander(data, peak, inverted);
+    const expand = expander(data, peak, { inverted });
     const all = layout(data, peak, null, { inverted, zoom: [], width: 1000 });
     for (const box of all.rows.flat()) {
       const path = pathOf(box);

@@ -13,7 +13,7 @@ test('every metric adds up to the summary', () => {
     peak: totals.peak_bytes, leaked: totals.leaked_bytes, allocated: totals.allocated_bytes,
     allocations: totals.allocations, temporary: totals.temporary_allocations,
   };
-  for (const metric of METRICS) {
+  for (const metric of METRICS.filter(({ id }) => id !== 'growth')) {
     const m = measure(data, metric, ALL);
     assert.equal(m.sum, expected[metric.id], metric.id);
     assert.equal(m.total[0] + m.total[10], m.sum, metric.id);

@@ -18,7 +18,7 @@ const changed = (totals, summary = {}) => {
 
 test('the first answers', () => {
   assert.deepEqual(answers(data).map(sentence), [
-    'Leaked: 31 B | in 4 blocks at *2 places*. The worst, *parse*, holds 30 B of it, from 100 ms to 1.00 s.',
+    'Leaked: 31 B | in 4 blocks at *2 places*. The worst, *parse*, holds 30 B of it, once, 100 ms to 1.00 s.',
     'Peak: 200 B at 1.20 s | *app* held 160 B, *child* 40 B. 78.5 % of it is *parse*. RSS was then 24.0 KiB.',
     'Churn: 11 temporary | 22.9 % of 48 allocations were freed at once. *parse* makes 7 of them; reusing one buffer there saves 14.6 % of all calls.',
   ]);
@@ -87,7 +87,7 @@ test('the timeline adds up', () => {
   assert.deepEqual(s.peak, { at: 1.2e9, bytes: 200 });
   assert.equal(intervalAt(s, 1.2e9), 2);
   assert.equal(intervalAt(s, 9e9), 3);
-  assert.deepEqual([...rateBars(s, 2)], [30, 18]);
+  assert.deepEqual([...rateBars(s, 2, [0, s.duration])], [30, 18]);
 });
 
 test('a process of its own', () => {
@@ -108,8 +108,8 @@ test('resident memory is the sum of the latest samples, until a process ends', (
 
 test('spikes survive a narrow screen', () => {
   const s = series(data, -1);
-  assert.deepEqual(visible(s, 1000), [0, 1, 2, 3]);
-  const narrow = visible(s, 1);
+  assert.deepEqual(visible(s, 1000, [0, s.duration]), [0, 1, 2, 3]);
+  const narrow = visible(s, 1, [0, s.duration]);
   assert.equal(Math.max(...narrow.map((i) => s.high[i])), 200);
 });
 

@@ -7,7 +7,7 @@
 /** @import { Data } from '#wire' */
 /** @import { Measure } from '#metrics' */
 /** @import { Found } from '#search' */
-import { Kind } from '#columns';
+import { Kind, functionName } from '#columns';
 
 /**
  * @typedef {object} Box
@@ -15,7 +15,8 @@ import { Kind } from '#columns';
  * @property {number} depth row; -1 for what is above the first row
  * @property {number} x
  * @property {number} width
- * @property {number} total
+ * @property {number} total what it is as wide as
+ * @property {number} net what it comes to; only of signed metrics not the same
  * @property {number} beside the metric's other number
  * @property {number} self
  * @property {number[]} items nodes that it stands for; inverted: where the walk has come to
@@ -33,11 +34,14 @@ import { Kind } from '#columns';
  * @property {number} culled boxes that are too narrow to draw
  * @property {boolean} inverted
  * @property {boolean} found whether a search is on
+ * @property {number} sum of the whole
  */
 
 /**
  * @typedef {object} View
  * @property {boolean} inverted
+ * @property {boolean} [byName] siblings by name instead of by size
+ * @property {number} [sandwich] a function: its callers above it, its callees below
  * @property {number[]} zoom functions on the way from the top to what is zoomed to
  * @property {number} width in pixels
  * @property {number} [least] narrowest box in pixels, 1 unless said otherwise
@@ -52,17 +56,27 @@ export function showsProcesses(data, m) {
 
 /** @param {Data} data @param {Measure} m @param {Found | null} found @param {View} view @returns {Layout} */
 export function layout(data, m, found, view) {
-  const least = view.least ?? 1;
-  const expand = expander(data, m, view.inverted);
-  const crumbs = descend(expand, m, view.zoom);
+  const { inverted, width, zoom, least = 1 } = view;
+  const rest = { inverted, found: !!found, sum: m.sum };
+  const build = { data, found, width, least };
+  if (view.sandwich !== undefined && view.sandwich >= 0) return { ...sandwich(build, m, view.sandwich, !!view.byName), ...rest };
+  const expand = expander(data, m, view);
+  const crumbs = descend(expand, m, zoom);
   const top = crumbs[crumbs.length - 1];
-  top.width = view.width;
   const zoomed = crumbs.length > 1;
   top.depth = zoomed ? 0 : -1;
-  if (found) top.hit = isHit(data, found, top);
+  const { rows, culled } = grow(build, top, expand);
+  return { crumbs, rows: zoomed ? [[top], ...rows] : rows, culled, ...rest };
+}
 
+/** @typedef {{ data: Data, found: Found | null, width: number, least: number }} Build */
+
+/** The rows below a box that is as wide as the picture. @param {Build} build @param {Box} top @param {(box: Box) => Box[]} expand */
+function grow({ data, found, width, least }, top, expand) {
+  top.width = width;
+  if (found) top.hit = isHit(data, found, top);
   /** @type {Box[][]} */
-  const rows = zoomed ? [[top]] : [];
+  const rows = [];
   let row = [top], culled = 0;
   while (row.length && top.total > 0) {
     /** @type {Box[]} */
@@ -71,7 +85,8 @@ export function layout(data, m, found, view) {
       let x = box.x;
       for (const child of expand(box)) {
         child.x = x;
-        child.width = (view.width * child.total) / top.total;
+        child.depth = box.depth + 1;
+        child.width = (width * child.total) / top.total;
         x += child.width;
         if (child.width < least) {
           culled++;
@@ -89,14 +104,62 @@ export function layout(data, m, found, view) {
     if (next.length) rows.push(next);
     row = next;
   }
-  return { crumbs, rows, culled, inverted: view.inverted, found: !!found };
+  return { rows, culled };
+}
+
+/**
+ * A function between its callers, above it and nearest to it, and its callees. Where it calls itself, the outermost
+ * call counts.
+ * @param {Build} build @param {Measure} m @param {number} func @param {boolean} byName
+ */
+function sandwich(build, m, func, byName) {
+  const { data } = build;
+  const [root] = descend(() => [], m, []);
+  const middle = newBox(func, root);
+  for (const node of outermost(data, m, func)) take(middle, m, node);
+  const up = newBox(func, root);
+  up.total = middle.total;
+  up.items = up.leaves = middle.items;
+  const above = grow(build, up, callers(data, m, byName, m.total, m.net, m.beside));
+  const below = grow(build, middle, callees(data, m, byName));
+  const height = above.rows.length;
+  above.rows.forEach((row, i) => row.forEach((box) => { box.depth = height - 1 - i; }));
+  [[middle], ...below.rows].forEach((row, i) => row.forEach((box) => { box.depth = height + i; }));
+  return {
+    crumbs: [root, middle], rows: [...above.rows.reverse(), [middle], ...below.rows], culled: above.culled + below.culled,
+  };
+}
+
+/** Calls of a function that are not inside another of its calls. @param {Data} data @param {Measure} m @param {number} func */
+function outermost({ nodes: { count, end, function: of } }, m, func) {
+  const found = [];
+  for (let i = 0; i < count;) {
+    if (of[i] !== func) i++;
+    else {
+      if (m.total[i]) found.push(i);
+      i = end[i];
+    }
+  }
+  return found;
+}
+
+/** How deep a function is inside its own calls at most; 1 when it never calls itself. @param {Data} data @param {number} func */
+export function recursionDepth({ nodes: { count, parent, function: of } }, func) {
+  const depth = new Uint32Array(count);
+  let most = 0;
+  for (let i = 0; i < count; i++) {
+    depth[i] = (parent[i] < 0 ? 0 : depth[parent[i]]) + (of[i] === func ? 1 : 0);
+    most = Math.max(most, depth[i]);
+  }
+  return most;
 }
 
 /**
  * What gives the boxes below a box, none left out.
- * @param {Data} data @param {Measure} m @param {boolean} inverted @returns {(box: Box) => Box[]}
+ * @param {Data} data @param {Measure} m @param {{ inverted: boolean, byName?: boolean }} view @returns {(box: Box) => Box[]}
  */
-export const expander = (data, m, inverted) => (inverted ? callers(data, m) : callees(data, m));
+export const expander = (data, m, { inverted, byName = false }) => (inverted
+  ? callers(data, m, byName, m.self, m.netSelf, m.besideSelf) : callees(data, m, byName));
 
 /**
  * The boxes along a path, the whole first; shorter than the path where it leads nowhere.
@@ -105,6 +168,7 @@ export const expander = (data, m, inverted) => (inverted ? callers(data, m) : ca
 export function descend(expand, m, path) {
   const root = newBox(-1, null);
   root.total = m.sum;
+  root.net = m.netSum;
   root.beside = m.besideSum;
   const boxes = [root];
   for (const func of path) {
@@ -118,16 +182,30 @@ export function descend(expand, m, path) {
 /** @param {number} func @param {Box | null} parent @returns {Box} */
 function newBox(func, parent) {
   return {
-    func, depth: parent ? parent.depth + 1 : -1, x: 0, width: 0, total: 0, beside: 0, self: 0,
+    func, depth: -1, x: 0, width: 0, total: 0, net: 0, beside: 0, self: 0,
     items: [], leaves: null, parent, children: [], culled: null, hit: false,
   };
 }
 
-/** Widest first, so that what matters stands at the left. @param {Map<number, Box>} groups */
-const ordered = (groups) => [...groups.values()].sort((a, b) => b.total - a.total || a.func - b.func);
+/** Widest first, so that what matters stands at the left; or by name. @param {Data} data @param {Map<number, Box>} groups @param {boolean} byName */
+function ordered(data, groups, byName) {
+  const boxes = [...groups.values()];
+  if (!byName) return boxes.sort((a, b) => b.total - a.total || a.func - b.func);
+  const name = (/** @type {Box} */ box) => functionName(data, box.func);
+  return boxes.sort((a, b) => (name(a) < name(b) ? -1 : name(a) > name(b) ? 1 : a.func - b.func));
+}
 
-/** Boxes below a box, from roots to leaves. @param {Data} data @param {Measure} m @returns {(box: Box) => Box[]} */
-function callees(data, m) {
+/** Adds a node with all below it to a box. @param {Box} box @param {Measure} m @param {number} node */
+function take(box, m, node) {
+  box.items.push(node);
+  box.total += m.total[node];
+  box.net += m.net[node];
+  box.beside += m.beside[node];
+  box.self += m.netSelf[node];
+}
+
+/** Boxes below a box, from roots to leaves. @param {Data} data @param {Measure} m @param {boolean} byName @returns {(box: Box) => Box[]} */
+function callees(data, m, byName) {
   const { count, end, function: func } = data.nodes;
   const processes = showsProcesses(data, m);
   return (box) => {
@@ -139,21 +217,22 @@ function callees(data, m) {
         if (!m.total[at]) continue;
         let group = groups.get(func[at]);
         if (!group) groups.set(func[at], group = newBox(func[at], box));
-        group.items.push(at);
-        group.total += m.total[at];
-        group.beside += m.beside[at];
-        group.self += m.self[at];
+        take(group, m, at);
       }
     };
     if (box.func >= 0) for (const node of box.items) gather(node + 1, end[node]);
     else if (processes) gather(0, count);
     else for (let node = 0; node < count; node = end[node]) gather(node + 1, end[node]);
-    return ordered(groups);
+    return ordered(data, groups, byName);
   };
 }
 
-/** Boxes below a box, from leaves to roots. @param {Data} data @param {Measure} m @returns {(box: Box) => Box[]} */
-function callers(data, m) {
+/**
+ * Boxes below a box, from leaves to roots. A leaf carries its `value` along, `net` and `beside` are its other numbers.
+ * @param {Data} data @param {Measure} m @param {boolean} byName
+ * @param {Float64Array} value @param {Float64Array} net @param {Float64Array} beside @returns {(box: Box) => Box[]}
+ */
+function callers(data, m, byName, value, net, beside) {
   const { count, parent, function: func } = data.nodes;
   const processes = showsProcesses(data, m);
   return (box) => {
@@ -169,16 +248,17 @@ function callers(data, m) {
       }
       group.items.push(at);
       group.leaves?.push(leaf);
-      group.total += m.self[leaf];
-      group.beside += m.besideSelf[leaf];
-      if (box.func < 0) group.self += m.self[leaf];
+      group.total += value[leaf];
+      group.net += net[leaf];
+      group.beside += beside[leaf];
+      if (box.func < 0) group.self += net[leaf];
     };
     if (box.func < 0) {
-      for (let leaf = 0; leaf < count; leaf++) if (m.self[leaf]) add(firstCaller(data, leaf), leaf);
+      for (let leaf = 0; leaf < count; leaf++) if (value[leaf]) add(firstCaller(data, leaf), leaf);
     } else {
       box.items.forEach((at, i) => add(parent[at], box.leaves ? box.leaves[i] : at));
     }
-    return ordered(groups);
+    return ordered(data, groups, byName);
   };
 }
 

@@ -1,10 +1,10 @@
 // The flamegraph as it is drawn, as an SVG file. Built as nodes, so names stay text.
 
 /** @import { Picture } from '#flame/draw' */
-import { look } from '#flame/draw';
+import { look, rowTop } from '#flame/draw';
+import { shown } from '#metrics';
 import { fit } from '#names';
 import { font, token } from '#theme';
-import { amount } from '#units';
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
 
@@ -22,7 +22,7 @@ const round = (n) => Math.round(n * 100) / 100;
 
 /** @param {Picture} picture @param {number} width @param {string} title @returns {string} */
 export function svg(picture, width, title) {
-  const { layout, rowHeight, fontSize, value } = picture;
+  const { layout, rowHeight, fontSize, metric } = picture;
   const head = 24;
   const height = head + layout.rows.length * rowHeight;
   const root = document.createElementNS(NAMESPACE, 'svg');
@@ -35,11 +35,11 @@ export function svg(picture, width, title) {
   add(root, 'text', { x: INSET, y: 16, fill: token('ink') }, title);
   const context = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
   layout.rows.forEach((row, depth) => {
-    const y = head + depth * rowHeight;
+    const y = head + rowTop(picture, depth);
     for (const box of row) {
       const { fill, opacity, text, style, name } = look(picture, box);
       const group = add(root, 'g', {});
-      add(group, 'title', {}, `${name}\n${amount(value, box.total)}`);
+      add(group, 'title', {}, `${name}\n${shown(metric, box.net)}`);
       const boxWidth = Math.max(1, box.width - 1);
       add(group, 'rect', {
         x: round(box.x), y, width: round(boxWidth), height: rowHeight - 1, fill, 'fill-opacity': opacity,

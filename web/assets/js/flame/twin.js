@@ -5,8 +5,9 @@
 /** @import { Box } from '#flame/layout' */
 import { functionName } from '#columns';
 import { element } from '#dom';
+import { shown } from '#metrics';
 import { shortName } from '#names';
-import { amount, percent } from '#units';
+import { percent } from '#units';
 
 /** Siblings and callees beyond this many are not read out one by one. */
 const MOST = 50;
@@ -30,7 +31,7 @@ export function describe(area, holder, data, m, path, expand) {
   /** @param {Box} box @param {number} level @param {number} position @param {number} size */
   const add = (box, level, position, size) => {
     const isSelected = box.func === selected.func && level === path.length - 1;
-    const text = `${shortName(functionName(data, box.func), LONGEST)}, ${amount(m.metric.value, box.total)}, ${percent(box.total, m.sum)}`;
+    const text = `${shortName(functionName(data, box.func), LONGEST)}, ${shown(m.metric, box.net)}, ${percent(box.total, m.sum)}`;
     items.push(element('div', {
       role: 'treeitem', id: isSelected ? 'flame-selected' : '', 'aria-level': level, 'aria-posinset': position,
       'aria-setsize': size, 'aria-selected': isSelected,

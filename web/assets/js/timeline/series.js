@@ -130,14 +130,16 @@ export function residentAt(s, at) {
 
 /**
  * At most one interval per pixel, the one with the highest heap, so that spikes survive.
- * @param {Series} s @param {number} width @returns {number[]}
+ * @param {Series} s @param {number} width @param {[number, number]} window the times at the left and the right @returns {number[]}
  */
-export function visible(s, width) {
+export function visible(s, width, [from, to]) {
   const chosen = [];
   let column = -1;
-  for (let i = 0; i < s.time.length; i++) {
-    const at = Math.floor((s.time[i] / s.duration) * width);
-    if (at !== column) {
+  // One interval more at each end: lines come from and go to what is outside.
+  const first = Math.max(0, intervalAt(s, from) - 1);
+  for (let i = first; i < s.time.length && (i === first || s.time[i - 1] <= to); i++) {
+    const at = Math.max(-1, Math.min(width, Math.floor(((s.time[i] - from) / (to - from)) * width)));
+    if (at !== column || !chosen.length) {
       chosen.push(i);
       column = at;
     } else if (s.high[i] > s.high[chosen[chosen.length - 1]]) {
@@ -147,12 +149,12 @@ export function visible(s, width) {
   return chosen;
 }
 
-/** Mean allocation rate in `bars` equal parts of the run. @param {Series} s @param {number} bars */
-export function rateBars(s, bars) {
+/** Mean allocation rate in `bars` equal parts of a window of time. @param {Series} s @param {number} bars @param {[number, number]} window */
+export function rateBars(s, bars, [start, end]) {
   const out = new Float64Array(bars);
-  let i = 0;
+  let i = Math.max(0, intervalAt(s, start));
   for (let bar = 0; bar < bars; bar++) {
-    const from = (s.duration * bar) / bars, to = (s.duration * (bar + 1)) / bars;
+    const from = start + ((end - start) * bar) / bars, to = start + ((end - start) * (bar + 1)) / bars;
     while (i > 0 && s.time[i - 1] > from) i--;
     let over = 0;
     for (; i < s.time.length; i++) {

@@ -1,18 +1,31 @@
 // The selected frame: what it is, what it holds, and the heaviest stack through it.
 
-/** @import { Model } from '#main' */
+/** @import { Model } from '#derive' */
 /** @import { Box } from '#flame/layout' */
 import { functionName, moduleName, place, stackOf } from '#columns';
 import { bar, byId, copy, element, figure, say } from '#dom';
-import { descend, expander, heaviestLeaf } from '#flame/layout';
+import { descend, expander, heaviestLeaf, layout } from '#flame/layout';
+import { shown as text, shownParts } from '#metrics';
 import { shortName } from '#names';
-import { amount, amountParts, bytes, count, exactAmount, percent } from '#units';
+import { history } from '#slices';
+import { curve } from '#spark';
+import { amountParts, bytes, count, exactAmount, percent } from '#units';
 import { about, breakable } from '#view/tip';
 
 /** Frames of the stack that are rows at once; deeper stacks are copied whole. */
 const MOST_ROWS = 200;
 
-/** @param {{ zoom: () => void, select: (path: number[]) => void }} actions */
+/**
+ * @typedef {object} Actions
+ * @property {() => void} zoom
+ * @property {(path: number[]) => void} select
+ * @property {() => void} focus
+ * @property {() => void} exclude
+ * @property {() => void} hideModule
+ * @property {() => void} sandwich
+ */
+
+/** @param {Actions} actions */
 export function inspector(actions) {
   const holder = byId('inspector');
   /** @type {{ model: Model, box: Box, leaf: number } | null} */
@@ -21,12 +34,11 @@ export function inspector(actions) {
   /** @param {Model} model */
   function update(model) {
     const { data, measure, state } = model;
-    const way = descend(expander(data, measure, state.inverted), measure, state.select);
-    const box = way[way.length - 1];
+    const box = selectedBox(model);
     shown = null;
-    if (box.func < 0 || way.length <= state.select.length) {
-      const text = state.select.length ? `The selected frame has nothing that is ${measure.metric.of}.` : 'Select a frame to see its stack.';
-      holder.replaceChildren(element('p', { class: 'sub' }, text));
+    if (!box || !box.items.length) {
+      const words = state.select.length ? `The selected frame has nothing that is ${measure.metric.of}.` : 'Select a frame to see its stack.';
+      holder.replaceChildren(element('p', { class: 'sub' }, words));
       return;
     }
     const leaf = heaviestLeaf(data, measure, box);
@@ -34,35 +46,59 @@ export function inspector(actions) {
     holder.replaceChildren(numbers(model, box), stack(model, box, leaf));
   }
 
+  /** @param {Model} model @returns {Box | null} */
+  function selectedBox({ data, measure, state }) {
+    if (state.sandwich >= 0) {
+      return layout(data, measure, null, { inverted: false, zoom: [], width: 1, least: Infinity, sandwich: state.sandwich }).crumbs[1];
+    }
+    const way = descend(expander(data, measure, state), measure, state.select);
+    return way.length > state.select.length && way.length > 1 ? way[way.length - 1] : null;
+  }
+
+  /** What the frame had live over the run. @param {Model} model @param {Box} box */
+  function overTime({ data, base, state }, box) {
+    const { slices } = base;
+    if (!slices || state.inverted) return [];
+    const inside = new Uint8Array(data.nodes.count);
+    for (const node of box.items) inside.fill(1, node, data.nodes.end[node]);
+    const rows = [];
+    for (let row = 0; row < data.rows.count; row++) if (data.rows.node[row] >= 0 && inside[data.rows.node[row]]) rows.push(row);
+    const number = (/** @type {number} */ time) => slices.bounds.findIndex((bound) => bound >= time);
+    const part = state.range ? { from: number(state.range[0]), to: number(state.range[1]) } : {};
+    return [curve(Math.min(400, holder.clientWidth - 24 || 296), 40, 'Bytes it had live over the run', { values: history(slices, rows).live, colour: 'p1', ...part })];
+  }
+
   /** @param {Model} model @param {Box} box */
   function numbers(model, box) {
     const { data, measure, leaked } = model;
-    const { value, beside, share } = measure.metric;
+    const { value, beside, share, signed } = measure.metric;
     const other = value === 'bytes' ? 'blocks' : 'bytes';
     const at = place(data, data.nodes.frame[box.items[0]]);
     const full = data.strings[data.frames.file[data.nodes.frame[box.items[0]]]];
     const caller = box.parent && box.parent.func >= 0 ? box.parent : null;
     /** @type {[string, (Node | string)[], string][]} */
     const rows = [
-      [model.state.inverted ? 'Of what it calls' : 'Of its caller', caller ? [percent(box.total, caller.total)] : [], ''],
-      ['Self', figure(amountParts(value, box.self)), exactAmount(value, box.self)],
+      [model.state.inverted ? 'Of what it calls' : 'Of its caller', caller && !signed ? [percent(box.total, caller.total)] : [], ''],
+      ['Self', figure(shownParts(measure.metric, box.self)), exactAmount(value, box.self)],
       [beside, figure(amountParts(other, box.beside)), exactAmount(other, box.beside)],
     ];
     const lost = !model.state.inverted && measure.metric.id !== 'leaked' ? box.items.reduce((sum, node) => sum + leaked.total[node], 0) : 0;
     const blocks = lost ? box.items.reduce((sum, node) => sum + leaked.beside[node], 0) : 0;
     if (lost) {
-      rows.push([model.running ? 'Live now' : 'Leaked', [element('span', { class: 'bad' }, `${bytes(lost)} in ${count(blocks)} blocks`)], exactAmount('bytes', lost)]);
+      rows.push([model.state.range ? 'Left over' : model.running ? 'Live now' : 'Leaked', [element('span', { class: 'bad' }, `${bytes(lost)} in ${count(blocks)} blocks`)], exactAmount('bytes', lost)]);
     }
     return element('div', {},
       element('h3', {}, ...breakable(functionName(data, box.func))),
       element('div', { class: 'u', title: full }, [about(data, box.func), at].filter(Boolean).join(' · ')),
-      element('div', { class: 'big', title: exactAmount(value, box.total) }, ...figure(amountParts(value, box.total)),
+      element('div', { class: 'big', title: exactAmount(value, box.net) }, ...figure(shownParts(measure.metric, box.net)),
         element('span', { class: 'u small' }, ` ${percent(box.total, measure.sum)} ${share}`)),
       element('dl', {}, ...rows.filter(([, content]) => content.length).flatMap(([term, content, title]) => [
         element('dt', {}, term), element('dd', { title }, ...content),
       ])),
+      ...overTime(model, box),
       element('div', { class: 'acts' },
-        action('Zoom', '⏎', actions.zoom), action('Copy stack', 'c', copyStack)));
+        action('Zoom', '⏎', actions.zoom), action('Callers', 's', actions.sandwich), action('Focus', 'f', actions.focus),
+        action('Exclude', 'x', actions.exclude), action('Hide module', 'm', actions.hideModule), action('Copy stack', 'c', copyStack)));
   }
 
   /** @param {string} text @param {string} key @param {() => void} onclick */
@@ -103,7 +139,7 @@ export function inspector(actions) {
       const module = data.strings[data.functions.module[func]];
       return `  ${functionName(data, func)}${at}${module ? ` (${module})` : ''}`;
     });
-    const head = `${amount(value, box.total)} (${exactAmount(value, box.total)}) ${of}, ${percent(box.total, measure.sum)}, in ${functionName(data, box.func)}`;
+    const head = `${text(measure.metric, box.net)} (${exactAmount(value, box.net)}) ${of}, ${percent(box.total, measure.sum)}, in ${functionName(data, box.func)}`;
     await copy([head, ...lines, `  process ${process.index}: ${process.name} ${process.pid}`, ''].join('\n').replaceAll('\u202f', ' '));
     say(`Stack of ${lines.length} frames copied`);
   }

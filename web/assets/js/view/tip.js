@@ -1,9 +1,10 @@
 // The tooltip: what a box is, in exact numbers.
 
-/** @import { Model } from '#main' */
+/** @import { Model } from '#derive' */
 /** @import { Box } from '#flame/layout' */
 import { Kind, functionName, moduleName } from '#columns';
 import { byId, element, figure } from '#dom';
+import { shownParts } from '#metrics';
 import { amountParts, exactAmount, percent } from '#units';
 
 /** Characters of a name that are shown at most. */
@@ -30,11 +31,11 @@ export function boxTip({ data, measure }, box) {
   const { value, beside } = measure.metric;
   const other = value === 'bytes' ? 'blocks' : 'bytes';
   const rows = [
-    row(capital(measure.metric.of), element('b', {}, ...figure(amountParts(value, box.total))), ' ',
-      element('span', { class: 'u' }, exactAmount(value, box.total))),
+    row(capital(measure.metric.of), element('b', {}, ...figure(shownParts(measure.metric, box.net))), ' ',
+      element('span', { class: 'u' }, exactAmount(value, box.net))),
     row('Share', `${percent(box.total, measure.sum)} of all`,
-      box.parent && box.parent.func >= 0 ? ` · ${percent(box.total, box.parent.total)} of caller` : ''),
-    row('Self', ...figure(amountParts(value, box.self))),
+      box.parent && box.parent.func >= 0 && !measure.metric.signed ? ` · ${percent(box.total, box.parent.total)} of caller` : ''),
+    row('Self', ...figure(shownParts(measure.metric, box.self))),
     row(beside, ...figure(amountParts(other, box.beside)), ' ', element('span', { class: 'u' }, exactBeside(other, box.beside))),
   ];
   return [
