@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Capture, record, victims};
+use common::{Capture, record, record_with, victims};
 use serde_json::Value;
 
 /// What `known MODE` must have: (scope, key, value), scope 0 for the whole capture, else a process row.
@@ -76,6 +76,20 @@ fn realloc_edges() {
             (0, "unmatched_frees", 0),
         ],
     );
+}
+
+/// Mappings are blocks where they are recorded; otherwise nobody sees them.
+#[test]
+fn mappings() {
+    let page = 4096;
+    let recorded = record_with("maps", &["--mmap"], &[victims().join("known").to_str().expect("plain path"), "maps"]);
+    let facts =
+        [("allocations", 3), ("frees", 2), ("peak_bytes", 16 * page), ("leaked_bytes", 8 * page), ("leaked_blocks", 1)];
+    for (key, value) in facts {
+        assert_eq!(recorded.number(None, key), value, "{key}: {:#}", recorded.summary);
+    }
+    assert_eq!(recorded.under("maps", "leaked"), 8 * page);
+    check("maps", &[(0, "allocations", 0), (0, "leaked_bytes", 0)]);
 }
 
 #[test]

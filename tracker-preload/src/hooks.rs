@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
 
 use tracker_core::format::lanes::flag;
-use tracker_core::format::record::{self, Function};
+use tracker_core::format::record::{self, Function, MapKind};
 
 use crate::lanes::Lanes;
 use crate::recorder::{Captured, Recorder};
@@ -204,24 +204,27 @@ fn records_maps() -> bool {
     Lanes::get().is_some_and(|lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::RECORD_MAPS != 0)
 }
 
+/// Whether the kernel would take this for a range to unmap.
+fn is_range(address: *mut c_void, len: usize) -> bool {
+    len != 0 && (address as usize).is_multiple_of(4096)
+}
+
 #[cold]
-fn record_map(function: Function, (address, len): (*mut c_void, usize), file: bool, start: Start) {
+fn record_map(function: Function, (address, len): (*mut c_void, usize), kind: MapKind, start: Start) {
     let Some(hook) = &Hook::enter(start) else { return };
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
         let path = frames.walk(start, hook.bounds(), &mut |module| {
             recorder.note(|buffer| record::write_module(buffer, module));
         });
-        recorder.map((address as u64, len as u64), Captured { function, path }, file);
+        recorder.map((address as u64, len as u64), Captured { function, path }, kind);
     });
 }
 
 #[cold]
-fn record_unmap(address: *mut c_void, len: usize, start: Start) {
+fn record_unmap((address, len): (*mut c_void, usize), moves: bool, start: Start) {
     let Some(hook) = &Hook::enter(start) else { return };
-    with_recorder!(hook, |recorder, _frames| {
-        recorder.note(|buffer| record::write_unmap(buffer, address as u64, len as u64));
-    });
+    with_recorder!(hook, |recorder, _frames| recorder.unmap((address as u64, len as u64), moves));
 }
 
 /// The six arguments of `mmap`, as a value so that they can be passed on with two more.
@@ -240,14 +243,19 @@ pub(crate) unsafe extern "C" fn mmap(a: &MmapArguments, slot: usize, rbp: usize)
     // SAFETY: forwarding is exact.
     let result = unsafe { real::mmap(a.address, a.len, a.prot, a.flags, a.fd, a.offset) };
     if result != libc::MAP_FAILED && records_maps() {
-        record_map(Function::Mmap, (result, a.len), a.flags & libc::MAP_ANONYMOUS == 0, Start { slot, rbp });
+        let kind = match (a.flags & libc::MAP_ANONYMOUS, a.prot) {
+            (0, _) => MapKind::File,
+            (_, libc::PROT_NONE) => MapKind::Reserved,
+            _ => MapKind::Memory,
+        };
+        record_map(Function::Mmap, (result, a.len), kind, Start { slot, rbp });
     }
     result
 }
 
 pub(crate) unsafe extern "C" fn munmap(address: *mut c_void, len: usize, slot: usize, rbp: usize) -> c_int {
-    if records_maps() {
-        record_unmap(address, len, Start { slot, rbp });
+    if records_maps() && is_range(address, len) {
+        record_unmap((address, len), false, Start { slot, rbp });
     }
     // SAFETY: forwarding is exact.
     unsafe { real::munmap(address, len) }
@@ -265,11 +273,20 @@ pub(crate) struct MremapArguments {
 }
 
 pub(crate) unsafe extern "C" fn mremap(a: &MremapArguments, slot: usize, rbp: usize) -> *mut c_void {
+    let start = Start { slot, rbp };
+    // An old length of zero duplicates a shared mapping, and removes nothing.
+    let moves = records_maps() && is_range(a.address, a.old);
+    if moves {
+        record_unmap((a.address, a.old), true, start);
+    }
     // SAFETY: forwarding is exact.
     let result = unsafe { real::mremap(a.address, a.old, a.new, a.flags, a.to) };
-    if result != libc::MAP_FAILED && records_maps() {
-        record_unmap(a.address, a.old, Start { slot, rbp });
-        record_map(Function::Mremap, (result, a.new), false, Start { slot, rbp });
+    if moves {
+        if result != libc::MAP_FAILED {
+            record_map(Function::Mremap, (result, a.new), MapKind::Moved, start);
+        } else if let Some(hook) = &Hook::enter(start) {
+            with_recorder!(hook, |recorder, _frames| recorder.end_realloc(false));
+        }
     }
     result
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use tracker_core::format::event::Encoded;
 use tracker_core::format::lanes::{ChunkHeader, flag, owner};
-use tracker_core::format::record::{self, Function};
+use tracker_core::format::record::{self, Function, MapKind};
 use tracker_core::format::varint::MAX_VARINT_LEN;
 use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
 
@@ -171,12 +171,24 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
     /// Records a mapping, with its stack.
     #[cold]
-    pub(crate) fn map(&mut self, (address, len): (u64, u64), stack: Captured<'_>, file: bool) {
+    pub(crate) fn map(&mut self, range: (u64, u64), stack: Captured<'_>, kind: MapKind) {
         let Some((lanes, id)) = self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) else {
             return self.lose();
         };
         self.stamp(lanes, false, 0);
-        let len = record::write_map(&mut self.scratch, (address, len), id, file);
+        self.advance_epoch(lanes);
+        let len = record::write_map(&mut self.scratch, range, id, kind);
+        self.commit_scratch(len);
+    }
+
+    /// Records the end of a mapping, before it happens. Like [`Self::map`] in an epoch of its own, so that the order of
+    /// mappings is exact across threads.
+    #[cold]
+    pub(crate) fn unmap(&mut self, range: (u64, u64), moves: bool) {
+        let Some(lanes) = self.open() else { return self.lose() };
+        self.stamp(lanes, false, 0);
+        self.advance_epoch(lanes);
+        let len = record::write_unmap(&mut self.scratch, range, moves);
         self.commit_scratch(len);
     }
 

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Unwind::Cached)]
     unwind: Unwind,
 
-    /// Record mmap and munmap, too
+    /// Count anonymous mappings (mmap, mremap, munmap) as blocks, too
     #[arg(long)]
     mmap: bool,
 

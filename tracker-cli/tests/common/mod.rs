@@ -65,12 +65,17 @@ pub(crate) struct Capture {
 
 /// Records `program` quietly after running it plain: both must end and print alike.
 pub(crate) fn record(name: &str, program: &[&str]) -> Capture {
+    record_with(name, &[], program)
+}
+
+/// The same with further flags of `run`.
+pub(crate) fn record_with(name: &str, flags: &[&str], program: &[&str]) -> Capture {
     let folder = scratch(name);
     let path = folder.join("capture.mtk");
     let _ = std::fs::remove_file(&path);
     let plain = run(Command::new(program[0]).args(&program[1..]).current_dir(&folder));
     let mut command = Command::new(MEMTRACK);
-    command.args(["run", "-q", "--wait", "-o"]).arg(&path).arg("--").args(program).current_dir(&folder);
+    command.args(["run", "-q", "--wait"]).args(flags).arg("-o").arg(&path).arg("--").args(program).current_dir(&folder);
     let recorded = run(&mut command);
     assert_eq!(recorded, plain, "{program:?} must not notice that it is recorded");
     open(path)

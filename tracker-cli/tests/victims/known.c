@@ -2,6 +2,7 @@
  * No stdio before the numbers are fixed, so that the C library adds nothing. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -178,6 +179,22 @@ NOINLINE static void places(void) {
   block[1] = take(22);
 }
 
+/* Pages: 10 mapped and 2 of them unmapped, 4 that grow to 8 and go; what is reserved or of a file does not count. */
+NOINLINE static void maps(void) {
+  const long page = 4096;
+  const int rw = PROT_READ | PROT_WRITE, anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+  char *kept = mmap(NULL, 10 * page, rw, anonymous, -1, 0);
+  munmap(kept + 2 * page, 2 * page);
+  mmap(NULL, 1L << 30, PROT_NONE, anonymous | MAP_NORESERVE, -1, 0);
+  int self = open("/proc/self/exe", O_RDONLY);
+  mmap(NULL, page, PROT_READ, MAP_PRIVATE, self, 0);
+  char *grown = mmap(NULL, 4 * page, rw, anonymous, -1, 0);
+  if (mremap(grown, 4 * page, 8 * page, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)1) != MAP_FAILED) return;
+  grown = mremap(grown, 4 * page, 8 * page, MREMAP_MAYMOVE);
+  munmap(grown, 8 * page);
+  munmap(kept + 1, page); /* refused: no page starts there */
+}
+
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "simple";
 #define MODE(name) else if (!strcmp(mode, name))
@@ -189,6 +206,7 @@ int main(int argc, char **argv) {
   MODE("deep") deep(499);
   MODE("zero") zero();
   MODE("churn") churn();
+  MODE("maps") maps();
   MODE("places") places();
   MODE("signals") signals();
   MODE("coroutines") coroutines();

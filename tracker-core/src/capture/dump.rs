@@ -13,7 +13,7 @@ use super::payload::Loader;
 use super::reader::{ReadError, file_header};
 use super::scan::{Found, Piece, Scan};
 use super::source::Source;
-use crate::format::record::{UntrackedReason, decode};
+use crate::format::record::{MapKind, UntrackedReason, decode};
 use crate::format::wire::Reader;
 use crate::format::{DecodeError, Deltas, Record};
 
@@ -206,10 +206,18 @@ impl fmt::Display for Show<'_> {
                 let text = UntrackedReason::from_number(*reason).map_or("unknown reason", UntrackedReason::text);
                 write!(f, "untracked pid {pid} {}: {text} ({reason})", path.escape_ascii())
             }
-            Record::Map { address, len, stack, file } => {
-                write!(f, "map {address:#x} length {len} stack {stack}{}", if *file { ", file" } else { "" })
+            Record::Map { address, len, stack, kind } => {
+                let kind = match kind {
+                    MapKind::Memory => "",
+                    MapKind::File => ", file",
+                    MapKind::Reserved => ", reserved",
+                    MapKind::Moved => ", moved",
+                };
+                write!(f, "map {address:#x} length {len} stack {stack}{kind}")
             }
-            Record::Unmap { address, len } => write!(f, "unmap {address:#x} length {len}"),
+            Record::Unmap { address, len, moves } => {
+                write!(f, "unmap {address:#x} length {len}{}", if *moves { ", moves" } else { "" })
+            }
             Record::ThreadName { tid, chosen, name } => {
                 let how = if *chosen { "is now called" } else { "begins as" };
                 write!(f, "thread {tid} {how} '{}'", name.escape_ascii())

@@ -134,6 +134,32 @@ pub enum UntrackedReason {
     OtherSession = 12,
 }
 
+/// What a mapping is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MapKind {
+    /// Anonymous memory that can be used.
+    Memory = 0,
+    /// Of a file.
+    File = 1,
+    /// Anonymous, but not accessible: addresses that are reserved.
+    Reserved = 2,
+    /// The result of `mremap`, of the kind that the old mapping was.
+    Moved = 3,
+}
+
+impl MapKind {
+    /// From its number; kinds of later versions are none of these, and count like files.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Memory,
+            2 => Self::Reserved,
+            3 => Self::Moved,
+            _ => Self::File,
+        }
+    }
+}
+
 impl UntrackedReason {
     /// All of them.
     pub const ALL: [Self; 12] = [
@@ -182,7 +208,7 @@ pub enum Record<'a> {
     Alloc { address: u64, size: u64, stack: u32, realloc: bool },
     /// A block is about to be freed. `realloc`: by a realloc that may still fail.
     Free { address: u64, realloc: bool },
-    /// The pending realloc failed, the block lives.
+    /// The pending realloc (or `mremap`) failed, the block lives.
     ReallocFailed,
     /// The pending realloc returned no block and freed the old one.
     ReallocFreed,
@@ -205,10 +231,11 @@ pub enum Record<'a> {
     Image { kind: ImageKind, pid: u32, parent: u32, generation: u32, exe: &'a [u8], arguments: Arguments<'a> },
     /// An exec of `path` in process `pid` that the library could not follow; `reason` as in [`UntrackedReason`].
     Untracked { pid: u32, reason: u8, path: &'a [u8] },
-    /// `mmap` or `mremap` returned `address`; `file`: not anonymous.
-    Map { address: u64, len: u64, stack: u32, file: bool },
-    /// `munmap` (or the old half of `mremap`) removed this range.
-    Unmap { address: u64, len: u64 },
+    /// `mmap` or `mremap` returned `address`.
+    Map { address: u64, len: u64, stack: u32, kind: MapKind },
+    /// `munmap` is about to remove this range; or `mremap` (`moves`) to resize or move it, which the next record but
+    /// epoch and clock completes: `Map`, or `ReallocFailed`.
+    Unmap { address: u64, len: u64, moves: bool },
     /// Thread `tid` of this stream's image is called `name`. `chosen`: the program has just named it so, else it is the
     /// name that the thread began with.
     ThreadName { tid: u32, chosen: bool, name: &'a [u8] },
@@ -374,8 +401,11 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
             Record::Image { kind, pid, parent, generation, exe, arguments: Arguments { cut, bytes: r.rest() } }
         }
         tag::UNTRACKED => Record::Untracked { pid: r.u32()?, reason: r.u8()?, path: r.text()? },
-        tag::MAP => Record::Map { file: r.u8()? != 0, address: r.u64()?, len: r.u64()?, stack: r.u32()? },
-        tag::UNMAP => Record::Unmap { address: r.u64()?, len: r.u64()? },
+        tag::MAP => {
+            let kind = MapKind::from_number(r.u8()?);
+            Record::Map { kind, address: r.u64()?, len: r.u64()?, stack: r.u32()? }
+        }
+        tag::UNMAP => Record::Unmap { moves: r.u8()? != 0, address: r.u64()?, len: r.u64()? },
         tag::THREAD_NAME => Record::ThreadName { tid: r.u32()?, chosen: r.u8()? != 0, name: r.text()? },
         _ => Record::Unknown { tag, payload },
     })
@@ -515,18 +545,19 @@ pub fn write_untracked(buffer: &mut [u8], pid: u32, reason: UntrackedReason, pat
 }
 
 /// Records a mapping.
-pub fn write_map(buffer: &mut [u8], (address, len): (u64, u64), stack: u32, file: bool) -> Option<usize> {
+pub fn write_map(buffer: &mut [u8], (address, len): (u64, u64), stack: u32, kind: MapKind) -> Option<usize> {
     sized(buffer, tag::MAP, |w| {
-        w.u8(u8::from(file));
+        w.u8(kind as u8);
         w.u64(address);
         w.u64(len);
         w.u32(stack);
     })
 }
 
-/// Records the end of a mapping.
-pub fn write_unmap(buffer: &mut [u8], address: u64, len: u64) -> Option<usize> {
+/// Records the end of a mapping. `moves`: it is the intent of an `mremap`.
+pub fn write_unmap(buffer: &mut [u8], (address, len): (u64, u64), moves: bool) -> Option<usize> {
     sized(buffer, tag::UNMAP, |w| {
+        w.u8(u8::from(moves));
         w.u64(address);
         w.u64(len);
     })

@@ -153,6 +153,7 @@ impl State {
         if freed {
             return self.free_pending(lane_id);
         }
+        self.stay(lane_id);
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
         let image = lane.image;
         match std::mem::take(&mut lane.pending) {
@@ -170,6 +171,7 @@ impl State {
 
     /// The result of the stream's realloc is missing: its block lives, as far as anyone can know.
     pub(super) fn restore(&mut self, lane_id: u32) {
+        self.stay(lane_id);
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return };
         let image = lane.image;
         match std::mem::take(&mut lane.pending) {
@@ -228,7 +230,7 @@ impl State {
 
     /// The row of a stack in a stream's thread.
     #[cold]
-    fn row(&mut self, lane_id: u32, stack: u32) -> u32 {
+    pub(super) fn row(&mut self, lane_id: u32, stack: u32) -> u32 {
         let thread = match self.lanes.get(lane_id as usize).and_then(|lane| lane.thread) {
             Some(thread) => thread,
             None => self.admit(lane_id),

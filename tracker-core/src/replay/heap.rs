@@ -303,6 +303,21 @@ impl Heap {
         self.slices.freed(&mut row.tally, (block.row, block.turn), block.size, temporary);
     }
 
+    /// A part of a block is gone; it lives on with the rest.
+    #[cold]
+    pub(super) fn shrink(&mut self, block: &mut Block, bytes: u64) {
+        let Some(row) = self.rows.get_mut(block.row as usize) else { return };
+        let Some(image) = self.images.get_mut(row.image as usize) else { return };
+        row.save(&self.tree, &image.scope);
+        for live in [&mut row.live, &mut image.scope.live, &mut self.tree.live] {
+            live.bytes = live.bytes.saturating_sub(bytes);
+        }
+        block.size = block.size.saturating_sub(bytes);
+        // Far from any: what goes bit by bit is not temporary.
+        block.serial = u64::MAX / 2;
+        self.slices.shrunk(&mut row.tally, (block.row, block.turn), bytes);
+    }
+
     /// Ends an image at `time`: whatever it has live leaked, and is gone.
     pub fn end_image(&mut self, image_id: u32, time: u64) {
         let Some(image) = self.images.get_mut(image_id as usize) else { return };

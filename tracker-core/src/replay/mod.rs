@@ -2,12 +2,13 @@
 //! distinct stacks.
 //!
 //! `merge` decides the order of records (`share` inside an epoch of several streams), [`state`] and `events` what each one
-//! does: to the blocks and sums in [`heap`], the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it. Nothing here knows symbols, reports or files.
+//! does: to the blocks and sums in [`heap`] (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it. Nothing here knows symbols, reports or files.
 
 pub mod census;
 mod doubt;
 mod events;
 pub mod heap;
+mod mappings;
 mod merge;
 mod share;
 pub mod slices;

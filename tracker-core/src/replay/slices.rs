@@ -193,13 +193,28 @@ impl Slices {
         }
     }
 
+    /// Some bytes of a block are gone, the block is not.
+    pub(super) fn shrunk(&mut self, tally: &mut Tally, (row, birth): (u32, u32), bytes: u64) {
+        let amount = Amount { blocks: 0, bytes };
+        if birth == self.turn {
+            tally.freed.join(amount);
+        } else {
+            let birth = self.slice_of_turn(birth);
+            self.book(Change::new((self.current, birth), row, What::Freed, amount));
+        }
+    }
+
     fn freed_later(&mut self, row: u32, birth: u32, size: u64, temporary: bool) {
-        let birth = self.turns.get(birth as usize).copied().unwrap_or(0);
+        let birth = self.slice_of_turn(birth);
         let amount = Amount { blocks: 1, bytes: size };
         self.book(Change::new((self.current, birth), row, What::Freed, amount));
         if temporary {
             self.book(Change::new((birth, birth), row, What::Temporary, amount));
         }
+    }
+
+    fn slice_of_turn(&self, turn: u32) -> u16 {
+        self.turns.get(turn as usize).copied().unwrap_or(0)
     }
 
     fn book(&mut self, change: Change) {
@@ -250,7 +265,7 @@ impl Slices {
     pub(super) fn settle(&mut self, row: u32, tally: &Tally) {
         let sums = [(What::Allocated, tally.allocated), (What::Temporary, tally.temporary), (What::Freed, tally.freed)];
         for (what, amount) in sums {
-            if amount.blocks > 0 {
+            if amount != Amount::default() {
                 self.loose.push(Change::new((self.current, self.current), row, what, amount));
             }
         }

@@ -6,6 +6,7 @@ use super::census::{Census, Image, ModuleName, Range};
 use super::doubt::Doubts;
 use super::events::Pending;
 use super::heap::Heap;
+use super::mappings::{Mappings, Moving};
 use super::slices::Sliced;
 use super::stacks::{Ids, Stacks};
 use super::timeline::Timeline;
@@ -21,6 +22,7 @@ pub(super) struct Lane {
     pub(super) ids: Ids,
     generation: u32,
     pub(super) pending: Pending,
+    pub(super) moving: Moving,
     pub(super) time: u64,
 }
 
@@ -35,6 +37,7 @@ pub struct State {
     pub sliced: Sliced,
     pub(super) lanes: Vec<Lane>,
     pub(super) doubts: Doubts,
+    pub(super) mappings: Mappings,
     /// Latest time seen.
     pub now: u64,
     /// When something has to be done before anything at or behind this time is counted.
@@ -69,6 +72,7 @@ impl State {
             sliced: Sliced::default(),
             lanes: Vec::new(),
             doubts: Doubts::default(),
+            mappings: Mappings::default(),
             now: 0,
             ends: Vec::new(),
             active: Vec::new(),
@@ -220,6 +224,7 @@ impl State {
             }
         }
         self.heap.end_image(image, time);
+        self.mappings.end(image);
         if let Some(image) = self.census.images.get_mut(image as usize) {
             image.end.get_or_insert(time);
         }
@@ -304,8 +309,10 @@ impl State {
             }
             Record::Untracked { pid, reason, path } => self.untracked.push((pid, reason, path.to_vec())),
             Record::ThreadName { tid, chosen, name } => self.census.name_thread(image, tid, chosen, name),
-            // Mappings are no heap; no view shows them yet. The others are handled where order is decided.
-            Record::Map { .. } | Record::Unmap { .. } | Record::Unknown { .. } => {}
+            Record::Map { address, len, stack, kind } => self.map(lane_id, (address, len), stack, kind),
+            Record::Unmap { address, len, moves } => self.unmap(lane_id, (address, len), moves),
+            // Those that are not unknown are handled where order is decided.
+            Record::Unknown { .. } => {}
             Record::Alloc { .. } | Record::Free { .. } | Record::Epoch(_) | Record::Clock(_) => {}
             Record::ReallocFailed | Record::ReallocFreed => {}
         }

@@ -139,7 +139,7 @@ fn files_that_are_no_capture_are_told_apart() {
         bytes[at] = byte;
         bytes
     };
-    check(&with(8, 9), "has capture format 9, this memtrack reads format 1");
+    check(&with(8, 9), "has capture format 9, this memtrack reads format ");
     check(&with(20, 99), "starts like a memtrack capture, but its header is damaged");
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod damage;
 mod dump;
+mod mappings;
 mod model;
 mod random;
 mod recording;

@@ -6,7 +6,8 @@ use tracker_core::capture::block::{BlockHeader, BlockKind, Codec, FileHeader};
 use tracker_core::capture::meta::{Meta, Session};
 use tracker_core::format::lanes::LARGE_CHUNK;
 use tracker_core::format::record::{
-    ModuleFields, tag, write_alloc, write_define, write_free, write_gap, write_generation, write_image, write_module,
+    MapKind, ModuleFields, tag, write_alloc, write_define, write_free, write_gap, write_generation, write_image,
+    write_map, write_module, write_unmap,
 };
 use tracker_core::format::{Deltas, Encoded, ImageKind, MAX_DEFINE_PCS, MAX_RECORD_LEN, VERSION};
 
@@ -122,6 +123,19 @@ impl Recording {
             Some(event) => store(event, buffer),
             None => write_free(buffer, deltas, address, realloc),
         });
+    }
+
+    /// A mapping; `stack` is outermost first.
+    pub(crate) fn map(&mut self, stream: usize, range: (u64, u64), stack: &[u64], kind: MapKind) {
+        self.stamp(stream);
+        let id = self.define(stream, stack);
+        self.push(stream, |_, buffer| write_map(buffer, range, id, kind));
+    }
+
+    /// The end of a mapping, or the intent of an `mremap`.
+    pub(crate) fn unmap(&mut self, stream: usize, range: (u64, u64), moves: bool) {
+        self.stamp(stream);
+        self.push(stream, |_, buffer| write_unmap(buffer, range, moves));
     }
 
     /// The id of a stack, defined if it is new.

@@ -1,7 +1,7 @@
 //! Every record, written and read back; and bytes that are none.
 
 use tracker_core::format::record::{
-    ModuleFields, UntrackedReason, decode, record_len, tag, write_alloc, write_define, write_free, write_gap,
+    MapKind, ModuleFields, UntrackedReason, decode, record_len, tag, write_alloc, write_define, write_free, write_gap,
     write_generation, write_image, write_map, write_module, write_unmap, write_untracked,
 };
 use tracker_core::format::{
@@ -98,8 +98,12 @@ fn rare_records() {
     );
     let untracked = Record::Untracked { pid: 9, reason: UntrackedReason::Musl as u8, path };
     check(|b, _| write_untracked(b, 9, UntrackedReason::Musl, path), untracked);
-    check(|b, _| write_map(b, (1, 2), 3, true), Record::Map { address: 1, len: 2, stack: 3, file: true });
-    check(|b, _| write_unmap(b, 1, 2), Record::Unmap { address: 1, len: 2 });
+    for kind in [MapKind::Memory, MapKind::File, MapKind::Reserved, MapKind::Moved] {
+        check(|b, _| write_map(b, (1, 2), 3, kind), Record::Map { address: 1, len: 2, stack: 3, kind });
+    }
+    for moves in [false, true] {
+        check(|b, _| write_unmap(b, (1, 2), moves), Record::Unmap { address: 1, len: 2, moves });
+    }
 }
 
 #[test]

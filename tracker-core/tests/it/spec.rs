@@ -83,8 +83,8 @@ fn encode_sized(buffer: &mut [u8], deltas: &mut Deltas, record: &Record<'_>) -> 
         Record::Untracked { pid, reason, path } => {
             write_untracked(buffer, pid, UntrackedReason::from_number(reason)?, path)
         }
-        Record::Map { address, len, stack, file } => write_map(buffer, (address, len), stack, file),
-        Record::Unmap { address, len } => write_unmap(buffer, address, len),
+        Record::Map { address, len, stack, kind } => write_map(buffer, (address, len), stack, kind),
+        Record::Unmap { address, len, moves } => write_unmap(buffer, (address, len), moves),
         Record::ThreadName { tid, chosen, name } => write_thread_name(buffer, tid, chosen, name),
         _ => None,
     }

@@ -8,6 +8,7 @@
 //! t1 gap 3 | forget | chunk | part | lose | generation 1
 //! t1 module 1 c000-d000 /lib/x  generation, linked range, path
 //! t1 code d 8 prog:c010         an allocation whose only frame is this address
+//! t1 map 0-9 main               pages; also file, reserve, unmap, move (the intent of an mremap), moved (its result)
 //! p2 fork p1 | p2 exec p1 | p2 spawn p1     a new image; spawn: by exec in another process
 //! p1 ends | epoch | time 5000
 //! ```
@@ -18,7 +19,7 @@ use std::collections::HashMap;
 
 use tracker_core::capture::block::Codec;
 use tracker_core::capture::meta::Meta;
-use tracker_core::format::record::tag;
+use tracker_core::format::record::{MapKind, tag};
 use tracker_core::format::{Function, ImageKind};
 use tracker_core::report::names::{Named, Symbols};
 
@@ -152,6 +153,18 @@ impl Writer {
                 let pc = u64::from_str_radix(pc, 16).ok()?;
                 r.alloc(stream, (address(block), size.parse().ok()?), &[pc], false);
             }
+            [how @ ("map" | "file" | "reserve" | "moved"), range, stack] => {
+                let (kind, function) = match how {
+                    "map" => (MapKind::Memory, Function::Mmap),
+                    "file" => (MapKind::File, Function::Mmap),
+                    "reserve" => (MapKind::Reserved, Function::Mmap),
+                    _ => (MapKind::Moved, Function::Mremap),
+                };
+                let pcs = self.functions.stack(stack, function);
+                r.map(stream, pages(range)?, &pcs, kind);
+            }
+            ["unmap", range] => r.unmap(stream, pages(range)?, false),
+            ["move", range] => r.unmap(stream, pages(range)?, true),
             ["gap", lost] => r.gap(stream, lost.parse().ok()?),
             ["forget"] => r.forget_stacks(stream),
             ["chunk"] => r.end_chunk(stream),
@@ -223,6 +236,13 @@ impl Functions {
         // A call that is the last instruction of its function returns to the next one.
         CODE.0 + (at as u64 + 1) * FUNCTION
     }
+}
+
+/// Address and length of the pages `first-last`.
+fn pages(range: &str) -> Option<(u64, u64)> {
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    Some((0x7e00_0000_0000 + first * 4096, (last + 1 - first) * 4096))
 }
 
 fn number(word: &str, letter: char) -> Option<u32> {

@@ -148,7 +148,7 @@ fn every_kind_of_event_comes_back() {
     recorder.end_realloc(true);
     recorder.alloc(0x7fff_ffff_f008, 1 << 40, stack, true);
     recorder.free(0x7fff_ffff_f008, false);
-    recorder.note(|buffer| record::write_unmap(buffer, 0x1000, 4096));
+    recorder.unmap((0x1000, 4096), false);
     let said = read(lanes);
     assert_eq!(said[0], expected(0x1000, 24, &pcs, Function::Calloc));
     assert_eq!(
