@@ -16,7 +16,7 @@ use crate::output::file;
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
-    /// collapsed: one line per stack, `root;…;leaf VALUE`
+    /// collapsed: one line per stack, `root;…;leaf VALUE`; svg: a flamegraph as a picture
     #[arg(long, value_name = "NAME", value_parser = format)]
     format: &'static dyn Exporter,
     /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary; of a part of the time, peak is what was

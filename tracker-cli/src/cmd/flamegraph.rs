@@ -1,11 +1,14 @@
-//! `memtrack flamegraph`: the page as one file that needs no network.
+//! `memtrack flamegraph`: the page as one file that needs no network, or a picture.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tracker_core::export;
+use tracker_core::report::filter::Selection;
+use tracker_core::report::metric::Metric;
 use web::{ExportOptions, export_html};
 
-use crate::args::{CaptureArg, TimeArgs};
+use crate::args::{CaptureArg, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file::Target;
@@ -16,12 +19,16 @@ use crate::output::{head, note};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
-    /// Where to write; `-` is stdout [default: beside the capture, .html instead of .mtk]
+    /// Where to write; `-` is stdout [default: beside the capture, .html instead of .mtk]. A name that ends in .svg is a
+    /// picture of one metric
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Overwrite the file
     #[arg(short, long)]
     force: bool,
+    /// Of a picture: allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary
+    #[arg(long, value_name = "NAME", value_parser = metric, default_value = "peak")]
+    metric: Metric,
     #[command(flatten)]
     time: TimeArgs,
 }
@@ -39,7 +46,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         Some(span) => format!("{name}, {} (peak: live at its end)", head::span_text(span)),
         None => name,
     };
-    target.write(|mut out| export_html(&capture.profile, &ExportOptions { name }, &mut out))?;
+    let picture = output.extension().is_some_and(|ending| ending == "svg");
+    target.write(|mut out| match export::ALL.into_iter().find(|format| picture && format.name() == "svg") {
+        Some(svg) => svg.export(&Selection::whole(&capture.profile), args.metric, &mut out),
+        None => export_html(&capture.profile, &ExportOptions { name }, &mut out),
+    })?;
     if output.as_os_str() != "-" {
         note(&format!("wrote {}", output.display()));
     }

@@ -18,6 +18,8 @@ mod run;
 mod serve;
 mod stats;
 mod summary;
+mod table;
+mod timeline;
 mod tree;
 
 /// What memtrack can do.
@@ -31,6 +33,10 @@ pub(crate) enum Command {
     Report(report::Args),
     /// Callers and callees with their bytes
     Tree(tree::Args),
+    /// Functions, modules, files, threads or processes with their bytes
+    Table(table::Args),
+    /// Memory over time as a plot
+    Timeline(timeline::Args),
     /// Sizes, allocator functions, and the busiest functions
     Stats(stats::Args),
     /// Timeline and flamegraph as one HTML file
@@ -58,6 +64,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Summary(args) => summary::run(&args, &look()),
         Command::Report(args) => report::run(&args, &look()),
         Command::Tree(args) => tree::run(&args, &look()),
+        Command::Table(args) => table::run(&args, &look()),
+        Command::Timeline(args) => timeline::run(&args, &look()),
         Command::Stats(args) => stats::run(&args, &look()),
         Command::Flamegraph(args) => flamegraph::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -78,6 +78,11 @@ impl Look {
         self.paint("32", text)
     }
 
+    /// `text` that is drawn.
+    pub(crate) fn cyan(&self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         if !self.color || text.is_empty() {
             return text.to_owned();

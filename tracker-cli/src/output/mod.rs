@@ -23,8 +23,10 @@ pub(crate) mod run_summary;
 pub(crate) mod stack;
 pub(crate) mod stats;
 pub(crate) mod summary;
+pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod timeline;
 pub(crate) mod tree;
 pub(crate) mod trust;
 pub(crate) mod units;

@@ -8,20 +8,22 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tracker_core::report::budget;
 use tracker_core::report::filter::{Filter, Selection};
+use tracker_core::report::levels::levels;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
-use tracker_core::report::profile::{Profile, State, Untracked};
+use tracker_core::report::profile::{Profile, RssPoint, State, TimePoint, Untracked};
 use tracker_core::report::rows::{Grouping, Kind, Limits, Report};
 use tracker_core::report::sketch::{Numbers, Sketch};
 use tracker_core::report::stats::Stats;
 use tracker_core::report::summary::Summary;
 use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::table::{By, Table};
 use tracker_core::report::tree::Tree;
-use tracker_core::report::{StatsJson, TreeJson};
+use tracker_core::report::{StatsJson, TableJson, TimelineJson, TreeJson};
 
 use super::look::Look;
 use super::tree::Cut;
-use super::{check, report, run_summary, stats, summary, tree};
+use super::{check, report, run_summary, stats, summary, table, timeline, tree};
 
 const NARROW: Look = Look { width: 80, color: false, unicode: true };
 
@@ -271,4 +273,41 @@ fn golden_run_summary() {
     let text = run_summary::run_summary(&sample(), &path)
         + &run_summary::run_summary(&Sketch::new("true").build(), &PathBuf::from("a b.mtk"));
     golden("run-summary.txt", &NARROW, &text);
+}
+
+#[test]
+fn golden_table() {
+    let profile = sample();
+    let whole = Selection::whole(&profile);
+    let of = |by| Table::new(&whole, by, Metric::Peak);
+    let text = |by| table::text(&NARROW, &whole, &of(by), (by, Metric::Peak), 5);
+    golden("table.txt", &NARROW, &text(By::Function));
+    golden("table-file.txt", &NARROW, &text(By::File));
+    let functions = of(By::Function);
+    let json = TableJson { selection: &whole, table: &functions, by: By::Function, metric: Metric::Peak };
+    golden_json("table.json", &json);
+}
+
+#[test]
+fn golden_timeline() {
+    const MS: u64 = 1_000_000;
+    let mut profile = sample();
+    let point = |i: u64| TimePoint {
+        time_ns: i * 31 * MS,
+        live_max_bytes: if i == 26 { 9_595_752 } else { i * 180_000 },
+        live_bytes: i * 180_000,
+        allocations: i % 7 * 1000,
+        allocated_bytes: i % 7 * 40_000,
+    };
+    profile.timeline.points = (1..=40).map(point).collect();
+    let rss = |i: u64| RssPoint { time_ns: i * 100 * MS, process: 0, anon_bytes: i << 20, file_bytes: 2 << 20 };
+    profile.timeline.rss = (1..=12).map(rss).collect();
+    let levels = levels(&profile);
+    let whole = Selection::whole(&profile);
+    golden("timeline.txt", &NARROW, &timeline::text(&NARROW, &whole, &levels));
+    let ascii = Look { unicode: false, width: 60, ..NARROW };
+    golden("timeline-ascii.txt", &ascii, &timeline::text(&ascii, &whole, &levels));
+    golden("timeline-nothing.txt", &NARROW, &timeline::text(&NARROW, &whole, &[]));
+    same("timeline.csv", &timeline::csv(levels.get(..3).unwrap()));
+    golden_json("timeline.json", &TimelineJson { selection: &whole, levels: levels.get(..2).unwrap() });
 }

@@ -7,13 +7,14 @@ use crate::report::filter::Selection;
 use crate::report::metric::Metric;
 
 mod collapsed;
+mod svg;
 
 /// Writes one format.
 pub trait Exporter: Debug + Sync {
     /// The name a user types.
     fn name(&self) -> &'static str;
 
-    /// Writes one metric of a selection. Nothing is left out but rows without a value.
+    /// Writes one metric of a selection. Nothing is left out but rows without a value and, in pictures, what could not be seen.
     ///
     /// # Errors
     /// Those of `out`.
@@ -21,4 +22,4 @@ pub trait Exporter: Debug + Sync {
 }
 
 /// Every format there is. A new one is one file and one line here.
-pub const ALL: [&dyn Exporter; 1] = [&collapsed::Collapsed];
+pub const ALL: [&dyn Exporter; 2] = [&collapsed::Collapsed, &svg::Svg];

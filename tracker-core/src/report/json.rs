@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::budget::Verdict;
 use super::filter::Selection;
+use super::levels::Level;
 use super::metric::{Metric, PeakOf};
 use super::places::Place;
 use super::profile::{Frame, FrameKind, Process, Profile, Stack, State, Thread};
@@ -15,6 +16,7 @@ use super::rows::{Entry, Kind, Report, Sum};
 use super::stats::Stats;
 use super::summary::state_name;
 use super::sums::Sums;
+use super::table::{By, Table, TableRow};
 use super::tree::Tree;
 
 /// One frame of a `stack` list.
@@ -237,6 +239,77 @@ impl Serialize for TreeJson<'_, '_> {
             nodes: NodesJson(self.selection.profile(), self.tree),
         };
         json.serialize(serializer)
+    }
+}
+
+/// `memtrack.table/1`.
+#[derive(Debug)]
+pub struct TableJson<'r, 'p> {
+    pub selection: &'r Selection<'p>,
+    pub table: &'r Table<'p>,
+    pub by: By,
+    pub metric: Metric,
+}
+
+#[derive(Serialize)]
+struct TableRowJson<'p> {
+    name: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<&'p str>,
+    own: u64,
+    total: u64,
+}
+
+impl Serialize for TableJson<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Json<'r> {
+            schema: &'static str,
+            by: &'static str,
+            metric: &'static str,
+            /// Of the span that the numbers are about, when it is not the whole capture.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            from_ns: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            to_ns: Option<u64>,
+            sum: u64,
+            rows: Vec<TableRowJson<'r>>,
+        }
+        fn row<'r>(TableRow { name, module, own, total }: &'r TableRow<'_>) -> TableRowJson<'r> {
+            TableRowJson { name, module: *module, own: *own, total: *total }
+        }
+        let span = self.selection.profile().span;
+        let json = Json {
+            schema: "memtrack.table/1",
+            by: self.by.name(),
+            metric: self.metric.name(),
+            from_ns: span.map(|span| span.from_ns),
+            to_ns: span.map(|span| span.to_ns),
+            sum: self.table.sum,
+            rows: self.table.rows.iter().map(row).collect(),
+        };
+        json.serialize(serializer)
+    }
+}
+
+/// `memtrack.timeline/1`.
+#[derive(Debug)]
+pub struct TimelineJson<'r, 'p> {
+    pub selection: &'r Selection<'p>,
+    pub levels: &'r [Level],
+}
+
+impl Serialize for TimelineJson<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Json<'r> {
+            schema: &'static str,
+            #[serde(flatten)]
+            sums: Sums,
+            intervals: &'r [Level],
+        }
+        let sums = Sums::of(self.selection);
+        Json { schema: "memtrack.timeline/1", sums, intervals: self.levels }.serialize(serializer)
     }
 }
 

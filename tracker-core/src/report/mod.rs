@@ -7,6 +7,7 @@ pub mod budget;
 mod build;
 pub mod filter;
 mod json;
+pub mod levels;
 pub mod metric;
 pub mod name;
 pub mod names;
@@ -28,7 +29,8 @@ pub mod stats;
 pub mod summary;
 pub mod sums;
 pub mod suppress;
+pub mod table;
 pub mod tree;
 
-pub use json::{StatsJson, TreeJson};
+pub use json::{StatsJson, TableJson, TimelineJson, TreeJson};
 pub use open::{OpenError, OpenOptions, narrow, open};
