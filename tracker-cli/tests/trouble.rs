@@ -1,0 +1,173 @@
+//! What happens to the collector must not happen to the program: it runs to its end as ever, what was written opens, and
+//! what is missing is counted and said.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use common::{Ended, MEMTRACK, compile, open, run, scratch};
+
+/// Pairs of events in one phase. Several phases fill all of the shared memory.
+const PAIRS: u64 = 900_000;
+
+/// The program, and the allocator it uses.
+fn build(folder: &Path) {
+    let library = folder.join("libodd_malloc.so");
+    compile("gcc", "odd_malloc.c", &["-O1", "-fno-builtin", "-fPIC", "-shared"], &library);
+    let library = library.to_str().expect("plain path");
+    compile("gcc", "phases.c", &["-O1", "-fno-builtin", library], &folder.join("phases"));
+}
+
+/// A recorded program that works when it is told to.
+struct Phases {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Phases {
+    fn start(folder: &Path, pairs: u64, more: &[&str]) -> Self {
+        build(folder);
+        fs::create_dir_all(folder.join("out")).expect("ours");
+        let _ = fs::remove_file(folder.join("out/capture.mtk"));
+        let mut command = Command::new(MEMTRACK);
+        command.args(["run", "-o", "out/capture.mtk"]).args(more).args(["./phases", &pairs.to_string()]);
+        command.current_dir(folder).env("LD_LIBRARY_PATH", folder);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("memtrack");
+        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut this = Self { child, input, output: BufReader::new(output) };
+        this.hear("ready\n");
+        this
+    }
+
+    fn hear(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("readable");
+        assert_eq!(line, expected);
+    }
+
+    /// Lets it work, and waits until it has.
+    fn phase(&mut self) {
+        self.input.write_all(b"\n").expect("it reads");
+        self.hear("phase\n");
+    }
+
+    /// The collector's process: the other child of ours.
+    fn collector(&self) -> String {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("readable");
+        let is_memtrack = |pid: &&str| {
+            let program = fs::read_link(format!("/proc/{pid}/exe")).expect("ours");
+            program == fs::canonicalize(MEMTRACK).expect("it exists")
+        };
+        children.split_whitespace().find(is_memtrack).expect("a collector").to_owned()
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.collector()]).status().expect("kill").success());
+    }
+
+    /// Ends the input; the program must leave in its own way. Answers what memtrack said.
+    fn end(mut self) -> String {
+        drop(self.input);
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("readable");
+        let mut said = String::new();
+        self.child.stderr.take().expect("piped").read_to_string(&mut said).expect("readable");
+        let status = self.child.wait().expect("a child");
+        assert_eq!((status.code(), rest.as_str()), (Some(7), ""), "{said}");
+        said
+    }
+}
+
+#[test]
+fn killed_half_way() {
+    let folder = scratch("killed");
+    let mut program = Phases::start(&folder, PAIRS, &[]);
+    program.phase();
+    program.signal("-KILL");
+    for _ in 0..4 {
+        program.phase();
+    }
+    let said = program.end();
+    assert!(said.contains("the collector has died; out/capture.mtk holds what it had written until then"), "{said}");
+    let capture = open(folder.join("out/capture.mtk"));
+    assert_eq!(capture.summary["state"], "cut");
+    assert!(capture.number(None, "allocations") <= 5 * PAIRS);
+}
+
+#[test]
+fn stopped_for_a_while() {
+    let folder = scratch("stopped");
+    let mut program = Phases::start(&folder, PAIRS, &["-q"]);
+    program.signal("-STOP");
+    let phases = 5;
+    for _ in 0..phases {
+        program.phase();
+    }
+    program.signal("-CONT");
+    program.end();
+    let capture = open(folder.join("out/capture.mtk"));
+    let number = |key| capture.number(None, key);
+    let (lost, events) = (number("lost_events"), 2 * phases * PAIRS);
+    assert!(lost > 0, "the shared memory holds fewer than {events} events");
+    assert_eq!(number("allocations") + number("frees") + lost, events);
+    assert_eq!(capture.summary["state"], "complete");
+}
+
+#[test]
+fn its_folder_is_removed() {
+    let folder = scratch("removed");
+    let mut program = Phases::start(&folder, 100_000, &[]);
+    program.phase();
+    fs::remove_dir_all(folder.join("out")).expect("ours");
+    program.phase();
+    program.end();
+}
+
+/// Runs a shell script that may mount file systems.
+fn mounting(folder: &Path, script: &str) -> Ended {
+    let root = run(Command::new("unshare").args(["-m", "true"])).status == "exit status: 0";
+    let namespace = if root { "-m" } else { "-rm" };
+    let mut command = Command::new("unshare");
+    command.args([namespace, "sh", "-c", script, "sh", MEMTRACK]).current_dir(folder);
+    run(&mut command)
+}
+
+fn with_mount_point(name: &str) -> PathBuf {
+    let folder = scratch(name);
+    build(&folder);
+    fs::create_dir_all(folder.join("small")).expect("ours");
+    folder
+}
+
+#[test]
+fn its_disk_is_full() {
+    let folder = with_mount_point("full");
+    let script = r#"mount -t tmpfs -o size=64k none small || exit 50
+        printf '\n\n\n\n' | "$1" run -o small/capture.mtk ./phases 100000
+        echo "status $?"
+        "$1" summary --json small/capture.mtk"#;
+    let ended = mounting(&folder, script);
+    let (output, summary) = ended.stdout.split_once('{').unwrap_or_else(|| panic!("{ended:?}"));
+    assert_eq!(output, "ready\nphase\nphase\nphase\nphase\nstatus 7\n", "{ended:?}");
+    assert!(ended.stderr.contains("the capture ends early: "), "{ended:?}");
+    let summary: serde_json::Value = serde_json::from_str(&format!("{{{summary}")).expect("JSON");
+    assert_eq!(summary["state"], "cut");
+    assert!(summary["allocations"].as_u64().expect("a number") < 400_000);
+}
+
+/// Where nothing can be written, nothing is started: nobody would find out at the end.
+#[test]
+fn its_file_system_is_read_only() {
+    let folder = with_mount_point("read-only");
+    let script = r#"mount -t tmpfs -o ro none small || exit 50
+        "$1" run -o small/capture.mtk ./phases 1; echo "status $?""#;
+    let ended = mounting(&folder, script);
+    assert_eq!(ended.stdout, "status 2\n", "{ended:?}");
+    assert!(ended.stderr.contains("its file system is read-only; -o names another place"), "{ended:?}");
+}
