@@ -12,6 +12,10 @@ use crate::capture::reader::Progress;
 use crate::capture::source::Source;
 use crate::format::Record;
 
+/// How often per epoch a waiting stream is tried in vain before all that wait go on at once. A capture made to have
+/// nothing but thousands of waiting streams would otherwise take time by the square of their number.
+const PATIENCE: usize = 1 << 18;
+
 /// Records looked at per epoch when searching for one that a waiting stream waits for.
 const LOOK_AHEAD: usize = 64 << 10;
 
@@ -27,6 +31,7 @@ impl<S: Source> Merge<'_, S> {
         let (mut at_free, mut stuck) = (VecDeque::new(), Vec::new());
         let mut open = lanes.to_vec();
         let mut look_ahead = LOOK_AHEAD;
+        let mut patience = PATIENCE;
         let mut next: Vec<(u32, u32)> = lanes.iter().map(|lane| (*lane, 0)).collect();
         loop {
             let mut moved = false;
@@ -41,7 +46,8 @@ impl<S: Source> Merge<'_, S> {
                 }
             }
             // Whatever waits may fit now.
-            for lane in std::mem::take(&mut stuck) {
+            let tried = if patience > 0 { std::mem::take(&mut stuck) } else { Vec::new() };
+            for lane in tried {
                 if self.unblock(lane, &open, state) {
                     next.push((lane, 0));
                     moved = true;
@@ -49,11 +55,17 @@ impl<S: Source> Merge<'_, S> {
                     stuck.push(lane);
                 }
             }
+            patience = patience.saturating_sub(stuck.len());
             if moved {
                 continue;
             }
             if let Some(lane) = at_free.pop_front() {
                 next.push((lane, 1));
+            } else if patience == 0 && !stuck.is_empty() {
+                for lane in stuck.drain(..) {
+                    self.force(lane, state);
+                    next.push((lane, 0));
+                }
             } else if let Some(lane) = self.choose(epoch, &stuck, &mut look_ahead, state) {
                 stuck.retain(|other| *other != lane);
                 self.force(lane, state);
