@@ -16,6 +16,9 @@ mod output;
 mod preload;
 mod sys;
 
+#[global_allocator]
+static HEAP: sys::heap::Heap = sys::heap::Heap;
+
 fn main() -> ExitCode {
     crash::install();
     match cmd::run(args::parse()) {

@@ -172,7 +172,7 @@ fn unsafe_is_a_place() {
         let path = format!("tracker-preload/src/{file}");
         assert!(has_unsafe(&code(&path)), "{path} is listed without need");
     }
-    for package in ["tracker-core", "web"] {
+    for package in ["tracker-core", "web", "fuzz"] {
         assert!(read(&format!("{package}/src/lib.rs")).contains("#![forbid(unsafe_code)]"), "{package}");
     }
 }

@@ -14,6 +14,8 @@
 mod door;
 mod drain;
 pub(crate) mod file;
+#[cfg(test)]
+mod fuzz;
 mod images;
 pub(crate) mod link;
 mod modules;

@@ -63,6 +63,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
+    /// One that nobody listens to.
+    #[cfg(test)]
+    pub(super) fn unheard() -> std::io::Result<Self> {
+        Ok(Self { sender: sync_channel(1).0, bell: Arc::new(Event::new()?) })
+    }
+
     pub(super) fn tell(&self, news: News) {
         if self.sender.try_send(news).is_ok() {
             self.bell.notify();

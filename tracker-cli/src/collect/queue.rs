@@ -78,6 +78,13 @@ impl Queue {
         }
     }
 
+    /// One whose far end is the caller's.
+    #[cfg(test)]
+    pub(super) fn open() -> (Self, Receiver<Item>) {
+        let (sender, receiver) = sync_channel(1 << 16);
+        (Self { sender, depth: Arc::default() }, receiver)
+    }
+
     /// Appends a metadata frame.
     pub(super) fn meta(&self, meta: Meta) {
         self.push(Item::Meta(meta), || ());

@@ -8,6 +8,7 @@
 pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod futex;
+pub(crate) mod heap;
 pub(crate) mod host;
 pub(crate) mod lanes;
 pub(crate) mod limits;

@@ -21,6 +21,11 @@ use crate::format::wire::Reader;
 /// Most bytes of one module's file that are taken from a capture.
 const MAX_MODULE_LEN: u64 = 256 << 20;
 
+/// Bytes of metadata that a capture may decode to, as a multiple of its size and beyond it. Frames are kept in memory, and a
+/// few bytes may decode to a megabyte of one; honest ones compress to a tenth at best.
+const MAX_META_RATIO: u64 = 8;
+const META_SLACK: u64 = 2 * MAX_META_LEN;
+
 /// Called with the bytes done and the bytes there are.
 pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
@@ -188,6 +193,7 @@ impl<S: Source> Capture<S> {
         let mut streams: FxHashMap<u32, usize> = FxHashMap::default();
         let mut scan = Scan::new(&self.source, self.size);
         let mut payload = Vec::new();
+        let mut meta_room = self.size.saturating_mul(MAX_META_RATIO).saturating_add(META_SLACK);
         while let Some(piece) = scan.next_piece()? {
             let found = match piece {
                 Piece::Block(found) => found,
@@ -216,8 +222,10 @@ impl<S: Source> Capture<S> {
                     }
                 }
                 kind if kind == BlockKind::Meta as u8 => {
-                    let good = u64::from(header.raw_len) <= MAX_META_LEN
-                        && loader.load(&self.source, header, found.payload_at(), &mut payload)?;
+                    let len = u64::from(header.raw_len);
+                    let fits = len <= MAX_META_LEN && len <= meta_room;
+                    meta_room = meta_room.saturating_sub(len);
+                    let good = fits && loader.load(&self.source, header, found.payload_at(), &mut payload)?;
                     match Meta::decode(&payload).filter(|_| good) {
                         Some(meta) => self.facts.add(meta),
                         None => self.damage.metas += 1,

@@ -1,5 +1,6 @@
 //! Captures that are cut, damaged or made up: they open as far as they go, say what is missing, and never panic.
 
+use fuzz::{Random, assert_sums, repair};
 use tracker_core::capture::block::{BLOCK_HEADER_LEN, FILE_HEADER_LEN};
 use tracker_core::capture::dump::dump;
 use tracker_core::capture::reader::ReadError;
@@ -8,8 +9,7 @@ use tracker_core::report::names::NoSymbols;
 use tracker_core::report::open::read;
 use tracker_core::report::profile::{Profile, State};
 
-use crate::check::{assert_sums, plain_profile};
-use crate::random::Random;
+use crate::check::plain_profile;
 use crate::trace::{Layout, write};
 
 const TRACE: &str = "
@@ -162,20 +162,5 @@ fn made_up_records_never_panic() {
         repair(&mut bytes);
         let profile = try_profile(&bytes, round % 2 == 0);
         assert!(profile.is_ok());
-    }
-}
-
-/// Puts right the check sums of all blocks that can still be found by their lengths.
-fn repair(bytes: &mut [u8]) {
-    let mut at = FILE_HEADER_LEN;
-    while let Some(header) = bytes.get(at..at + BLOCK_HEADER_LEN) {
-        let stored = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
-        let payload = at + BLOCK_HEADER_LEN..at + BLOCK_HEADER_LEN + stored;
-        let Some(payload) = bytes.get(payload) else { return };
-        let sum = crc32c::crc32c(payload).to_le_bytes();
-        bytes[at + 72..at + 76].copy_from_slice(&sum);
-        let sum = crc32c::crc32c(&bytes[at..at + 76]).to_le_bytes();
-        bytes[at + 76..at + 80].copy_from_slice(&sum);
-        at += BLOCK_HEADER_LEN + stored;
     }
 }

@@ -5,7 +5,6 @@ mod damage;
 mod dump;
 mod mappings;
 mod model;
-mod random;
 mod recording;
 mod records;
 mod replay;

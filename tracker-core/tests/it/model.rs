@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fuzz::Random;
 use tracker_core::capture::block::Codec;
 use tracker_core::format::record::tag;
 use tracker_core::report::profile::{FrameKind, Profile};
 
 use crate::check::plain_profile;
-use crate::random::Random;
 use crate::recording::Recording;
 
 /// What the hooks do: an allocation that brings its stream here takes a new epoch.

@@ -1,5 +1,6 @@
 //! Every record, written and read back; and bytes that are none.
 
+use fuzz::Random;
 use tracker_core::format::record::{
     MapKind, ModuleFields, UntrackedReason, decode, record_len, tag, write_alloc, write_define, write_free, write_gap,
     write_generation, write_image, write_map, write_module, write_unmap, write_untracked,
@@ -7,8 +8,6 @@ use tracker_core::format::record::{
 use tracker_core::format::{
     DecodeError, Deltas, Encoded, Function, ImageKind, MAX_DEFINE_PCS, MAX_EVENT_LEN, MAX_RECORD_LEN, Record,
 };
-
-use crate::random::Random;
 
 const START: Deltas = Deltas::at_chunk_start(7, 1_000);
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fuzz::{Random, assert_sums};
 use tracker_core::capture::meta::Meta;
 use tracker_core::format::ImageKind;
 use tracker_core::replay::slices::{Cuts, MAX_SLICES};
@@ -11,8 +12,6 @@ use tracker_core::report::profile::{Metrics, Profile, Row};
 use tracker_core::report::span::{Asked, Moment};
 use tracker_core::report::{OpenOptions, narrow};
 
-use crate::check::assert_sums;
-use crate::random::Random;
 use crate::recording::Recording;
 
 /// A block's life. Its row: stack and thread.

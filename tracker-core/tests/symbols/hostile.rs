@@ -4,25 +4,10 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use fuzz::Random;
 use tracker_core::symbol::{ModuleSource, PerfMap, SymbolFrame, Symbolizer, build_id_of_bytes};
 
 use crate::toolchain::{PLAIN_C, PLAIN_CPP, Workshop, module_of, options};
-
-/// A small pseudo-random generator: the same damage in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-}
 
 /// Everything a file can be asked.
 fn ask(bytes: Vec<u8>, addresses: &[u64]) -> Vec<Vec<SymbolFrame>> {
@@ -58,7 +43,7 @@ fn damaged_files() {
         (&PLAIN_CPP, &["-g", "-O2"]),
         (&PLAIN_CPP, &["-gdwarf-4", "-O0", "-gz=zlib-gnu"]),
     ];
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(1);
     for (program, flags) in forms {
         let workshop = Workshop::new();
         let path = workshop.build(program, flags);
@@ -69,8 +54,8 @@ fn damaged_files() {
         for _ in 0..500 {
             let mut bytes = whole.clone();
             for _ in 0..1 << random.below(6) {
-                let part = parts[random.below(parts.len())].clone();
-                let at = part.start + random.below(part.len());
+                let part = parts[random.index(parts.len())].clone();
+                let at = part.start + random.index(part.len());
                 bytes[at] = match random.below(4) {
                     0 => 0,
                     1 => 0xff,
@@ -79,7 +64,7 @@ fn damaged_files() {
                 };
             }
             if random.below(8) == 0 {
-                bytes.truncate(random.below(bytes.len()));
+                bytes.truncate(random.index(bytes.len()));
             }
             ask(bytes, &addresses);
         }
@@ -244,11 +229,11 @@ fn names_without_end() {
 #[test]
 fn perf_maps_of_any_bytes() {
     let text = b"7f0010 20 LazyCompile:~a b.js:1\n7f0020 40 Builtin:X\n7f0000 100 late\n";
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for _ in 0..2000 {
         let mut bytes = text.to_vec();
         for _ in 0..=random.below(8) {
-            let at = random.below(bytes.len());
+            let at = random.index(bytes.len());
             bytes[at] = random.next() as u8;
         }
         let map = PerfMap::parse(&bytes);

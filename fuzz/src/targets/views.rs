@@ -1,0 +1,44 @@
+//! Everything that is made of a profile: JSON, exports, the page.
+
+use serde_json::Value;
+use tracker_core::export;
+use tracker_core::report::filter::Selection;
+use tracker_core::report::metric::Metric;
+use tracker_core::report::rows::{Kind, Limits, Report};
+use tracker_core::report::stats::Stats;
+use tracker_core::report::summary::Summary;
+use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::tree::Tree;
+use web::{ExportOptions, export_html};
+
+use super::replay::profile;
+use crate::repair::repair;
+
+/// Any records have every view; the JSON parses, and nothing of the capture is markup in the page.
+pub fn views(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    repair(&mut bytes);
+    let profile = profile(&bytes);
+    let selection = Selection::whole(&profile);
+    json(&Summary::of(&selection));
+    for kind in [Kind::Leaks, Kind::Peak, Kind::Temporary, Kind::Allocations] {
+        json(&Report::new(selection.clone(), kind, &Limits::default(), &Suppressions::builtin()));
+    }
+    Stats::of(&selection, 10);
+    for metric in Metric::ALL {
+        let tree = Tree::new(&selection, metric, metric == Metric::Peak);
+        assert_eq!(tree.total, selection.total(metric));
+        for exporter in export::ALL {
+            exporter.export(&selection, metric, &mut std::io::sink()).expect("a sink takes everything");
+        }
+    }
+    let mut page = Vec::new();
+    export_html(&profile, &ExportOptions::default(), &mut page).expect("a vector takes everything");
+    let page = String::from_utf8(page).expect("a page is UTF-8");
+    assert_eq!(page.matches("</script>").count(), page.matches("<script").count());
+}
+
+fn json(value: &impl serde::Serialize) {
+    let text = serde_json::to_string(value).expect("a view is JSON");
+    serde_json::from_str::<Value>(&text).expect("JSON can be read");
+}

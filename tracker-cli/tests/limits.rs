@@ -1,0 +1,243 @@
+//! Captures made to exhaust their reader: a megabyte at most, and every command answers or says why not, within a quarter
+//! of a gigabyte and a bounded time. Limits are set by the kernel, on the real program.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Ended, MEMTRACK, record, run, scratch, victims};
+use fuzz::{Random, mutate, raw, repair};
+use tracker_core::capture::block::{Codec, FileHeader};
+use tracker_core::capture::meta::Meta;
+use tracker_core::capture::writer::{Events, Writer};
+use tracker_core::format::{Deltas, Encoded, ImageKind, VERSION, record as wire};
+
+const MEGABYTE: u64 = 1 << 20;
+
+/// Address space in KiB; and seconds of processor time, ten times as many where nothing was optimized.
+const MEMORY: u32 = 256 << 10;
+const TIME: u32 = if cfg!(debug_assertions) { 30 } else { 2 };
+
+/// The ways to read a capture; those that cost most come first.
+const COMMANDS: [&str; 8] = [
+    "flamegraph -o -",
+    "summary --json",
+    "dump",
+    "report --allocations --json",
+    "tree --metric peak",
+    "stats",
+    "check --max peak=1",
+    "export --format collapsed --metric allocated",
+];
+
+/// Runs a command under the limits. It may fail, with a message and one of the documented codes.
+#[track_caller]
+fn read(command: &str, path: &Path) -> Ended {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -v {MEMORY}; ulimit -t {TIME}; exec \"$@\""), "sh", MEMTRACK]);
+    let ended = run(limited.args(command.split(' ')).arg(path));
+    let code = ended.status.strip_prefix("exit status: ").and_then(|code| code.parse::<i32>().ok());
+    let fine = code == Some(0) || (matches!(code, Some(1 | 3)) && (code == Some(1) || !ended.stderr.is_empty()));
+    let stderr = &ended.stderr;
+    assert!(fine && !stderr.contains("internal error"), "{command} {}: {} {stderr}", path.display(), ended.status);
+    ended
+}
+
+/// A capture in the making, in one image.
+struct Bomb {
+    writer: Writer<Vec<u8>>,
+    sequences: Vec<u32>,
+}
+
+impl Bomb {
+    fn new() -> Self {
+        let header = FileHeader { version: VERSION, session: [0; 16], start_unix_ns: 1 };
+        let mut bomb = Self { writer: Writer::new(Vec::new(), &header).expect("memory"), sequences: Vec::new() };
+        let mut image = [0; 100];
+        let len = wire::write_image(&mut image, ImageKind::First, (1, u32::MAX, 0), b"/x", [].into_iter());
+        bomb.block(1, &image[..len.expect("it fits")]);
+        bomb
+    }
+
+    fn full(&self) -> bool {
+        self.writer.written() > MEGABYTE - 66_000
+    }
+
+    fn block(&mut self, stream: u32, records: &[u8]) {
+        let at = stream as usize;
+        self.sequences.resize(self.sequences.len().max(at + 1), 0);
+        let sequence = self.sequences[at];
+        self.sequences[at] += 1;
+        let events = Events { stream, image: 1, tid: stream, sequence, first_epoch: 1, ..Events::default() };
+        self.writer.events(&events, records, Codec::Zstd).expect("memory");
+    }
+
+    /// Blocks of what `encode` makes of 0, 1, 2, … until the file is full.
+    fn events(&mut self, streams: u32, encode: impl Fn(&mut Deltas, u64) -> Encoded) {
+        let mut number = 0;
+        while !self.full() {
+            for stream in 1..=streams {
+                let mut deltas = Deltas::at_chunk_start(1, 0);
+                let mut records = Vec::new();
+                while records.len() < 65_000 {
+                    let event = encode(&mut deltas, number);
+                    records.push(event.tag);
+                    records.extend_from_slice(&event.payload.to_le_bytes()[..usize::from(event.len)]);
+                    number += 1;
+                }
+                self.block(stream, &records);
+            }
+        }
+    }
+
+    fn write(mut self, folder: &Path, name: &str) -> PathBuf {
+        let bytes = std::mem::take(self.writer.get_mut());
+        assert!(bytes.len() as u64 <= MEGABYTE, "{name}: {}", bytes.len());
+        let path = folder.join(format!("{name}.mtk"));
+        fs::write(&path, bytes).expect("writable");
+        path
+    }
+}
+
+fn define(first: u32, parent: u32, pcs: impl ExactSizeIterator<Item = u64>) -> Vec<u8> {
+    let mut buffer = vec![0; 3072];
+    let len = wire::write_define(&mut buffer, first, parent, pcs).expect("it fits");
+    buffer.truncate(len);
+    buffer
+}
+
+fn check(name: &str, make: impl FnOnce(&mut Bomb)) -> [Ended; 2] {
+    let mut bomb = Bomb::new();
+    make(&mut bomb);
+    let path = bomb.write(&scratch(&format!("limits-{name}")), name);
+    [COMMANDS[0], COMMANDS[1]].map(|command| read(command, &path))
+}
+
+#[test]
+fn millions_of_live_blocks() {
+    let ended = check("live", |bomb| {
+        // Behind a block's first address each is one further, in the same bytes.
+        let mut deltas = Deltas::default();
+        let next = [1, 2].map(|n| deltas.encode_alloc(n * 16, 1, 1, false).expect("short"))[1];
+        let next = [&[next.tag], &next.payload.to_le_bytes()[..usize::from(next.len)]].concat();
+        let tail = next.repeat(65_000 / next.len());
+        for number in 0..1000u64 {
+            let mut first = [0; 64];
+            let start = (number << 24, 1);
+            let len = wire::write_alloc(&mut first, &mut Deltas::default(), start, 1, false).expect("it fits");
+            bomb.block(1, &[&first[..len], &tail].concat());
+        }
+    });
+    for Ended { status, stderr, .. } in ended {
+        assert_eq!(status, "exit status: 3");
+        assert!(stderr.contains("memtrack: out of memory"), "{stderr}");
+    }
+}
+
+#[test]
+fn frees_of_unknown_blocks_by_two_threads_at_once() {
+    check("debts", |bomb| {
+        let mut random = Random::new(3);
+        // Not compressible, so that the number of events is that of the file's bytes.
+        let places: Vec<u64> = (0..500_000).map(|_| random.below(1 << 12)).collect();
+        let place = |n: u64| places[n as usize % places.len()] * 16;
+        bomb.events(2, |deltas, n| deltas.encode_free(place(n), n.is_multiple_of(3)).expect("short"));
+    });
+}
+
+#[test]
+fn thousands_of_threads_that_wait_for_each_other() {
+    check("stuck", |bomb| {
+        let mut stream = 1;
+        while !bomb.full() {
+            stream += 1;
+            let mut deltas = Deltas::at_chunk_start(1, 0);
+            let mut records = Vec::new();
+            for n in 0..8 {
+                let event = deltas.encode_free(u64::from(stream) * 160 + n * 16, false).expect("short");
+                records.push(event.tag);
+                records.extend_from_slice(&event.payload.to_le_bytes()[..usize::from(event.len)]);
+            }
+            bomb.block(stream, &records);
+        }
+    });
+}
+
+#[test]
+fn megabytes_of_names_in_a_few_bytes() {
+    check("names", |bomb| {
+        let start = bomb.writer.get_mut().len();
+        let (exe, reason) = (vec![b'x'; 1_000_000], "y".repeat(100));
+        bomb.writer.meta(&Meta::Untracked { pid: 1, exe, reason }).expect("memory");
+        bomb.writer.meta(&Meta::Warning { text: "z".repeat(1_000_000) }).expect("memory");
+        let bytes = bomb.writer.get_mut();
+        let blocks = bytes[start..].repeat(300);
+        bytes.extend_from_slice(&blocks);
+    });
+}
+
+#[test]
+fn more_stacks_than_memory() {
+    check("stacks", |bomb| {
+        let mut first = 1;
+        for _ in 0..200 {
+            let mut records = Vec::new();
+            while records.len() < 64_000 {
+                records.extend(define(first, 0, (0..256u32).map(|n| u64::from(first) * 4096 + u64::from(n) * 8)));
+                first += 256;
+            }
+            bomb.block(1, &records);
+        }
+    });
+}
+
+#[test]
+fn allocations_at_every_depth_of_a_deep_recursion() {
+    check("deep", |bomb| {
+        let mut first = 1;
+        while first < 60_000 {
+            let mut records = Vec::new();
+            while records.len() < 60_000 {
+                records.extend(define(first, first - 1, (0..256u32).map(|_| 0x40_1000)));
+                first += 256;
+            }
+            bomb.block(1, &records);
+        }
+        for part in 0..6 {
+            let mut deltas = Deltas::at_chunk_start(1, 0);
+            let mut records = Vec::new();
+            for n in 0..10_000 {
+                let id = part * 10_000 + n + 1;
+                let event = deltas.encode_alloc(u64::from(id) * 16, 1, id, false).expect("short");
+                records.push(event.tag);
+                records.extend_from_slice(&event.payload.to_le_bytes()[..usize::from(event.len)]);
+            }
+            bomb.block(1, &records);
+        }
+    });
+}
+
+/// Real captures, changed: each read by one of the commands.
+#[test]
+fn changed_captures() {
+    let known = victims().join("known");
+    let known = known.to_str().expect("plain path");
+    let seeds: Vec<Vec<u8>> = ["simple", "threads", "fork"]
+        .map(|mode| fs::read(record(&format!("limits-{mode}"), &[known, mode]).path).expect("just recorded"))
+        .into_iter()
+        .flat_map(|capture| [raw(&capture), capture])
+        .collect();
+    let path = scratch("limits-changed").join("changed.mtk");
+    let mut random = Random::new(11);
+    for round in 0..24 {
+        let mut bytes = seeds[random.index(seeds.len())].clone();
+        mutate(&mut random, &mut bytes, &seeds);
+        if random.one_in(2) {
+            repair(&mut bytes);
+        }
+        fs::write(&path, bytes).expect("writable");
+        read(COMMANDS[round % COMMANDS.len()], &path);
+    }
+}
