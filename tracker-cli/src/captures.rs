@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracker_core::capture::block::{FILE_HEADER_LEN, FileHeader, FileHeaderError};
 use tracker_core::report::profile::Profile;
 use tracker_core::report::span::Asked;
-use tracker_core::report::{OpenOptions, narrow, open};
+use tracker_core::report::{self, OpenOptions, narrow, open};
 
 use crate::error::Error;
 use crate::output::clean::clean;
@@ -28,7 +28,8 @@ pub(crate) struct Capture {
 /// There is none, or it cannot be read; the message names the file and the reason.
 pub(crate) fn read(named: Option<&Path>) -> Result<Capture, Error> {
     let path = find(named)?;
-    let profile = profile(&path)?;
+    // Those of a sealed capture are loaded when somebody asks for a part of the time.
+    let profile = opened(&path, false)?;
     Ok(Capture { path, profile })
 }
 
@@ -41,10 +42,11 @@ impl Capture {
         if asked.is_nothing() {
             return Ok(self);
         }
-        let span = asked.resolve(&self.profile).map_err(|error| Error::usage(error.to_string()))?;
+        let whole = if self.profile.slices.is_empty() { profile(&self.path)? } else { self.profile };
+        let span = asked.resolve(&whole).map_err(|error| Error::usage(error.to_string()))?;
         let mut progress = Progress::new("reading");
         let mut step = |done, all| progress.step(done, all);
-        let profile = narrow(&self.path, self.profile, span, &OpenOptions::default(), &mut step)
+        let profile = narrow(&self.path, whole, span, &OpenOptions::default(), &mut step)
             .map_err(|error| Error::capture(error.to_string()))?;
         Ok(Self { path: self.path, profile })
     }
@@ -61,14 +63,29 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
     }
 }
 
-/// Replays and symbolizes the capture at `path`.
+/// Opens the capture at `path`, and seals it if it is not.
 ///
 /// # Errors
 /// It cannot be read.
 pub(crate) fn profile(path: &Path) -> Result<Profile, Error> {
+    opened(path, true)
+}
+
+fn opened(path: &Path, slices: bool) -> Result<Profile, Error> {
     let mut progress = Progress::new("reading");
-    open(path, &OpenOptions::default(), &mut |done, all| progress.step(done, all))
-        .map_err(|error| Error::capture(error.to_string()))
+    let options = OpenOptions { slices, seal: true, ..OpenOptions::default() };
+    open(path, &options, &mut |done, all| progress.step(done, all)).map_err(|error| Error::capture(error.to_string()))
+}
+
+/// Seals the capture at `path`. Answers the bytes of its index, and whether it had that already.
+///
+/// # Errors
+/// It cannot be read, or not be written.
+pub(crate) fn seal(path: &Path) -> Result<(u64, bool), Error> {
+    let mut progress = Progress::new("sealing");
+    let sealed = report::seal(path, &OpenOptions::default(), &mut |done, all| progress.step(done, all))
+        .map_err(|error| Error::capture(error.to_string()))?;
+    sealed.map_err(|error| Error::capture(format!("{} {error}", path.display())))
 }
 
 /// Says on stderr what is missing in a capture, for commands whose output has no place for it.

@@ -90,6 +90,29 @@ fn views_of_a_part_of_the_time() {
 }
 
 #[test]
+fn a_sealed_capture_needs_nothing_but_itself() {
+    let folder = folder("portable");
+    // A copy of the program that is gone when its capture is read.
+    let program = folder.join("gone");
+    fs::copy(victims().join("known"), &program).expect("copied");
+    let capture = folder.join("memtrack.gone.1.mtk");
+    let recorded = record("portable-gone", &[program.to_str().expect("plain path"), "simple"]);
+    fs::rename(recorded.path, &capture).expect("same folder");
+    let sealed = memtrack(&folder, "seal memtrack.gone.1.mtk");
+    assert_eq!(sealed.status, "exit status: 0", "{sealed:?}");
+    let commands = ["summary", "report --json", "report --peak", "report --at 50%", "tree --full", "stats --json"];
+    let read =
+        |folder: &Path| commands.map(|command| memtrack(folder, &format!("{command} memtrack.gone.1.mtk")).stdout);
+    let here = read(&folder);
+    assert!(here[1].contains("known.c"), "{}", here[1]);
+    fs::remove_file(&program).expect("removed");
+    let elsewhere = scratch("portable-elsewhere");
+    fs::rename(&capture, elsewhere.join("memtrack.gone.1.mtk")).expect("same disk");
+    assert_eq!(read(&elsewhere), here);
+    check(&elsewhere, "seal", 0, "", "was sealed already, with an index of");
+}
+
+#[test]
 fn every_view_adds_up() {
     let folder = folder("sums");
     let path = folder.join("memtrack.known.1.mtk");
@@ -156,7 +179,10 @@ fn budgets_decide_the_exit_code() {
 fn a_cut_capture_is_read_and_proves_nothing() {
     let folder = folder("cut");
     let whole = fs::read(folder.join("memtrack.known.1.mtk")).expect("the capture");
-    fs::write(folder.join("cut.mtk"), &whole[..whole.len() - 50]).expect("writable");
+    // The last number of a sealed capture: bytes before its index.
+    let (_, events) = whole.split_last_chunk().expect("a seal");
+    let events = u64::from_le_bytes(*events) as usize;
+    fs::write(folder.join("cut.mtk"), &whole[..events - 50]).expect("writable");
     check(&folder, "summary cut.mtk", 0, "the capture is cut", "");
     check(&folder, "check cut.mtk --max peak=1MiB", 3, "", "--allow-partial");
     assert_eq!(memtrack(&folder, "check cut.mtk --max peak=1MiB").stdout, "", "no verdict");

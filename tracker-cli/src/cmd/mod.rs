@@ -15,6 +15,7 @@ mod export;
 mod flamegraph;
 mod report;
 mod run;
+mod seal;
 mod serve;
 mod stats;
 mod summary;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Check(check::Args),
     /// Write a capture in another tool's format
     Export(export::Args),
+    /// Make a capture open at once, with names and lines on any machine; reading it does, too
+    Seal(seal::Args),
     /// Print every record of a capture
     Dump(dump::Args),
     /// Explain whether and how a program can be recorded
@@ -71,6 +74,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &look()),
         Command::Export(args) => export::run(&args),
+        Command::Seal(args) => seal::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Doctor(args) => doctor::run(args),
     }

@@ -81,6 +81,10 @@ pub enum BlockKind {
     /// A piece of a module's file that readers will not find any more; the payload starts with the module's number
     /// (u32) and the piece's offset (u64). See [`super::meta::Meta::ModuleFile`].
     ModuleData = 3,
+    /// A piece of the index; `stream` is its section, `sequence` the piece's number in that.
+    Index = 4,
+    /// The end of an index, see [`super::index::Seal`].
+    Seal = 5,
 }
 
 /// How a block's payload is stored.

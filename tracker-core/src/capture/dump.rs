@@ -8,6 +8,7 @@ use std::io;
 use rustc_hash::FxHashMap;
 
 use super::block::{BlockHeader, BlockKind, Codec};
+use super::index::Seal;
 use super::meta::Meta;
 use super::payload::Loader;
 use super::reader::{ReadError, file_header};
@@ -95,6 +96,11 @@ pub fn dump(source: &impl Source, out: &mut dyn io::Write) -> Result<(), DumpErr
             if let (Some(number), Some(offset)) = (reader.u32(), reader.u64()) {
                 writeln!(out, "  module file {number}, {} bytes at {offset}", reader.rest().len())?;
             }
+        } else if header.kind == BlockKind::Index as u8 {
+            writeln!(out, "  section {}, piece {}", header.stream, header.sequence)?;
+        } else if let Some(seal) = Seal::decode(&payload).filter(|_| header.kind == BlockKind::Seal as u8) {
+            let Seal { version, blocks, covers } = seal;
+            writeln!(out, "  index version {version} of {blocks} blocks, covers {covers} bytes")?;
         }
     }
     Ok(())
@@ -111,6 +117,8 @@ fn write_header(out: &mut dyn io::Write, found: &Found) -> io::Result<()> {
         kind if kind == BlockKind::Events as u8 => "events",
         kind if kind == BlockKind::Meta as u8 => "meta",
         kind if kind == BlockKind::ModuleData as u8 => "module data",
+        kind if kind == BlockKind::Index as u8 => "index",
+        kind if kind == BlockKind::Seal as u8 => "seal",
         _ => "unknown kind",
     };
     write!(out, "{:#x} {kind} ({}), {codec} ({}), {} of {} bytes", found.at, h.kind, h.codec, h.stored_len, h.raw_len)?;

@@ -1,12 +1,14 @@
 //! The capture file: header, then self-checking blocks, append-only. Written by the collector, read by everyone.
 //!
 //! Reading, in order: [`source`] gives bytes at a place, [`scan`] finds the valid blocks between them, [`reader`] sorts
-//! the blocks by stream and gathers the [`facts`], [`cursor`] decodes one stream's records. [`dump`] prints all of it.
+//! the blocks by stream and gathers the [`facts`], [`cursor`] decodes one stream's records. A sealed capture
+//! has its replay's results behind the events: the [`index`]. [`dump`] prints all of it.
 
 pub mod block;
 pub mod cursor;
 pub mod dump;
 pub mod facts;
+pub mod index;
 pub mod meta;
 pub mod payload;
 pub mod reader;

@@ -197,6 +197,8 @@ impl<S: Source> Capture<S> {
         while let Some(piece) = scan.next_piece()? {
             let found = match piece {
                 Piece::Block(found) => found,
+                // Behind the end there is nothing but an index, or what was written of one.
+                Piece::Damage(_) | Piece::Tail(_) if self.facts.end.is_some() => continue,
                 Piece::Damage(hole) => {
                     self.damage.holes = self.damage.holes.saturating_add(1);
                     self.damage.hole_bytes += hole.len;

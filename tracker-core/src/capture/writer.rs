@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use super::block::{BLOCK_HEADER_LEN, BlockHeader, BlockKind, Codec, FileHeader, MAX_RAW_LEN};
+use super::index::{INDEX_VERSION, Seal};
 use super::meta::Meta;
 
 /// zstd's fastest regular level: the collector shares the machine with the program.
@@ -53,6 +54,11 @@ impl<W: Write> Writer<W> {
         Ok(Self { out, compressor, block: Vec::new(), written: bytes.len() as u64 })
     }
 
+    /// Goes on with a capture that has `written` bytes already.
+    pub fn behind(out: W, written: u64) -> io::Result<Self> {
+        Ok(Self { out, compressor: zstd::bulk::Compressor::new(LEVEL)?, block: Vec::new(), written })
+    }
+
     /// Bytes of the capture so far.
     pub fn written(&self) -> u64 {
         self.written
@@ -90,6 +96,19 @@ impl<W: Write> Writer<W> {
     pub fn module_data(&mut self, number: u32, offset: u64, piece: &[u8]) -> io::Result<()> {
         let payload = [&number.to_le_bytes(), &offset.to_le_bytes()[..], piece].concat();
         self.append(other(BlockKind::ModuleData), &payload, Codec::Zstd)
+    }
+
+    /// Appends an index with these sections, numbered from 0, and its seal. What is written so far is what it covers.
+    pub fn index(&mut self, sections: &[Vec<u8>]) -> io::Result<()> {
+        let mut seal = Seal { version: INDEX_VERSION, blocks: 0, covers: self.written };
+        for (section, bytes) in (0..).zip(sections) {
+            for (piece, bytes) in (0..).zip(bytes.chunks(MAX_RAW_LEN as usize)) {
+                let header = BlockHeader { stream: section, sequence: piece, ..other(BlockKind::Index) };
+                self.append(header, bytes, Codec::Zstd)?;
+                seal.blocks += 1;
+            }
+        }
+        self.append(other(BlockKind::Seal), &seal.encode(), Codec::Raw)
     }
 
     fn append(&mut self, mut header: BlockHeader, payload: &[u8], codec: Codec) -> io::Result<()> {

@@ -30,10 +30,11 @@ pub enum Cuts {
 }
 
 /// What happened to blocks of a row in a slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum What {
     /// They were allocated.
+    #[default]
     Allocated = 0,
     /// They were allocated and turned out temporary, then or later.
     Temporary = 1,

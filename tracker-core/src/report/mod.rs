@@ -1,4 +1,5 @@
-//! What a person asks of a capture, as plain data. No text but the remarks of [`open()`], and no other IO than its.
+//! What a person asks of a capture, as plain data. No text but the remarks of [`open()`], and no other IO than its and
+//! the index that [`seal()`](open::seal) appends.
 //!
 //! [`open()`] makes the [`profile::Profile`]; every view is a sum over the rows of a [`filter::Selection`], so all of them
 //! agree.
@@ -6,6 +7,7 @@
 pub mod budget;
 mod build;
 pub mod filter;
+mod index;
 mod json;
 pub mod levels;
 pub mod metric;
@@ -20,6 +22,7 @@ mod resolve;
 pub mod rows;
 mod rss;
 pub mod runtime;
+mod seal;
 #[cfg(any(test, feature = "sketch"))]
 pub mod sketch;
 pub mod slices;
@@ -33,4 +36,5 @@ pub mod table;
 pub mod tree;
 
 pub use json::{StatsJson, TableJson, TimelineJson, TreeJson};
-pub use open::{OpenError, OpenOptions, narrow, open};
+pub use open::{OpenError, OpenOptions, narrow, open, seal};
+pub use seal::Unsealed;

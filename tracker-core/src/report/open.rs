@@ -10,7 +10,9 @@ use super::names::{NoSymbols, Symbols};
 use super::profile::{Profile, State};
 use super::remarks;
 use super::resolve::FileSymbols;
+use super::seal::{self, Unsealed};
 use super::span::Span;
+use crate::capture::index::Index;
 use crate::capture::reader::{Capture, Progress, ReadError};
 use crate::capture::source::Source;
 use crate::replay::slices::Cuts;
@@ -25,11 +27,15 @@ pub struct OpenOptions {
     pub symbols: bool,
     /// Where slices of time begin and end.
     pub cuts: Cuts,
+    /// Take the slices from an index, too. Without, a sealed capture's profile has none, and is there sooner.
+    pub slices: bool,
+    /// Append the index if the capture has none and the file can be written.
+    pub seal: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { temporary_distance: 1, symbols: true, cuts: Cuts::Even }
+        Self { temporary_distance: 1, symbols: true, cuts: Cuts::Even, slices: true, seal: false }
     }
 }
 
@@ -93,19 +99,52 @@ impl std::error::Error for OpenError {
     }
 }
 
-/// Opens, replays and names the capture at `path`. `progress` gets bytes done and bytes to do.
+/// Opens the capture at `path`: by its index, or else by replaying and naming it. `progress` gets bytes done and bytes
+/// to do.
 pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Result<Profile, OpenError> {
-    let fail = |problem| OpenError { path: path.to_owned(), problem };
     let file = file(path)?;
-    let held = is_held(&file);
-    let unreadable = |error| fail(Problem::Unreadable(error));
-    let replayed = Replayed::new(&file, held, options, progress).map_err(unreadable)?;
+    if let Some(profile) = seal::load(&file, options) {
+        return Ok(profile);
+    }
+    let (profile, covers) = fresh(path, &file, options, progress)?;
+    if options.seal {
+        // Without an index the next reader has to do what this one did; that is all.
+        let _ = seal::append(path, &file, (&profile, covers), options);
+    }
+    Ok(profile)
+}
+
+/// Replays and names a capture, whether it is sealed or not; and how many bytes that covers.
+fn fresh(path: &Path, file: &File, options: &OpenOptions, progress: Progress<'_>) -> Result<(Profile, u64), OpenError> {
+    let held = is_held(file);
+    let replayed = Replayed::new(file, held, options, progress)
+        .map_err(|error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) })?;
+    let covers = replayed.capture.size;
     if !options.symbols {
-        return Ok(replayed.profile(&mut NoSymbols));
+        return Ok((replayed.profile(&mut NoSymbols), covers));
     }
     let modules = replayed.outcome.state.census.modules.clone();
     let mut files = FileSymbols::new(&replayed.capture, &modules);
-    Ok(build(&replayed.capture, replayed.outcome, replayed.state, &mut files))
+    Ok((build(&replayed.capture, replayed.outcome, replayed.state, &mut files), covers))
+}
+
+/// Seals the capture at `path`. Answers the bytes of its index, and whether it had that already.
+///
+/// # Errors
+/// It cannot be opened; [`Unsealed`] says why it could not be sealed.
+pub fn seal(
+    path: &Path,
+    options: &OpenOptions,
+    progress: Progress<'_>,
+) -> Result<Result<(u64, bool), Unsealed>, OpenError> {
+    let file = file(path)?;
+    if seal::load(&file, options).is_some()
+        && let Ok(Some(index)) = Index::open(&file)
+    {
+        return Ok(Ok((index.size(), true)));
+    }
+    let (profile, covers) = fresh(path, &file, options, progress)?;
+    Ok(seal::append(path, &file, (&profile, covers), options).map(|bytes| (bytes, false)))
 }
 
 /// Opens the file of a capture.

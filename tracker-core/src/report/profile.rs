@@ -8,11 +8,11 @@ use crate::capture::meta::{ExitStatus, Session};
 use crate::format::Function;
 
 /// Index into [`Profile::frames`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct FrameId(pub u32);
 
 /// Index into [`Profile::stacks`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct StackId(pub u32);
 
 /// Whether the capture is whole.
@@ -60,8 +60,9 @@ pub struct Totals {
 }
 
 /// What kind of code a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum FrameKind {
+    #[default]
     Native,
     /// Inlined into the next outer frame.
     Inlined,
@@ -73,7 +74,7 @@ pub enum FrameKind {
 }
 
 /// One distinct frame.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Frame {
     /// Demangled; `None` when nothing is known.
     pub function: Option<String>,
@@ -94,7 +95,7 @@ pub struct Stack {
 }
 
 /// A stack's numbers in one thread of one process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
     pub stack: StackId,
     /// Index into [`Profile::processes`].
@@ -155,7 +156,7 @@ pub struct TimePoint {
 }
 
 /// Resident memory of one process at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RssPoint {
     pub time_ns: u64,
     pub process: u32,
@@ -189,7 +190,7 @@ pub struct SizeClass {
 }
 
 /// A capture, replayed and symbolized.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     pub state: State,
     pub session: Session,

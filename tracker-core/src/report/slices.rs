@@ -11,7 +11,7 @@ use super::profile::Metrics;
 use crate::replay::slices::{Sliced, What};
 
 /// What happened to blocks of one row in one slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Change {
     /// Index into [`Profile::rows`](super::profile::Profile::rows).
     pub row: u32,

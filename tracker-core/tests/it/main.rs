@@ -8,6 +8,7 @@ mod model;
 mod recording;
 mod records;
 mod replay;
+mod seal;
 mod show;
 mod slices;
 mod spec;

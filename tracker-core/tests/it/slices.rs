@@ -29,13 +29,13 @@ struct Life {
 }
 
 #[derive(Debug)]
-struct Story {
+pub(crate) struct Story {
     lives: Vec<Life>,
     end: u64,
 }
 
 /// Two processes of two threads each; the second may end first, and the first may be recorded to its end or not.
-fn tell(seed: u64) -> (Vec<u8>, Story) {
+pub(crate) fn tell(seed: u64) -> (Vec<u8>, Story) {
     let mut random = Random::new(seed);
     let mut recording = Recording::new();
     recording.chunk_len = 400 + random.below(4000) as usize;

@@ -4,6 +4,7 @@ use std::mem::{offset_of, size_of};
 
 use tracker_core::capture::block::{BlockHeader, FileHeader};
 use tracker_core::capture::dump::{Show, ShowMeta};
+use tracker_core::capture::index::{INDEX_VERSION, Seal};
 use tracker_core::capture::meta::Meta;
 use tracker_core::format::lanes::{
     BITMAP_WORDS, CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LARGE_CHUNK, LARGE_CHUNKS, LARGE_OFFSET,
@@ -148,6 +149,17 @@ fn block_header() {
         let bytes = bytes(&lines.join(" "));
         assert_eq!(header.encode().as_slice(), bytes);
         assert_eq!(BlockHeader::decode(bytes.as_slice().try_into().expect("80 bytes")), Some(header));
+    }
+}
+
+#[test]
+fn seal() {
+    for (words, lines) in examples("seal") {
+        let number = |name| number(&words, name, 0);
+        let seal = Seal { version: INDEX_VERSION, blocks: number("blocks") as u32, covers: number("covers") };
+        assert_eq!(u64::from(seal.version), number("version"));
+        assert_eq!(seal.encode().to_vec(), bytes(&lines.concat()));
+        assert_eq!(Seal::decode(&seal.encode()), Some(seal));
     }
 }
 

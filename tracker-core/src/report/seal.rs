@@ -1,0 +1,103 @@
+//! Sealing: the index of a capture, appended by whoever replays it first and used by everybody after.
+//!
+//! Only what is behind a capture's last byte is written, under its lock, and only while the file is as it was replayed;
+//! a write that fails is taken back. So nothing that happens here can lose an event.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::index;
+use super::open::OpenOptions;
+use super::profile::{Profile, State};
+use crate::capture::index::Index;
+use crate::capture::source::Source;
+use crate::capture::writer::Writer;
+use crate::replay::slices::Cuts;
+
+/// Why a capture was not sealed.
+#[derive(Debug)]
+pub enum Unsealed {
+    /// It is still being recorded, or somebody else is sealing it.
+    Busy,
+    /// It has changed since it was replayed.
+    Changed,
+    /// The file cannot be written.
+    Io(io::Error),
+}
+
+impl std::fmt::Display for Unsealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Busy => f.write_str("is still being written"),
+            Self::Changed => f.write_str("was changed meanwhile"),
+            Self::Io(error) => write!(f, "cannot be written: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Unsealed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Unsealed {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The profile that the index of `source` holds; `None` where there is no index that answers these options.
+pub(super) fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
+    if !options.symbols || options.cuts != Cuts::Even {
+        return None;
+    }
+    // Whatever is wrong with an index, the events are still there.
+    let index = Index::open(source).ok()??;
+    index::decode(options.temporary_distance, |section| {
+        if section == index::SLICES && !options.slices { Some(Vec::new()) } else { index.section(section).ok()? }
+    })
+}
+
+/// Appends the index of a profile that was made from the first `covers` bytes of `replayed`, the file at `path`.
+/// Answers the bytes written.
+///
+/// # Errors
+/// See [`Unsealed`]; the file is then as it was.
+pub(super) fn append(
+    path: &Path,
+    replayed: &File,
+    (profile, covers): (&Profile, u64),
+    options: &OpenOptions,
+) -> Result<u64, Unsealed> {
+    if profile.state == State::Running {
+        return Err(Unsealed::Busy);
+    }
+    let sections = index::encode(profile, options.temporary_distance);
+    let file = File::options().read(true).append(true).open(path)?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => Unsealed::Busy,
+        TryLockError::Error(error) => Unsealed::Io(error),
+    })?;
+    let (now, then) = (file.metadata()?, replayed.metadata()?);
+    if (now.dev(), now.ino(), now.len()) != (then.dev(), then.ino(), covers) {
+        return Err(Unsealed::Changed);
+    }
+    write(&file, covers, &sections).map_err(|error| {
+        // What was written of it is in nobody's way, but may be large.
+        let _ = file.set_len(covers);
+        Unsealed::Io(error)
+    })
+}
+
+fn write(file: &File, covers: u64, sections: &[Vec<u8>]) -> io::Result<u64> {
+    let mut writer = Writer::behind(BufWriter::new(file), covers)?;
+    writer.index(sections)?;
+    writer.get_mut().flush()?;
+    Ok(writer.written() - covers)
+}
