@@ -202,8 +202,7 @@ mod tests {
         check("empty", &[("e.mtk", Vec::new())], Err("e.mtk is empty"));
         check("text", &[("t.mtk", b"text, not a capture".to_vec())], Err("t.mtk is not a capture"));
         check("cut", &[("c.mtk", header(1)[..20].to_vec())], Err("c.mtk is cut inside its header"));
-        let mut newer = header(1);
-        newer[8] = 99;
+        let newer = FileHeader { version: 99, session: [7; 16], start_unix_ns: 1 }.encode().to_vec();
         check("newer", &[("n.mtk", newer)], Err("another version"));
     }
 }

@@ -283,3 +283,38 @@ fn the_collector_survives_its_parent() {
     capture.lock_shared().unwrap();
     assert!(Path::new(&folder.0.join("done")).exists());
 }
+
+/// A budget is one of the whole tree: what outlives the program is waited for, and counts.
+#[test]
+fn a_budget_waits_for_the_tree() {
+    let folder = Folder::new("tree");
+    let script = "(sleep 0.3; exec perl -e 'my @a = (1) x 100000') & exit 0";
+    let run = |limit: &str| folder.output(&["run", "--check", "--max", limit, "--", "sh", "-c", script]);
+    let broken = run("peak=100KiB");
+    assert_eq!(broken.status.code(), Some(97), "{}", stderr(&broken));
+    assert!(stderr(&broken).contains("FAILED"), "{}", stderr(&broken));
+    assert_eq!(run("peak=1GiB").status.code(), Some(0));
+}
+
+/// Allocators that are linked in are named, whichever way the program was called.
+#[test]
+fn an_allocator_of_its_own_is_pointed_out() {
+    let folder = Folder::new("own");
+    folder.write(
+        "own.c",
+        b"#include <stdlib.h>\nvoid *mi_malloc(size_t n) { return malloc(n); }\nint main(void) { return 0; }\n",
+        0o644,
+    );
+    let compiled = folder.command("gcc", &["-o", "own", "own.c"]).status().expect("gcc");
+    assert!(compiled.success());
+    let direct = folder.output(&["run", "-o", "a.mtk", "./own"]);
+    assert!(stderr(&direct).contains("own: mimalloc is linked into the program"), "{}", stderr(&direct));
+    folder.write(
+        "own2.c",
+        b"void *mi_malloc(void) { return 0; }\nint sleep(int);\nint main(void) { return sleep(1); }\n",
+        0o644,
+    );
+    assert!(folder.command("gcc", &["-o", "child", "own2.c"]).status().expect("gcc").success());
+    let child = folder.output(&["run", "-o", "b.mtk", "sh", "-c", "./child; true"]);
+    assert!(stderr(&child).contains("child: mimalloc is linked"), "{}", stderr(&child));
+}

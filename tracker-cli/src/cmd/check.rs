@@ -65,8 +65,13 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
 }
 
 /// For `run --check`: the lines to print about `limits`, and whether all of them are kept.
-pub(crate) fn after_run(look: &Look, profile: &Profile, limits: &[Limit]) -> (String, bool) {
+pub(crate) fn after_run(
+    look: &Look,
+    profile: &Profile,
+    limits: &[Limit],
+    suppressions: &Suppressions,
+) -> (String, bool) {
     let whole = Selection::whole(profile);
-    let verdict: Verdict<'_, '_> = budget::evaluate(whole, limits, &Suppressions::builtin(), WORST);
+    let verdict: Verdict<'_, '_> = budget::evaluate(whole, limits, suppressions, WORST);
     (output::check::budgets(look, &verdict), verdict.passed())
 }

@@ -6,13 +6,16 @@ use std::process::ExitCode;
 
 use tracker_core::format::lanes::flag;
 use tracker_core::report::budget::Limit;
+use tracker_core::report::suppress::Suppressions;
 
 use super::check;
+use crate::args::SuppressionArgs;
 use crate::captures;
 use crate::error::Error;
 use crate::launch::{self, Ended, Plan, Recording, Request};
+use crate::output::check::partial;
 use crate::output::look::Look;
-use crate::output::run_summary::run_summary;
+use crate::output::run_summary::{next, run_summary};
 use crate::output::{note, print_note};
 
 /// Run a program and record every heap allocation of it and its children
@@ -50,14 +53,17 @@ pub(crate) struct Args {
     #[arg(long)]
     mmap: bool,
 
-    /// Judge the budgets at the end: fail when one is broken (see --error-exitcode), or with 3 when the program cannot be
-    /// recorded. The program's own failure comes first
+    /// Wait for the whole tree and judge the budgets: fail when one is broken (see --error-exitcode), or with 3 when the
+    /// recording cannot tell. The program's own failure comes first
     #[arg(long)]
     check: bool,
 
     /// A budget for --check, such as peak=256MiB; may be given several times
     #[arg(long, value_name = "KEY=VALUE", requires = "check", value_parser = check::limit)]
     max: Vec<Limit>,
+
+    #[command(flatten)]
+    suppressions: SuppressionArgs,
 
     /// Exit code of a broken budget
     #[arg(long, value_name = "CODE", requires = "check", default_value_t = 97)]
@@ -99,7 +105,7 @@ const UNTRACKED: u8 = 3;
 
 pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     let Args { quiet, check, error_exitcode, .. } = args;
-    let limits = args.max.clone();
+    let budgets = check.then(|| Budgets::new(&args)).transpose()?;
     let name = args.program.clone();
     let plan = Plan::new(request(args))?;
     let untracked = plan.target.untracked;
@@ -115,11 +121,14 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     if !quiet {
         tell(&capture, &ended);
     }
-    // A quiet run without a budget never replays: the first reader does.
-    let mut kept = Ok(true);
-    if untracked.is_none() && (check || !quiet) && matches!(ended.recording, Recording::Done(_) | Recording::Lost) {
-        kept = review(&capture, quiet, check.then_some(&limits), look);
-    }
+    let over = matches!(ended.recording, Recording::Done(_) | Recording::Lost);
+    let kept = match &budgets {
+        _ if untracked.is_some() => Ok(true),
+        Some(_) if !over => Err(unjudged(&capture, "is still being recorded")),
+        // A quiet run without a budget never replays: the first reader does.
+        None if quiet || !over => Ok(true),
+        budgets => review(&capture, quiet, budgets.as_ref(), look),
+    };
     if let Err(error) = &kept {
         note(&error.to_string());
     }
@@ -134,20 +143,43 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(if code == 0 { verdict } else { code }))
 }
 
-/// Replays the capture: the summary unless `quiet`, the budgets if there are any. Whether they are kept.
-fn review(capture: &Path, quiet: bool, limits: Option<&Vec<Limit>>, look: &Look) -> Result<bool, Error> {
-    let profile = captures::profile(capture)?;
-    let mut text = if quiet { String::new() } else { run_summary(&profile, capture) };
-    let mut kept = true;
-    if let Some(limits) = limits {
-        let (lines, passed) = check::after_run(look, &profile, limits);
-        if !quiet || !passed {
-            text.push_str(&lines);
-        }
-        kept = passed;
+/// What `--check` judges by.
+struct Budgets {
+    limits: Vec<Limit>,
+    suppressions: Suppressions,
+}
+
+impl Budgets {
+    fn new(args: &Args) -> Result<Self, Error> {
+        Ok(Self { limits: args.max.clone(), suppressions: args.suppressions.load()? })
     }
-    print_note(&text);
-    Ok(kept)
+}
+
+fn unjudged(capture: &Path, reason: &str) -> Error {
+    Error::capture(format!("{} {reason}: the budgets were not judged", capture.display()))
+}
+
+/// Replays the capture: the summary unless `quiet`, the budgets if there are any. Whether they are kept.
+fn review(capture: &Path, quiet: bool, budgets: Option<&Budgets>, look: &Look) -> Result<bool, Error> {
+    if !capture.exists() {
+        return Err(Error::capture(format!("{} is gone: somebody removed it during the run", capture.display())));
+    }
+    let profile = captures::profile(capture)?;
+    if !quiet {
+        print_note(&run_summary(&profile, capture));
+    }
+    let Some(Budgets { limits, suppressions }) = budgets else { return Ok(true) };
+    if let Some(reason) = partial(&profile) {
+        return Err(unjudged(capture, reason));
+    }
+    let (lines, passed) = check::after_run(look, &profile, limits, suppressions);
+    if !quiet || !passed {
+        print_note(&lines);
+    }
+    if !quiet {
+        captures::warn(capture, &profile);
+    }
+    Ok(passed)
 }
 
 fn request(args: Args) -> Request {
@@ -165,7 +197,8 @@ fn request(args: Args) -> Request {
         arguments: args.arguments,
         output: args.output,
         force: args.force,
-        wait: args.wait,
+        // A budget is one of the whole tree.
+        wait: args.wait || args.check,
         silent: args.quiet && !args.check,
         flags,
         preload: args.preload_lib,
@@ -185,6 +218,7 @@ fn tell(capture: &Path, ended: &Ended) {
                 _ => format!("{images} other processes of it are"),
             };
             note(&format!("the program has ended; {others} still recorded into {path}"));
+            print_note(&next("summary", capture));
         }
         Recording::Unfinished => note(&format!("not waiting: the collector is still writing {path}")),
         Recording::Lost => {

@@ -1,10 +1,11 @@
 //! Looks at the processes from outside: resident memory, thread names, module files, their end. A thread of its own,
 //! because a file on a slow disk must not keep the lanes waiting.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -121,6 +122,8 @@ pub(super) struct Observer {
     images: HashMap<u32, Image>,
     /// Of every image its parent and what it calls its process.
     origins: HashMap<u32, (u32, u32)>,
+    /// Device and inode of the programs that were looked at.
+    inspected: HashSet<(u64, u64)>,
     missing: Vec<Missing>,
     next_search: Instant,
     modules: Modules,
@@ -150,6 +153,7 @@ impl Observer {
             program,
             images: HashMap::new(),
             origins: HashMap::new(),
+            inspected: HashSet::new(),
             missing: Vec::new(),
             next_search: Instant::now(),
             modules: Modules::default(),
@@ -160,7 +164,8 @@ impl Observer {
     /// Works until [`Reporter::finish`].
     pub(super) fn work(mut self) {
         // Here and not before the start: it may be a large file, and now the program runs already.
-        elf::linked_in(&self.program).into_iter().for_each(|text| self.queue.meta(Meta::Warning { text }));
+        let program = std::mem::take(&mut self.program);
+        self.inspect(&program, &program.display().to_string());
         loop {
             let search = (!self.missing.is_empty()).then_some(self.next_search);
             let next = self.images.values().map(|image| image.next).chain(search).min();
@@ -182,6 +187,16 @@ impl Observer {
             }
             self.sample();
             self.search();
+        }
+    }
+
+    /// Looks, once for each file, whether allocations of the programs it is run as are not seen.
+    fn inspect(&mut self, file: &Path, name: &str) {
+        let Ok(metadata) = file.metadata() else { return };
+        if self.inspected.insert((metadata.dev(), metadata.ino()))
+            && let Some(text) = elf::linked_in(file)
+        {
+            self.queue.meta(Meta::Warning { text: format!("{name}: {text}") });
         }
     }
 
@@ -275,6 +290,10 @@ impl Observer {
             next: Instant::now(),
         };
         self.images.insert(number, image);
+        let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+        if let Ok(name) = exe.read_link() {
+            self.inspect(&exe, &name.display().to_string());
+        }
         true
     }
 

@@ -161,7 +161,8 @@ impl Plan {
             parent: theirs,
             writer,
             root: program,
-            program: self.target.file.clone(),
+            // Its folder will be another.
+            program: std::path::absolute(&self.target.file).unwrap_or_else(|_| self.target.file.clone()),
             front,
         };
         // The closure is run in the child only; here it is dropped, and with it our copies of what it owns.

@@ -47,13 +47,13 @@ fn explicit(path: &Path, force: bool) -> Result<File, Error> {
         result => return result.map_err(|error| cannot_create(path, &error)),
     }
     let name = path.display();
-    if !force {
-        return Err(Error::usage(format!("{name} exists already; -f replaces it, -o names another file")));
-    }
     // Only what could have been a capture is replaced, never a device or a link to somewhere else.
     let metadata = fs::symlink_metadata(path).map_err(|error| cannot_create(path, &error))?;
     if !metadata.is_file() {
         return Err(Error::usage(format!("{name} is not a regular file; -o names another one")));
+    }
+    if !force {
+        return Err(Error::usage(format!("{name} exists already; -f replaces it, -o names another file")));
     }
     let old = File::open(path).map_err(|error| cannot_create(path, &error))?;
     if !may_be_capture(&old).map_err(|error| cannot_create(path, &error))? {

@@ -8,12 +8,15 @@ use tracker_core::report::rows::{Kind, Limits, Report};
 use tracker_core::report::sums::Sums;
 use tracker_core::report::suppress::Suppressions;
 
-use super::clean::quote;
+use super::clean::{clean, quote};
 use super::leaked::{KEPT, part};
 use super::trust;
 use super::units::{bytes, count, counted, duration, percent};
 
-/// Five lines, each with a newline: peak, leaked, allocations, lost events, and the command to go on with.
+/// Remarks shown; `summary` shows more.
+const REMARKS: usize = 2;
+
+/// Lines: peak, leaked, allocations, lost events, remarks, and the command to go on with.
 pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
     let selection = Selection::whole(profile);
     let sums = Sums::of(&selection);
@@ -36,13 +39,23 @@ pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
         bytes(sums.allocated_bytes),
         percent(sums.temporary_allocations, sums.allocations)
     );
-    let path = quote(&path.to_string_lossy());
     let lines = [
         ("peak", format!("{} in {blocks}, {at} after the start", bytes(sums.peak_bytes))),
         ("leaked", leaked),
         ("allocations", allocations),
-        ("lost events", trust::lost(&sums)),
-        ("next", format!("memtrack report {kind} {path}")),
+        ("lost events", trust::lost(profile, &sums)),
     ];
-    lines.map(|(name, value)| format!("memtrack: {name:<12} {value}\n")).concat()
+    let remarks = profile.warnings.iter().take(REMARKS).map(|remark| line("remark", &clean(remark)));
+    let mut text: String = lines.iter().map(|(name, value)| line(name, value)).chain(remarks).collect();
+    text += &next(&format!("report {kind}"), path);
+    text
+}
+
+/// The command to go on with.
+pub(crate) fn next(command: &str, path: &Path) -> String {
+    line("next", &format!("memtrack {command} {}", quote(&path.to_string_lossy())))
+}
+
+fn line(name: &str, value: &str) -> String {
+    format!("memtrack: {name:<12} {value}\n")
 }

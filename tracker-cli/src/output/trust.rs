@@ -69,7 +69,7 @@ fn problems(profile: &Profile, sums: &Sums) -> Vec<String> {
         State::Running => {
             problems.push(format!("still recording, as of {}", duration(profile.duration_ns)));
         }
-        State::Cut => problems.push("the capture is cut or damaged, its numbers are too small".into()),
+        State::Cut => problems.push("the capture is cut or damaged: events are missing".into()),
     }
     if sums.lost_events > 0 {
         let events = sums.allocations.saturating_add(sums.frees.unwrap_or(0));
@@ -98,8 +98,9 @@ fn problems(profile: &Profile, sums: &Sums) -> Vec<String> {
 }
 
 /// The lost events in words, for the end of a recording.
-pub(crate) fn lost(sums: &Sums) -> String {
+pub(crate) fn lost(profile: &Profile, sums: &Sums) -> String {
     match sums.lost_events {
+        0 if profile.state == State::Cut => "unknown: the capture is cut or damaged".to_owned(),
         0 => "0".to_owned(),
         lost => {
             let all = sums.allocations.saturating_add(sums.frees.unwrap_or(0)).saturating_add(lost);

@@ -57,12 +57,13 @@ impl FileHeader {
             return Err(FileHeaderError::NotACapture);
         }
         let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(FileHeaderError::Cut) };
+        // All versions have this header.
+        if u32_at(header, 60) != crc32c::crc32c(&header[..60]) {
+            return Err(FileHeaderError::Damaged);
+        }
         let version = u32_at(header, 8);
         if version != VERSION {
             return Err(FileHeaderError::Version(version));
-        }
-        if u32_at(header, 60) != crc32c::crc32c(&header[..60]) {
-            return Err(FileHeaderError::Damaged);
         }
         let mut session = [0; 16];
         session.copy_from_slice(&header[16..32]);

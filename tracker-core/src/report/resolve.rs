@@ -1,9 +1,11 @@
 //! Names from files: the modules as the capture describes them, and the maps that JIT compilers leave.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read as _;
+use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use rustc_hash::FxHashMap;
 
@@ -13,6 +15,9 @@ use crate::capture::reader::Capture;
 use crate::capture::source::Source;
 use crate::replay::census::ModuleName;
 use crate::symbol::{FileIdentity, ModuleHandle, ModuleSource, PerfMap, SymbolOptions, Symbolizer};
+
+/// A JIT map may be written this much after the last event, nanoseconds.
+const MAP_SLACK: u64 = 2_000_000_000;
 
 /// Most bytes read of one JIT map.
 const MAX_MAP_LEN: u64 = 256 << 20;
@@ -69,7 +74,10 @@ impl<S: Source> Symbols for FileSymbols<'_, S> {
     }
 
     fn made_at_run_time(&mut self, pid: u32, address: u64) -> Option<String> {
-        let map = self.maps.entry(pid).or_insert_with(|| PerfMap::parse(&read_map(pid)));
+        let (start, facts) = (self.capture.header.start_unix_ns, &self.capture.facts);
+        let last = facts.end.map_or(facts.last_time, |end| end.0);
+        let span = start..=start.saturating_add(last).saturating_add(MAP_SLACK);
+        let map = self.maps.entry(pid).or_insert_with(|| PerfMap::parse(&read_map(pid, &span)));
         map.lookup(address).map(str::to_owned)
     }
 
@@ -79,12 +87,19 @@ impl<S: Source> Symbols for FileSymbols<'_, S> {
     }
 }
 
-/// The map that the process's JIT compiler wrote, where perf expects it; empty when there is none.
-fn read_map(pid: u32) -> Vec<u8> {
+/// The map that the process's JIT compiler wrote, where perf expects it; empty when there is none. One that was not
+/// written last during the recording (`span`, Unix time in nanoseconds) is of another process, or somebody changed it.
+fn read_map(pid: u32, span: &RangeInclusive<u64>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let path = format!("/tmp/perf-{pid}.map");
-    let is_file = Path::new(&path).metadata().is_ok_and(|metadata| metadata.is_file());
-    if is_file && let Ok(file) = File::open(path) {
+    let written = |metadata: &Metadata| {
+        let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_nanos()).ok()
+    };
+    let ours = |metadata: Metadata| metadata.is_file() && written(&metadata).is_some_and(|time| span.contains(&time));
+    if Path::new(&path).symlink_metadata().is_ok_and(ours)
+        && let Ok(file) = File::open(path)
+    {
         // What could be read until an error is as good as a shorter map.
         let _ = file.take(MAX_MAP_LEN).read_to_end(&mut bytes);
     }

@@ -140,8 +140,13 @@ fn files_that_are_no_capture_are_told_apart() {
         bytes[at] = byte;
         bytes
     };
-    check(&with(8, 9), "has capture format 9, this memtrack reads format ");
-    check(&with(20, 99), "starts like a memtrack capture, but its header is damaged");
+    let mut newer = with(8, 9);
+    let sum = crc32c::crc32c(&newer[..60]);
+    newer[60..64].copy_from_slice(&sum.to_le_bytes());
+    check(&newer, "has capture format 9, this memtrack reads format ");
+    for at in [8, 20] {
+        check(&with(at, 99), "starts like a memtrack capture, but its header is damaged");
+    }
 }
 
 /// Random changes to a capture, with all check sums put right again, so that what lies behind them is reached.

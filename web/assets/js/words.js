@@ -151,7 +151,7 @@ export function trust(data) {
   /** @type {ReturnType<typeof trust>} */
   const items = [];
   const unmatched = `${exact(totals.unmatched_frees)} unmatched ${plural(totals.unmatched_frees, 'free')}`;
-  if (!totals.lost_events) items.push({ strong: 'Nothing lost.', text: ` 0 lost events, ${unmatched}` });
+  if (!totals.lost_events && state !== 'cut') items.push({ strong: 'Nothing lost.', text: ` 0 lost events, ${unmatched}` });
   else items.push({ text: unmatched });
   items.push({ text: totals.peak_error_bytes ? `Peak exact to ±${bytes(totals.peak_error_bytes).replace('.0', '')}` : 'Peak exact' });
   if (frames) items.push({ text: `${percent(totals.unresolved_frames, frames)} of frames without symbols` });
@@ -163,7 +163,7 @@ export function trust(data) {
     const what = `${exact(untracked.length)} ${untracked.length === 1 ? 'process' : 'processes'} not recorded`;
     items.push({ text: `${what}: ${exe.slice(exe.lastIndexOf('/') + 1)}: ${reason}${more}`, level: 'warn' });
   }
-  if (state === 'cut') items.push({ text: `The capture ends at ${moment(run, run)}; what is shown is complete up to then`, level: 'warn' });
+  if (state === 'cut') items.push({ strong: 'Cut or damaged:', text: ` events are missing; the last one is of ${moment(run, run)}`, level: 'warn' });
   if (totals.lost_events) {
     const events = totals.allocations + totals.frees + totals.lost_events;
     const level = totals.lost_events * 100 >= events ? 'bad' : 'warn';

@@ -65,7 +65,7 @@ test('trust says the worst last', () => {
   });
   assert.deepEqual(lines(bad), [
     '|1 unmatched free', '|Peak exact to ±32 KiB', '|12.5 % of frames without symbols', '|0 stacks truncated', 'warn|jemalloc is linked in',
-    'warn|1 process not recorded: ffprobe: static', 'warn|The capture ends at 2.00 s; what is shown is complete up to then',
+    'warn|1 process not recorded: ffprobe: static', 'warn|Cut or damaged: events are missing; the last one is of 2.00 s',
     'bad|5 events lost (5.2 %); numbers are low',
   ]);
 });
