@@ -1,5 +1,5 @@
 //! Writes or serves the page for a program that never ran:
-//! `cargo run -p web --example sample -- [several|many|huge|small|hostile] OUT.html`, or `serve` for OUT.html.
+//! `cargo run -p web --example sample -- [several|many|million|huge|small|hostile] OUT.html`, or `serve` for OUT.html.
 
 mod synthetic;
 
@@ -13,17 +13,18 @@ use web::{ExportOptions, ServeOptions, export_html, serve};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, out] = arguments.as_slice() else {
-        eprintln!("usage: sample several|many|huge|small|hostile OUT.html|serve");
+        eprintln!("usage: sample several|many|million|huge|small|hostile OUT.html|serve");
         return ExitCode::from(2);
     };
     let profile = match kind.as_str() {
         "several" => synthetic::several_processes(),
         "many" => synthetic::many_nodes(300_000),
+        "million" => synthetic::many_nodes(1_000_000),
         "huge" => synthetic::many_nodes(4_000_000),
         "small" => synthetic::small(),
         "hostile" => synthetic::hostile(),
         other => {
-            eprintln!("there is no sample {other}: several, many, huge, small, hostile");
+            eprintln!("there is no sample {other}: several, many, million, huge, small, hostile");
             return ExitCode::from(2);
         }
     };

@@ -154,6 +154,32 @@ export function decode(wire) {
   };
 }
 
+/**
+ * Rows of some nodes, none of which is inside another, and of all below them.
+ * @param {Data} data @param {number[]} nodes @param {boolean} sorted whether rows are in the order of their nodes
+ */
+export function rowsOf(data, nodes, sorted) {
+  const { node, count } = data.rows;
+  const { end } = data.nodes;
+  const rows = [];
+  if (sorted) {
+    for (const top of nodes) {
+      let low = 0, high = count;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (node[middle] < top) low = middle + 1;
+        else high = middle;
+      }
+      for (; low < count && node[low] < end[top]; low++) rows.push(low);
+    }
+    return rows;
+  }
+  const inside = new Uint8Array(data.nodes.count);
+  for (const top of nodes) inside.fill(1, top, end[top]);
+  for (let row = 0; row < count; row++) if (node[row] >= 0 && inside[node[row]]) rows.push(row);
+  return rows;
+}
+
 /** @param {Data} data @param {number} func */
 export const functionName = (data, func) => data.strings[data.functions.name[func]];
 

@@ -27,7 +27,7 @@ import { peakByProcess } from '#words';
  * @property {boolean} running
  * @property {number} moment end of the slice whose live blocks are shown, nanoseconds; -1: the peak
  * @property {Measure} measure
- * @property {Measure} leaked
+ * @property {() => Measure} leaked
  * @property {Found | null} found
  * @property {Uint32Array} blame
  * @property {import('#leaks').Leak[]} leaks
@@ -72,7 +72,7 @@ export function deriver() {
       running: base.summary.state === 'running',
       moment: at < 0 || !base.slices ? -1 : base.slices.bounds[at + 1],
       measure: measured,
-      leaked: leakedOnce(data, process, thread),
+      leaked: () => leakedOnce(data, process, thread),
       found: findOnce(base, data.nodes, state.find),
       blame: blamedOnce(base.functions, data.nodes),
       leaks: leaksOnce(data, process, thread),
@@ -111,7 +111,7 @@ function momentSlice({ slices, summary, processes }, { cursor, process }, from, 
 /** The node that a selected path ends in, where it is a single stack's leaf. @param {Data} data @param {Measure} m @param {State} state */
 function leafOf(data, m, state) {
   if (state.inverted || !state.select.length) return -1;
-  const way = descend(expander(data, m, { inverted: false }), m, state.select);
+  const way = descend(expander(data, m, { inverted: false, byName: state.byName }), state.select);
   const box = way[way.length - 1];
   return way.length > state.select.length && box.items.length === 1 ? box.items[0] : -1;
 }

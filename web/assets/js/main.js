@@ -218,7 +218,7 @@ function render() {
 /** @param {Model} now */
 function remember({ data: d, state, measure: m }) {
   const nameBox = (/** @type {number[]} */ path) => {
-    const way = descend(expander(d, m, state), m, path);
+    const way = descend(expander(d, m, state), path);
     const box = way[way.length - 1];
     return box.leaves ? `${box.leaves[0]}~${way.length - 2}` : String(box.items[0] ?? '');
   };
@@ -239,7 +239,7 @@ function startNarrow() {
   const { data: d, measure: m, state } = model();
   if (innerWidth >= 720 || state.zoom.length || state.inverted) return;
   const expand = expander(d, m, state);
-  let [box] = descend(expand, m, []);
+  let box = expand.root;
   for (;;) {
     const widest = expand(box).reduce((/** @type {import('#flame/layout').Box | null} */ best, one) => (best && best.total >= one.total ? best : one), null);
     if (!widest || widest.total < MAIN_PART * box.total) break;

@@ -97,8 +97,9 @@ export function measure(data, metric, filter) {
   if (!metric.signed) {
     return { metric, self: netSelf, total: net, netSelf, net, besideSelf, beside, sum: netSum, netSum, besideSum };
   }
-  const self = netSelf.map(Math.abs);
-  const sum = self.reduce((all, one) => all + one, 0);
+  const self = new Float64Array(count);
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += self[i] = Math.abs(netSelf[i]);
   return { metric, self, total: upwards(self, parent), netSelf, net, besideSelf, beside, sum, netSum, besideSum };
 }
 

@@ -48,10 +48,10 @@ export function liveAtEnds(data, slices, process) {
 /** @param {number} count @returns {Pair} */
 const zeros = (count) => ({ row: null, blocks: new Float64Array(count), bytes: new Float64Array(count) });
 
-/** @param {Pair} pair @param {number} row @param {number} sign @param {Slices} slices @param {number} i */
-function book(pair, row, sign, slices, i) {
-  pair.blocks[row] += sign * slices.blocks[i];
-  pair.bytes[row] += sign * slices.bytes[i];
+/** @param {Pair} pair @param {number} row @param {number} blocks @param {number} bytes */
+function book(pair, row, blocks, bytes) {
+  pair.blocks[row] += blocks;
+  pair.bytes[row] += bytes;
 }
 
 /** What each row had live when a slice ended. @param {Data} data @param {Slices} slices @param {number} last the slice's number @returns {Pair} */
@@ -59,7 +59,8 @@ function liveAt(data, slices, last) {
   const live = zeros(data.rows.count);
   for (let i = 0; i < slices.slice.length; i++) {
     if (slices.slice[i] > last || slices.what[i] === What.temporary) continue;
-    book(live, slices.row[i], slices.what[i] === What.allocated ? 1 : -1, slices, i);
+    const sign = slices.what[i] === What.allocated ? 1 : -1;
+    book(live, slices.row[i], sign * slices.blocks[i], sign * slices.bytes[i]);
   }
   return live;
 }
@@ -75,21 +76,21 @@ export function within(data, range, moment) {
   const live = moment < 0 ? null : liveAt(data, slices, moment);
   const moments = live ? { peak: live, processPeak: live } : {};
   if (!range) return { ...data, rows: { ...rows, ...moments } };
-  const { slice, row, birth, what } = slices;
+  const { slice, row, birth, what, blocks, bytes } = slices;
   const { from, to } = range;
   const allocated = zeros(rows.count), temporary = zeros(rows.count), leaked = zeros(rows.count), growth = zeros(rows.count);
   for (let i = 0; i < slice.length; i++) {
-    const inside = slice[i] >= from && slice[i] < to;
+    if (slice[i] < from || slice[i] >= to) continue;
+    const r = row[i];
     if (what[i] === What.allocated) {
-      if (!inside) continue;
-      book(allocated, row[i], 1, slices, i);
-      book(leaked, row[i], 1, slices, i);
-      book(growth, row[i], 1, slices, i);
+      book(allocated, r, blocks[i], bytes[i]);
+      book(leaked, r, blocks[i], bytes[i]);
+      book(growth, r, blocks[i], bytes[i]);
     } else if (what[i] === What.temporary) {
-      if (inside) book(temporary, row[i], 1, slices, i);
+      book(temporary, r, blocks[i], bytes[i]);
     } else {
-      if (inside) book(growth, row[i], -1, slices, i);
-      if (what[i] === What.freed && birth[i] >= from && slice[i] < to) book(leaked, row[i], -1, slices, i);
+      book(growth, r, -blocks[i], -bytes[i]);
+      if (what[i] === What.freed && birth[i] >= from) book(leaked, r, -blocks[i], -bytes[i]);
     }
   }
   const [start, end] = [slices.bounds[from], slices.bounds[to]];

@@ -62,18 +62,18 @@ export function store(state) {
 /** @typedef {ReturnType<typeof store>} Store */
 
 /**
- * A function that runs again only when its arguments change.
+ * A function that runs again only when its arguments change, the first `free` of them apart.
  * @template {unknown[]} A
  * @template R
- * @param {(...args: A) => R} compute @returns {(...args: A) => R}
+ * @param {(...args: A) => R} compute @param {number} [free] @returns {(...args: A) => R}
  */
-export function memo(compute) {
+export function memo(compute, free = 0) {
   /** @type {A | undefined} */
   let last;
   /** @type {R} */
   let result;
   return (...args) => {
-    if (!last || args.some((arg, i) => arg !== last?.[i])) {
+    if (!last || args.some((arg, i) => i >= free && arg !== last?.[i])) {
       result = compute(...args);
       last = args;
     }

@@ -389,6 +389,8 @@ test('every table of the lists adds up, and its rows lead on', async () => {
 
 test('how the program allocates is told in tables, known one-time leaks stand apart', async () => {
   await visit(PAGE_SMALL, {}, async (page) => {
+    await page.box('#habits');
+    await page.until("document.getElementById('habits').textContent !== ''");
     const text = await page.text('#habits');
     assert.match(text, /Sizes[\s\S]*8 – 15\s+40/);
     assert.match(text, /Lifetimes[\s\S]*up to 500\u202fms\s+13[\s\S]*never freed\s+4/);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ascending, decode, functionName, moduleName, place, stackOf } from '#columns';
+import { ascending, decode, functionName, moduleName, place, stackOf, rowsOf } from '#columns';
 import { data, wire } from './golden.js';
 
 test('ascending numbers come back from their differences', () => {
@@ -46,4 +46,11 @@ test('text that a screen would obey is shown', () => {
 test('other data is refused by name', () => {
   assert.throws(() => decode({ schema: 'memtrack.page/2' }), /memtrack\.page\/2/);
   assert.throws(() => decode(null), /nothing/);
+});
+
+test('rows of a subtree are found in either way', () => {
+  for (const nodes of [[0], [2], [2, 9], [10], [4]]) {
+    assert.deepEqual(rowsOf(data, nodes, true), rowsOf(data, nodes, false), nodes.join());
+  }
+  assert.deepEqual(rowsOf(data, [2], true), [2, 3]);
 });

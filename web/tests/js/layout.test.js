@@ -115,7 +115,7 @@ test('boxes survive the address', () => {
     const all = layout(data, peak, null, { inverted, zoom: [], width: 1000 });
     for (const box of all.rows.flat()) {
       const path = pathOf(box);
-      const way = descend(expand, peak, path);
+      const way = descend(expand, path);
       assert.equal(way.length, path.length + 1);
       const text = inverted ? `${box.leaves[0]}~${path.length - 1}` : String(box.items[0]);
       assert.deepEqual(boxPath(text, data, peak, inverted), path);

@@ -8,6 +8,7 @@
 /** @import { Measure } from '#metrics' */
 /** @import { Found } from '#search' */
 import { Kind, functionName } from '#columns';
+import { memo } from '#state';
 
 /**
  * @typedef {object} Box
@@ -22,7 +23,8 @@ import { Kind, functionName } from '#columns';
  * @property {number[]} items nodes that it stands for; inverted: where the walk has come to
  * @property {number[] | null} leaves inverted: for each item, the leaf whose value it carries
  * @property {Box | null} parent
- * @property {Box[]} children those that are wide enough
+ * @property {Box[] | null} below all boxes below it, once asked for
+ * @property {Box[]} children those of them that are wide enough
  * @property {{ x: number, width: number, count: number, hit: boolean } | null} culled those that are not
  * @property {boolean} hit the search matches it
  */
@@ -61,10 +63,11 @@ export function layout(data, m, found, view) {
   const build = { data, found, width, least };
   if (view.sandwich !== undefined && view.sandwich >= 0) return { ...sandwich(build, m, view.sandwich, !!view.byName), ...rest };
   const expand = expander(data, m, view);
-  const crumbs = descend(expand, m, zoom);
+  const crumbs = descend(expand, zoom);
   const top = crumbs[crumbs.length - 1];
   const zoomed = crumbs.length > 1;
   top.depth = zoomed ? 0 : -1;
+  top.x = 0;
   const { rows, culled } = grow(build, top, expand);
   return { crumbs, rows: zoomed ? [[top], ...rows] : rows, culled, ...rest };
 }
@@ -74,7 +77,7 @@ export function layout(data, m, found, view) {
 /** The rows below a box that is as wide as the picture. @param {Build} build @param {Box} top @param {(box: Box) => Box[]} expand */
 function grow({ data, found, width, least }, top, expand) {
   top.width = width;
-  if (found) top.hit = isHit(data, found, top);
+  top.hit = !!found && isHit(data, found, top);
   /** @type {Box[][]} */
   const rows = [];
   let row = [top], culled = 0;
@@ -83,6 +86,8 @@ function grow({ data, found, width, least }, top, expand) {
     const next = [];
     for (const box of row) {
       let x = box.x;
+      box.children = [];
+      box.culled = null;
       for (const child of expand(box)) {
         child.x = x;
         child.depth = box.depth + 1;
@@ -96,7 +101,7 @@ function grow({ data, found, width, least }, top, expand) {
           box.culled.hit ||= !!found && holdsHit(data, found, child);
           continue;
         }
-        if (found) child.hit = isHit(data, found, child);
+        child.hit = !!found && isHit(data, found, child);
         box.children.push(child);
         next.push(child);
       }
@@ -114,7 +119,7 @@ function grow({ data, found, width, least }, top, expand) {
  */
 function sandwich(build, m, func, byName) {
   const { data } = build;
-  const [root] = descend(() => [], m, []);
+  const root = newRoot(m);
   const middle = newBox(func, root);
   for (const node of outermost(data, m, func)) take(middle, m, node);
   const up = newBox(func, root);
@@ -154,23 +159,23 @@ export function recursionDepth({ nodes: { count, parent, function: of } }, func)
   return most;
 }
 
-/**
- * What gives the boxes below a box, none left out.
- * @param {Data} data @param {Measure} m @param {{ inverted: boolean, byName?: boolean }} view @returns {(box: Box) => Box[]}
- */
-export const expander = (data, m, { inverted, byName = false }) => (inverted
-  ? callers(data, m, byName, m.self, m.netSelf, m.besideSelf) : callees(data, m, byName));
+/** What gives the boxes below a box, none left out; and the box of the whole. @typedef {((box: Box) => Box[]) & { root: Box }} Expand */
+
+/** Boxes are made once: everything that asks for those of the same measure gets the same ones. */
+const lastExpander = memo((/** @type {Data} */ data, /** @type {Measure} */ m, /** @type {boolean} */ inverted, /** @type {boolean} */ byName) => {
+  const make = inverted ? callers(data, m, byName, m.self, m.netSelf, m.besideSelf) : callees(data, m, byName);
+  return Object.assign((/** @type {Box} */ box) => (box.below ??= make(box)), { root: newRoot(m) });
+});
+
+/** @param {Data} data @param {Measure} m @param {{ inverted: boolean, byName?: boolean }} view @returns {Expand} */
+export const expander = (data, m, { inverted, byName = false }) => lastExpander(data, m, inverted, byName);
 
 /**
  * The boxes along a path, the whole first; shorter than the path where it leads nowhere.
- * @param {(box: Box) => Box[]} expand @param {Measure} m @param {number[]} path
+ * @param {Expand} expand @param {number[]} path
  */
-export function descend(expand, m, path) {
-  const root = newBox(-1, null);
-  root.total = m.sum;
-  root.net = m.netSum;
-  root.beside = m.besideSum;
-  const boxes = [root];
+export function descend(expand, path) {
+  const boxes = [expand.root];
   for (const func of path) {
     const next = expand(boxes[boxes.length - 1]).find((box) => box.func === func);
     if (!next) break;
@@ -179,11 +184,20 @@ export function descend(expand, m, path) {
   return boxes;
 }
 
+/** The box of the whole. @param {Measure} m */
+function newRoot(m) {
+  const root = newBox(-1, null);
+  root.total = m.sum;
+  root.net = m.netSum;
+  root.beside = m.besideSum;
+  return root;
+}
+
 /** @param {number} func @param {Box | null} parent @returns {Box} */
 function newBox(func, parent) {
   return {
     func, depth: -1, x: 0, width: 0, total: 0, net: 0, beside: 0, self: 0,
-    items: [], leaves: null, parent, children: [], culled: null, hit: false,
+    items: [], leaves: null, parent, below: null, children: [], culled: null, hit: false,
   };
 }
 

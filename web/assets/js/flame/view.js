@@ -54,7 +54,7 @@ export function flameView(store) {
     paint();
     foot();
     const expand = expander(data, measure, state);
-    describe(area, byId('flame-twin'), data, measure, descend(expand, measure, state.select), expand);
+    describe(area, byId('flame-twin'), data, measure, descend(expand, state.select), expand);
     const what = `${text(measure.metric, measure.netSum)} ${measure.metric.of}`;
     area.setAttribute('aria-label', `Call tree, ${what}; arrow keys walk, Enter zooms`);
   }
@@ -104,7 +104,7 @@ export function flameView(store) {
   function reveal(path) {
     if (!model || !path.length) return;
     const { data, measure, state } = model;
-    const way = descend(expander(data, measure, state), measure, path);
+    const way = descend(expander(data, measure, state), path);
     const found = way[way.length - 1];
     const select = pathOf(found);
     const width = tall.clientWidth;

@@ -15,11 +15,26 @@ const NAMED = 6;
 /** @param {{ show: (metric: string, node: number) => void }} actions */
 export function histograms(actions) {
   const drawn = memo(draw);
+  /** @type {Model | null} */
+  let model = null;
+  let seen = false;
 
-  /** @param {Model} model */
-  function update({ data, base, blame, state }) {
-    drawn(data, base, blame, state.process, state.thread);
+  /** @param {Model} next */
+  function update(next) {
+    model = next;
+    if (seen) refresh();
   }
+
+  function refresh() {
+    if (model) drawn(model.data, model.base, model.blame, model.state.process, model.state.thread);
+  }
+
+  // It stands at the end of the page and costs as much as all the rest: made when it comes near.
+  new IntersectionObserver((entries) => {
+    seen = entries[entries.length - 1].isIntersecting;
+    if (seen) refresh();
+  }, { rootMargin: '200px' }).observe(byId('habits'));
+  addEventListener('beforeprint', refresh);
 
   /** @param {Model['data']} data @param {Model['base']} base @param {Uint32Array} blame @param {number} process @param {number} thread */
   function draw(data, base, blame, process, thread) {

@@ -2,12 +2,13 @@
 
 /** @import { Model } from '#derive' */
 /** @import { Box } from '#flame/layout' */
-import { functionName, moduleName, place, stackOf } from '#columns';
+import { functionName, moduleName, place, rowsOf, stackOf } from '#columns';
 import { bar, byId, copy, element, figure, say } from '#dom';
 import { descend, expander, heaviestLeaf, layout } from '#flame/layout';
 import { shown as text, shownParts } from '#metrics';
 import { shortName } from '#names';
 import { history } from '#slices';
+import { memo } from '#state';
 import { curve } from '#spark';
 import { amountParts, bytes, count, exactAmount, percent } from '#units';
 import { about, breakable } from '#view/tip';
@@ -34,6 +35,15 @@ export function inspector(actions) {
   /** @param {Model} model */
   function update(model) {
     const { data, measure, state } = model;
+    drawn(model, data, measure, state.select, state.sandwich, state.inverted, state.range);
+  }
+
+  /** @type {(model: Model, ...shown: unknown[]) => void} */
+  const drawn = memo((model) => draw(model), 1);
+
+  /** @param {Model} model */
+  function draw(model) {
+    const { measure, state } = model;
     const box = selectedBox(model);
     shown = null;
     if (!box || !box.items.length) {
@@ -41,7 +51,7 @@ export function inspector(actions) {
       holder.replaceChildren(element('p', { class: 'sub' }, words));
       return;
     }
-    const leaf = heaviestLeaf(data, measure, box);
+    const leaf = heaviestLeaf(model.data, measure, box);
     shown = { model, box, leaf };
     holder.replaceChildren(numbers(model, box), stack(model, box, leaf));
   }
@@ -51,7 +61,7 @@ export function inspector(actions) {
     if (state.sandwich >= 0) {
       return layout(data, measure, null, { inverted: false, zoom: [], width: 1, least: Infinity, sandwich: state.sandwich }).crumbs[1];
     }
-    const way = descend(expander(data, measure, state), measure, state.select);
+    const way = descend(expander(data, measure, state), state.select);
     return way.length > state.select.length && way.length > 1 ? way[way.length - 1] : null;
   }
 
@@ -59,10 +69,7 @@ export function inspector(actions) {
   function overTime({ data, base, state }, box) {
     const { slices } = base;
     if (!slices || state.inverted) return [];
-    const inside = new Uint8Array(data.nodes.count);
-    for (const node of box.items) inside.fill(1, node, data.nodes.end[node]);
-    const rows = [];
-    for (let row = 0; row < data.rows.count; row++) if (data.rows.node[row] >= 0 && inside[data.rows.node[row]]) rows.push(row);
+    const rows = rowsOf(data, box.items, data.nodes === base.nodes);
     const number = (/** @type {number} */ time) => slices.bounds.findIndex((bound) => bound >= time);
     const part = state.range ? { from: number(state.range[0]), to: number(state.range[1]) } : {};
     return [curve(Math.min(400, holder.clientWidth - 24 || 296), 40, 'Bytes it had live over the run', { values: history(slices, rows).live, colour: 'p1', ...part })];
@@ -70,7 +77,7 @@ export function inspector(actions) {
 
   /** @param {Model} model @param {Box} box */
   function numbers(model, box) {
-    const { data, measure, leaked } = model;
+    const { data, measure } = model;
     const { value, beside, share, signed } = measure.metric;
     const other = value === 'bytes' ? 'blocks' : 'bytes';
     const at = place(data, data.nodes.frame[box.items[0]]);
@@ -82,8 +89,8 @@ export function inspector(actions) {
       ['Self', figure(shownParts(measure.metric, box.self)), exactAmount(value, box.self)],
       [beside, figure(amountParts(other, box.beside)), exactAmount(other, box.beside)],
     ];
-    const lost = !model.state.inverted && measure.metric.id !== 'leaked' ? box.items.reduce((sum, node) => sum + leaked.total[node], 0) : 0;
-    const blocks = lost ? box.items.reduce((sum, node) => sum + leaked.beside[node], 0) : 0;
+    const lost = !model.state.inverted && measure.metric.id !== 'leaked' ? box.items.reduce((sum, node) => sum + model.leaked().total[node], 0) : 0;
+    const blocks = lost ? box.items.reduce((sum, node) => sum + model.leaked().beside[node], 0) : 0;
     if (lost) {
       rows.push([model.state.range ? 'Left over' : model.running ? 'Live now' : 'Leaked', [element('span', { class: 'bad' }, `${bytes(lost)} in ${count(blocks)} blocks`)], exactAmount('bytes', lost)]);
     }

@@ -8,6 +8,7 @@ import { functionName } from '#columns';
 import { bar, byId, element, figure } from '#dom';
 import { shortName } from '#names';
 import { history } from '#slices';
+import { memo } from '#state';
 import { columns, curve } from '#spark';
 import { bytes, bytesParts, count, exact, exactAmount, moment } from '#units';
 import { leakWords, lifetimeWords, plural } from '#words';
@@ -26,8 +27,12 @@ export function leakList(store, actions) {
   /** @param {Model} next */
   function update(next) {
     model = next;
-    draw();
+    const { data, leaks, found, running, selectedLeaf, state } = model;
+    drawn(data, leaks, found, running, selectedLeaf, state.range, state.find);
   }
+
+  /** @type {(...shown: unknown[]) => void} */
+  const drawn = memo(draw);
 
   function draw() {
     if (!model) return;
