@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Capture, record, record_with, victims};
+use std::process::Command;
+
+use common::{Capture, MEMTRACK, record, record_with, victims};
 use serde_json::Value;
 
 /// What `known MODE` must have: (scope, key, value), scope 0 for the whole capture, else a process row.
@@ -122,6 +124,37 @@ fn threads() {
 }
 
 #[test]
+fn short_lived_threads_have_names() {
+    let capture = check("names", &[]);
+    let threads = capture.summary["threads"].as_array().expect("threads");
+    let names: Vec<&str> = threads.iter().map(|thread| thread["name"].as_str().expect("text")).collect();
+    assert_eq!(names, ["known", "by itself", "by prctl", "known", "by another"]);
+}
+
+/// The inner one records its program, and the outer one says so.
+#[test]
+fn a_memtrack_inside_a_memtrack() {
+    let folder = common::scratch("nested");
+    let (inner, outer, known) = (folder.join("inner.mtk"), folder.join("outer.mtk"), victims().join("known"));
+    let run_inner = [MEMTRACK.as_ref(), "run".as_ref(), "-q".as_ref(), "-f".as_ref(), "-o".as_ref(), inner.as_os_str()];
+    let mut command = Command::new(MEMTRACK);
+    command.args(["run", "-q", "--wait", "-f", "-o"]).arg(&outer).arg("--").args(run_inner).arg("--");
+    let ended = common::run(command.arg(&known).arg("_exit"));
+    assert_eq!((ended.status.as_str(), ended.stdout.as_str(), ended.stderr.as_str()), ("exit status: 3", "", ""));
+    let (inner, outer) = (common::open(inner), common::open(outer));
+    for &(_, key, value) in SIMPLE {
+        assert_eq!(inner.number(None, key), value, "{key}");
+    }
+    assert_eq!((&inner.summary["state"], &outer.summary["state"]), (&"complete".into(), &"complete".into()));
+    assert_eq!(inner.summary["untracked"], serde_json::json!([]));
+    let untracked = &outer.summary["untracked"][0];
+    assert!(untracked["exe"].as_str().expect("text").ends_with("/known"), "{untracked}");
+    assert_eq!(untracked["reason"], "recorded by a memtrack of its own");
+    let rows = outer.summary["processes"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["exe"].as_str().expect("text").ends_with("/memtrack")), "{rows:#?}");
+}
+
+#[test]
 fn temporary_allocations() {
     // 500 freed at once; of the later 500, the last with no and the last but one with one allocation in between.
     let capture = check("churn", &[(0, "allocations", 1000), (0, "temporary_allocations", 502)]);
@@ -130,7 +163,7 @@ fn temporary_allocations() {
 
 #[test]
 fn fork_children_own_only_what_they_allocate() {
-    check(
+    let capture = check(
         "fork",
         &[
             (0, "allocations", 300),
@@ -147,6 +180,10 @@ fn fork_children_own_only_what_they_allocate() {
             (2, "inherited_frees", 40),
         ],
     );
+    // They run their parent's program.
+    let [parent, child] = [0, 1].map(|row| &capture.summary["processes"][row]);
+    assert_eq!((&child["exe"], &child["command"]), (&parent["exe"], &parent["command"]));
+    assert!(child["exe"].as_str().expect("text").ends_with("/known"), "{child:#}");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -66,6 +67,34 @@ NOINLINE static void realloc_edges(void) {
 }
 
 static pthread_barrier_t barrier;
+
+/* Short-lived threads: one names itself, one otherwise, one is named by another, one has no name of its own. */
+static void *named(void *name) {
+  if (name && name != (void *)1) pthread_setname_np(pthread_self(), name);
+  if (name == (void *)1) prctl(PR_SET_NAME, "by prctl");
+  free(take(10));
+  return NULL;
+}
+static void *waiting(void *unused) {
+  free(take(10));
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier);
+  return unused;
+}
+NOINLINE static void names(void) {
+  pthread_t thread;
+  void *arguments[] = {"by itself", (void *)1, NULL};
+  for (int i = 0; i < 3; i++) {
+    pthread_create(&thread, NULL, named, arguments[i]);
+    pthread_join(thread, NULL);
+  }
+  pthread_barrier_init(&barrier, NULL, 2);
+  pthread_create(&thread, NULL, waiting, NULL);
+  pthread_barrier_wait(&barrier);
+  pthread_setname_np(thread, "by another");
+  pthread_barrier_wait(&barrier);
+  pthread_join(thread, NULL);
+}
 
 static void *worker(void *argument) {
   long id = (long)argument;
@@ -202,6 +231,7 @@ int main(int argc, char **argv) {
   MODE("entry_points") entry_points();
   MODE("realloc") realloc_edges();
   MODE("threads") threads();
+  MODE("names") names();
   MODE("fork") forked();
   MODE("deep") deep(499);
   MODE("zero") zero();
