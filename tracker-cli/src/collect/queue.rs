@@ -17,8 +17,21 @@ use super::file::{CaptureFile, Sink};
 /// Most items waiting; with chunks of 64 KiB at most 32 MiB.
 const CAPACITY: usize = 512;
 
+/// With more than this many waiting, sorting into columns takes longer than there is time.
+const HURRIED: usize = CAPACITY / 16;
 /// With more than this many waiting the disk takes more bytes sooner than zstd takes fewer.
 const BEHIND: usize = CAPACITY / 4;
+
+/// How events are stored when so many items wait.
+const fn codec(waiting: usize) -> Codec {
+    if waiting > BEHIND {
+        Codec::Raw
+    } else if waiting > HURRIED {
+        Codec::Zstd
+    } else {
+        Codec::Columns
+    }
+}
 
 /// A disk that takes nothing for this long is not slow but stuck.
 const STUCK: Duration = Duration::from_secs(1);
@@ -143,13 +156,13 @@ struct Scribe<S> {
 impl<S: Sink> Scribe<S> {
     fn work(&mut self, receiver: &Receiver<Item>, depth: &AtomicUsize) -> Outcome {
         while let Ok(item) = receiver.recv() {
-            let behind = depth.fetch_sub(1, Ordering::Relaxed) > BEHIND;
+            let codec = codec(depth.fetch_sub(1, Ordering::Relaxed));
             if matches!(item, Item::Finish) {
                 break;
             }
             if self.stopped.is_some() {
                 self.write_after_stop(&item);
-            } else if let Err(error) = self.write(&item, behind) {
+            } else if let Err(error) = self.write(&item, codec) {
                 self.stop(&error, item.len());
             }
         }
@@ -164,7 +177,7 @@ impl<S: Sink> Scribe<S> {
         let frame = Item::Meta(stop.frame());
         self.stopped = Some(stop);
         // If even this fails, the parent still says it.
-        let _ = self.write(&frame, false);
+        let _ = self.write(&frame, Codec::Raw);
     }
 
     /// Of what comes after the stop only the end is written, and how much was lost until then.
@@ -173,17 +186,15 @@ impl<S: Sink> Scribe<S> {
         stop.lost_bytes += item.len() as u64;
         let frame = Item::Meta(stop.frame());
         let _ = match item {
-            Item::Meta(Meta::RootExit { .. }) => self.write(item, false),
-            Item::Meta(Meta::End { .. }) => self.write(&frame, false).and_then(|()| self.write(item, false)),
+            Item::Meta(Meta::RootExit { .. }) => self.write(item, Codec::Raw),
+            Item::Meta(Meta::End { .. }) => self.write(&frame, Codec::Raw).and_then(|()| self.write(item, Codec::Raw)),
             _ => Ok(()),
         };
     }
 
-    fn write(&mut self, item: &Item, behind: bool) -> io::Result<()> {
+    fn write(&mut self, item: &Item, codec: Codec) -> io::Result<()> {
         match item {
-            Item::Events(events, bytes) => {
-                self.writer.events(events, bytes, if behind { Codec::Raw } else { Codec::Zstd })
-            }
+            Item::Events(events, bytes) => self.writer.events(events, bytes, codec),
             Item::Meta(meta) => self.writer.meta(meta),
             Item::Module { number, offset, piece } => self.writer.module_data(*number, *offset, piece),
             Item::Finish => Ok(()),

@@ -96,6 +96,8 @@ pub enum Codec {
     Raw = 0,
     /// One zstd frame.
     Zstd = 1,
+    /// Records in columns, each raw or one zstd frame.
+    Columns = 2,
 }
 
 /// A block's header. Epochs, times and counts concern `Events` blocks and are 0 in others.

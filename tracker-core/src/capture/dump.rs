@@ -111,6 +111,7 @@ fn write_header(out: &mut dyn io::Write, found: &Found) -> io::Result<()> {
     let codec = match h.codec {
         codec if codec == Codec::Raw as u8 => "raw",
         codec if codec == Codec::Zstd as u8 => "zstd",
+        codec if codec == Codec::Columns as u8 => "columns",
         _ => "unknown codec",
     };
     let kind = match h.kind {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::block::{BlockHeader, BlockKind, Codec, MAX_RAW_LEN};
+use super::pack::Unpacker;
 use super::source::{Source, read_at};
 use crate::format::lanes::LARGE_CHUNK;
 
@@ -11,6 +12,7 @@ use crate::format::lanes::LARGE_CHUNK;
 pub struct Loader {
     stored: Vec<u8>,
     zstd: zstd::bulk::Decompressor<'static>,
+    unpacker: Unpacker,
 }
 
 impl fmt::Debug for Loader {
@@ -22,7 +24,7 @@ impl fmt::Debug for Loader {
 impl Loader {
     /// Nothing loaded yet. Fails when zstd's context cannot be made.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { stored: Vec::new(), zstd: zstd::bulk::Decompressor::new()? })
+        Ok(Self { stored: Vec::new(), zstd: zstd::bulk::Decompressor::new()?, unpacker: Unpacker::new() })
     }
 
     /// Replaces `payload` by what the block stores at `at`. False: the stored bytes are damaged, or in a form that
@@ -52,6 +54,8 @@ impl Loader {
             } else if header.codec == Codec::Zstd as u8 {
                 payload.reserve_exact(raw_len);
                 self.zstd.decompress_to_buffer(&self.stored, payload).is_ok() && payload.len() == raw_len
+            } else if header.codec == Codec::Columns as u8 && header.kind == BlockKind::Events as u8 {
+                self.unpacker.read(&self.stored, &mut self.zstd, raw_len, payload).is_some()
             } else {
                 false
             };

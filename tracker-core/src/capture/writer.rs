@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use super::block::{BLOCK_HEADER_LEN, BlockHeader, BlockKind, Codec, FileHeader, MAX_RAW_LEN};
 use super::index::{INDEX_VERSION, Seal};
 use super::meta::Meta;
+use super::pack::Packer;
 
 /// zstd's fastest regular level: the collector shares the machine with the program.
 const LEVEL: i32 = 1;
@@ -35,6 +36,7 @@ pub struct Events {
 pub struct Writer<W> {
     out: W,
     compressor: zstd::bulk::Compressor<'static>,
+    packer: Packer,
     block: Vec<u8>,
     written: u64,
 }
@@ -51,12 +53,18 @@ impl<W: Write> Writer<W> {
         let bytes = header.encode();
         out.write_all(&bytes)?;
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        Ok(Self { out, compressor, block: Vec::new(), written: bytes.len() as u64 })
+        Ok(Self { out, compressor, packer: Packer::new(), block: Vec::new(), written: bytes.len() as u64 })
     }
 
     /// Goes on with a capture that has `written` bytes already.
     pub fn behind(out: W, written: u64) -> io::Result<Self> {
-        Ok(Self { out, compressor: zstd::bulk::Compressor::new(LEVEL)?, block: Vec::new(), written })
+        Ok(Self {
+            out,
+            compressor: zstd::bulk::Compressor::new(LEVEL)?,
+            packer: Packer::new(),
+            block: Vec::new(),
+            written,
+        })
     }
 
     /// Bytes of the capture so far.
@@ -69,7 +77,8 @@ impl<W: Write> Writer<W> {
         &mut self.out
     }
 
-    /// Appends records of one stream, at most [`MAX_RAW_LEN`] bytes. `Codec::Raw` when there is no time to compress.
+    /// Appends records of one stream, at most [`MAX_RAW_LEN`] bytes. `Codec::Raw` when there is no time
+    /// to compress, `Codec::Columns` otherwise.
     pub fn events(&mut self, events: &Events, records: &[u8], codec: Codec) -> io::Result<()> {
         let header = BlockHeader {
             stream: events.stream,
@@ -128,7 +137,12 @@ impl<W: Write> Writer<W> {
 
     /// Puts the payload behind the header's room, compressed if that is wanted and makes it smaller.
     fn store(&mut self, payload: &[u8], codec: Codec) -> io::Result<Codec> {
-        if codec == Codec::Zstd && payload.len() >= WORTH_COMPRESSING {
+        if codec == Codec::Columns && payload.len() >= WORTH_COMPRESSING && self.packer.sort(payload) {
+            self.packer.write(&mut self.compressor, &mut self.block)?;
+            if self.block.len() - BLOCK_HEADER_LEN < payload.len() {
+                return Ok(Codec::Columns);
+            }
+        } else if codec != Codec::Raw && payload.len() >= WORTH_COMPRESSING {
             let bound = zstd::zstd_safe::compress_bound(payload.len());
             self.block.resize(BLOCK_HEADER_LEN + bound, 0);
             let room = self.block.get_mut(BLOCK_HEADER_LEN..).unwrap_or_default();

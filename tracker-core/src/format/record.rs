@@ -16,6 +16,10 @@ pub mod tag {
     pub const REALLOC_FREED: u8 = 0x19;
     /// All stack ids of this stream are void; numbering starts anew. No payload.
     pub const FORGET_STACKS: u8 = 0x1a;
+    /// First tag of the short form of a free.
+    pub const FREE_SHORT: u8 = 0x40;
+    /// First tag of the short form of an allocation.
+    pub const ALLOC_SHORT: u8 = 0x80;
     /// First tag of the records that carry a `u16` length.
     pub const SIZED: u8 = 0x20;
     /// Allocation in the long form.

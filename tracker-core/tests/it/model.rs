@@ -92,7 +92,7 @@ impl Program {
         let mut random = Random::new(seed);
         let mut recording = Recording::new();
         recording.chunk_len = 200 + random.below(4000) as usize;
-        recording.codec = if random.one_in(2) { Codec::Raw } else { Codec::Zstd };
+        recording.codec = [Codec::Raw, Codec::Zstd, Codec::Columns][random.below(3) as usize];
         let threads = (0..kind.threads)
             .map(|thread| Thread { stream: recording.stream(1, 10 + thread as u32), ..Thread::default() })
             .collect();

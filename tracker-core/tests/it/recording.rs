@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use tracker_core::capture::block::{BlockHeader, BlockKind, Codec, FileHeader};
+use tracker_core::capture::block::{BlockHeader, BlockKind, Codec, FILE_HEADER_LEN, FileHeader};
 use tracker_core::capture::meta::{Meta, Session};
+use tracker_core::capture::writer::{Events, Writer};
 use tracker_core::format::lanes::LARGE_CHUNK;
 use tracker_core::format::record::{
     MapKind, ModuleFields, tag, write_alloc, write_define, write_free, write_gap, write_generation, write_image,
@@ -258,16 +259,20 @@ impl Recording {
     }
 
     fn block(&mut self, header: BlockHeader, payload: &[u8]) {
+        if self.codec == Codec::Columns && header.kind == BlockKind::Events as u8 {
+            return self.columns(&header, payload);
+        }
         let packed;
         let stored = match self.codec {
-            Codec::Raw => payload,
+            Codec::Raw | Codec::Columns => payload,
             Codec::Zstd => {
                 packed = zstd::bulk::compress(payload, 1).expect("zstd");
                 &packed
             }
         };
+        let codec = if self.codec == Codec::Columns { Codec::Raw } else { self.codec };
         let header = BlockHeader {
-            codec: self.codec as u8,
+            codec: codec as u8,
             stored_len: stored.len() as u32,
             raw_len: payload.len() as u32,
             payload_crc: crc32c::crc32c(stored),
@@ -275,6 +280,25 @@ impl Recording {
         };
         self.file.extend_from_slice(&header.encode());
         self.file.extend_from_slice(stored);
+    }
+
+    fn columns(&mut self, header: &BlockHeader, payload: &[u8]) {
+        let file = FileHeader { version: VERSION, session: [0; 16], start_unix_ns: 0 };
+        let mut writer = Writer::new(Vec::new(), &file).expect("zstd");
+        let events = Events {
+            stream: header.stream,
+            image: header.image,
+            tid: header.tid,
+            sequence: header.sequence,
+            offset: header.offset,
+            count: header.count,
+            first_epoch: header.first_epoch,
+            last_epoch: header.last_epoch,
+            first_time: header.first_time,
+            last_time: header.last_time,
+        };
+        writer.events(&events, payload, Codec::Columns).expect("a vector takes it");
+        self.file.extend_from_slice(&writer.get_mut()[FILE_HEADER_LEN..]);
     }
 
     /// Takes what has been written so far.

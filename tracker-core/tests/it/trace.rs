@@ -42,11 +42,12 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) const PLAIN: Self = Self { codec: Codec::Raw, chunk_len: 64 << 10, parts: false };
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::PLAIN,
         Self { codec: Codec::Zstd, ..Self::PLAIN },
         Self { parts: true, ..Self::PLAIN },
         Self { chunk_len: 256, ..Self::PLAIN },
+        Self { codec: Codec::Columns, ..Self::PLAIN },
     ];
 }
 
