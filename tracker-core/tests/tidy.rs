@@ -131,7 +131,7 @@ fn has_unsafe(code: &str) -> bool {
 }
 
 /// The files of the library that touch the C ABI, the system, thread storage, shared memory or foreign stacks.
-const UNSAFE_PRELOAD: [&str; 22] = [
+const UNSAFE_PRELOAD: [&str; 27] = [
     "environment.rs",
     "exec.rs",
     "exports.rs",
@@ -140,6 +140,11 @@ const UNSAFE_PRELOAD: [&str; 22] = [
     "module.rs",
     "oracle.rs",
     "os.rs",
+    "python/frames.rs",
+    "python/interpreter.rs",
+    "python/memory.rs",
+    "python/places.rs",
+    "python/symbols.rs",
     "real.rs",
     "recorder.rs",
     "recorder/tests.rs",

@@ -14,7 +14,7 @@ use crate::lanes::Lanes;
 use crate::recorder::{Captured, Recorder};
 use crate::thread::{Hook, with_recorder};
 use crate::unwind::{Start, Walk};
-use crate::{real, session, weak};
+use crate::{python, real, session, weak};
 
 /// A block that a call returned, and how it was called.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ impl Allocated {
     #[inline(always)]
     fn record(self, hook: &Hook) {
         match hook.own() {
-            Some(own) => self.record_with(hook, own.recorder, own.frames),
+            Some(own) => self.record_with(hook, (own.recorder, own.frames), Some(own.python)),
             None => self.record_nested(hook),
         }
     }
@@ -40,22 +40,39 @@ impl Allocated {
     #[cold]
     #[inline(never)]
     fn record_nested(self, hook: &Hook) {
-        with_recorder!(hook, |recorder, frames| self.record_with(hook, recorder, frames));
+        with_recorder!(hook, |recorder, frames| self.record_with(hook, (recorder, frames), None));
     }
 
     #[inline(always)]
-    fn record_with<const D: usize>(self, hook: &Hook, recorder: &mut Recorder<D>, mut frames: impl Walk) {
-        let path = frames.walk(self.start, hook.bounds(), &mut |module| {
-            recorder.note(|buffer| record::write_module(buffer, module));
-            session::call_attention();
-        });
-        #[cfg(feature = "oracle")]
-        if hook.is_outermost() {
-            crate::oracle::compare(&path);
-        }
-        let stack = Captured { function: self.function, path };
+    fn record_with<const D: usize>(
+        self,
+        hook: &Hook,
+        (recorder, mut frames): (&mut Recorder<D>, impl Walk),
+        python: Option<&mut python::Frames>,
+    ) {
+        let stack = captured(self.function, self.start, hook, (recorder, &mut frames), python);
         recorder.alloc(self.block as u64, self.size as u64, stack, self.realloc);
     }
+}
+
+/// The stack that called the hook at `start`.
+#[inline(always)]
+fn captured<'f, const D: usize>(
+    function: Function,
+    start: Start,
+    hook: &Hook,
+    (recorder, frames): (&mut Recorder<D>, &'f mut impl Walk),
+    python: Option<&'f mut python::Frames>,
+) -> Captured<'f> {
+    let path = frames.walk(start, hook.bounds(), &mut |module| {
+        recorder.note(|buffer| record::write_module(buffer, module));
+        session::call_attention();
+    });
+    #[cfg(feature = "oracle")]
+    if hook.is_outermost() {
+        crate::oracle::compare(&path);
+    }
+    Captured { function, path, python: python::capture(python, |write| recorder.try_note(write)) }
 }
 
 /// Records the end of a block, before it happens.
@@ -212,12 +229,17 @@ fn is_range(address: *mut c_void, len: usize) -> bool {
 #[cold]
 fn record_map(function: Function, (address, len): (*mut c_void, usize), kind: MapKind, start: Start) {
     let Some(hook) = &Hook::enter(start) else { return };
+    let range = (address as u64, len as u64);
+    if let Some(own) = hook.own() {
+        let mut frames = own.frames;
+        let stack = captured(function, start, hook, (own.recorder, &mut frames), Some(own.python));
+        own.recorder.map(range, stack, kind);
+        return;
+    }
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
-        let path = frames.walk(start, hook.bounds(), &mut |module| {
-            recorder.note(|buffer| record::write_module(buffer, module));
-        });
-        recorder.map((address as u64, len as u64), Captured { function, path }, kind);
+        let stack = captured(function, start, hook, (recorder, &mut frames), None);
+        recorder.map(range, stack, kind);
     });
 }
 

@@ -29,6 +29,7 @@ mod module;
 mod oracle;
 mod os;
 mod program;
+mod python;
 mod real;
 mod recorder;
 mod sandbox;

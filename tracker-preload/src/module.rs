@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tracker_core::format::record::ModuleFields;
 
-use crate::{os, program, session, weak};
+use crate::{os, program, python, session, weak};
 
 /// glibc's `struct dl_find_object`.
 #[derive(Debug)]
@@ -145,11 +145,14 @@ impl Image {
         })
     }
 
+    fn headers(&self) -> &[libc::Elf64_Phdr] {
+        // SAFETY: the table is part of the loaded module.
+        unsafe { core::slice::from_raw_parts(self.segments, self.count) }
+    }
+
     /// Kind, start and end of each segment in memory.
     fn segments(&self) -> impl Iterator<Item = (u32, usize, usize)> {
-        // SAFETY: the table is part of the loaded module.
-        let table = unsafe { core::slice::from_raw_parts(self.segments, self.count) };
-        table.iter().map(|segment| {
+        self.headers().iter().map(|segment| {
             let start = self.bias.wrapping_add(segment.p_vaddr as usize);
             (segment.p_type, start, start.wrapping_add(segment.p_memsz as usize))
         })
@@ -226,6 +229,36 @@ impl Module {
         Some(Tables { header, header_address: start, end })
     }
 
+    /// Start and end of its dynamic section.
+    pub(crate) fn dynamic(&self) -> Option<(usize, usize)> {
+        let (_, start, end) = self.image.segments().find(|&(kind, ..)| kind == libc::PT_DYNAMIC)?;
+        Some((start, end))
+    }
+
+    /// What is added to linked addresses.
+    pub(crate) fn bias(&self) -> usize {
+        self.image.bias
+    }
+
+    /// Whether one of its segments is at `address`.
+    pub(crate) fn maps(&self, address: usize) -> bool {
+        let mut loaded = self.image.segments().filter(|&(kind, ..)| kind == libc::PT_LOAD);
+        loaded.any(|(_, start, end)| (start..end).contains(&address))
+    }
+
+    /// Whether the program may write at `address` for good: not where the loader protects what it has relocated.
+    pub(crate) fn is_writable(&self, address: usize) -> bool {
+        let holds = |wanted: u32| {
+            let mut found = self.image.headers().iter().filter(|header| header.p_type == wanted);
+            found.any(|header| {
+                let start = self.image.bias.wrapping_add(header.p_vaddr as usize);
+                let writable = wanted != libc::PT_LOAD || header.p_flags & libc::PF_W != 0;
+                writable && (start..start.wrapping_add(header.p_memsz as usize)).contains(&address)
+            })
+        };
+        holds(libc::PT_LOAD) && !holds(libc::PT_GNU_RELRO)
+    }
+
     /// Addresses of the module.
     pub(crate) fn range(&self) -> (usize, usize) {
         (self.start, self.end)
@@ -244,6 +277,7 @@ impl Module {
         if !first_sight(self.start, generation) {
             return;
         }
+        python::meet(self);
         let build_id = self.image.build_id();
         let path = self.path();
         let (start, end, bias) = (self.start as u64, self.end as u64, self.image.bias as u64);

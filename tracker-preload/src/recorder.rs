@@ -4,10 +4,12 @@
 //! instant. A recorder is used by one thread at a time, and never re-entered: `thread` gives a nested hook the next
 //! recorder.
 
+use core::iter::{Skip, Take};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use tracker_core::format::event::Encoded;
 use tracker_core::format::lanes::{ChunkHeader, flag, owner};
+use tracker_core::format::python::{write_merge, write_python_stacks};
 use tracker_core::format::record::{self, Function, MapKind};
 use tracker_core::format::varint::MAX_VARINT_LEN;
 use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
@@ -15,6 +17,7 @@ use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
 use crate::chunk;
 use crate::lanes::Lanes;
 use crate::program;
+use crate::python;
 use crate::session;
 use crate::stacks::{Dictionary, extend};
 use crate::thread::Shown;
@@ -67,16 +70,26 @@ pub(crate) struct Recorder<const DICTIONARY: usize> {
 pub(crate) struct Captured<'a> {
     pub(crate) function: Function,
     pub(crate) path: Path<'a>,
+    pub(crate) python: python::Path<'a>,
 }
 
 impl Captured<'_> {
-    /// Hash of the stack, its function included.
+    /// Hash of the stack, its function and its Python frames included.
     #[inline(always)]
     fn hash(&self) -> u64 {
+        match self.python.hash() {
+            Some(python) => extend(self.native_hash(), python),
+            None => self.native_hash(),
+        }
+    }
+
+    /// Hash of its native part.
+    #[inline(always)]
+    fn native_hash(&self) -> u64 {
         extend(self.path.hash(), self.function.marker())
     }
 
-    /// Entries in a definition of the whole stack: marker, frames, function.
+    /// Entries in a definition of the native part: marker, frames, function.
     fn len(&self) -> usize {
         usize::from(self.path.marker != 0) + self.path.entries.len() + 1
     }
@@ -89,7 +102,7 @@ impl Captured<'_> {
         }
         match self.path.entries.get(depth - marker) {
             Some(entry) => (entry.pc, entry.hash),
-            None => (self.function.marker(), self.hash()),
+            None => (self.function.marker(), self.native_hash()),
         }
     }
 }
@@ -161,12 +174,20 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     /// Writes a rare record of at most [`MAX_RECORD_LEN`] bytes; counts as lost when there is no room.
     #[cold]
     pub(crate) fn note(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        self.try_note(write);
+    }
+
+    /// As [`Self::note`]; false when there is no room.
+    #[cold]
+    pub(crate) fn try_note(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         let Some(lanes) = Lanes::get().filter(|&lanes| self.make_room(lanes, MAX_RECORD_LEN)) else {
-            return self.lose();
+            self.lose();
+            return false;
         };
         self.stamp(lanes, false, 0);
         let len = write(&mut self.scratch);
         self.commit_scratch(len);
+        true
     }
 
     /// Records a mapping, with its stack.
@@ -388,40 +409,104 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         self.generation = generation;
     }
 
-    /// Defines the part of a stack that this stream does not know, and answers the id of its leaf.
+    /// Defines what this stream does not know of a stack, and answers its id.
     #[cold]
     #[inline(never)]
     fn define(&mut self, lanes: Lanes, stack: Captured<'_>) -> Option<u32> {
-        let total = stack.len();
-        let (mut known, mut parent) = self.known_part(stack);
-        while known < total {
-            let part = (total - known).min(MAX_DEFINE_PCS);
-            let sequence = self.sequence;
+        if stack.python.hash().is_none() {
+            return self.define_native(lanes, stack);
+        }
+        // A new chunk may begin by forgetting all ids, then the parts are defined anew. It cannot do so twice in a row.
+        for _ in 0..3 {
+            let native = self.define_native(lanes, stack)?;
+            let forgotten = self.dictionary.times_cleared();
+            let python = self.define_python(lanes, stack.python)?;
+            if !self.make_room(lanes, MAX_RECORD_LEN) {
+                return None;
+            }
+            if self.dictionary.times_cleared() == forgotten {
+                let places = python::places(stack.path, stack.python);
+                let id = self.dictionary.next_id();
+                let len = write_merge(&mut self.scratch, id, (native, python), places);
+                self.commit_scratch(len);
+                return Some(self.dictionary.insert(stack.hash()));
+            }
+        }
+        None
+    }
+
+    fn define_native(&mut self, lanes: Lanes, stack: Captured<'_>) -> Option<u32> {
+        let known = |dictionary: &Dictionary<DICTIONARY>| {
+            let known = |depth: usize| Some((depth + 1, dictionary.get(stack.entry(depth).1)?));
+            (0..stack.len()).rev().find_map(known)
+        };
+        let entries = (0..stack.len()).map(|depth| stack.entry(depth));
+        self.define_path(lanes, entries, known, |buffer, first, parent, pcs| {
+            record::write_define(buffer, first, parent, pcs)
+        })
+    }
+
+    fn define_python(&mut self, lanes: Lanes, path: python::Path<'_>) -> Option<u32> {
+        let known = |dictionary: &Dictionary<DICTIONARY>| path.known_part(|hash| dictionary.get(hash));
+        self.define_path(lanes, path.shown(), known, |buffer, first, parent, frames| {
+            write_python_stacks(buffer, first, parent, frames)
+        })
+    }
+
+    /// Defines the part of a path that this stream does not know, and answers the id of its leaf. `entries`: what there
+    /// is to define, root first, and the hash of the path up to it. `known`: length and id of the longest part that has one.
+    fn define_path<T, E: Iterator<Item = (T, u64)> + Clone>(
+        &mut self,
+        lanes: Lanes,
+        entries: E,
+        known: impl Fn(&Dictionary<DICTIONARY>) -> Option<(usize, u32)>,
+        write: impl Fn(&mut [u8], u32, u32, Values<Take<Skip<E>>>) -> Option<usize>,
+    ) -> Option<u32> {
+        let total = entries.clone().count();
+        let (mut done, mut parent) = known(&self.dictionary).unwrap_or((0, ROOT_STACK));
+        while done < total {
+            let part = (total - done).min(MAX_DEFINE_PCS);
+            let forgotten = self.dictionary.times_cleared();
             if !self.make_room(lanes, 16 + part * MAX_VARINT_LEN) {
                 return None;
             }
-            if self.sequence != sequence && self.dictionary.next_id() == 1 {
-                // The new chunk began by forgetting all ids.
-                (known, parent) = (0, ROOT_STACK);
+            if self.dictionary.times_cleared() != forgotten {
+                (done, parent) = (0, ROOT_STACK);
                 continue;
             }
-            let entries = (known..known + part).map(|depth| stack.entry(depth));
-            let pcs = entries.clone().map(|(pc, _)| pc);
-            let len = record::write_define(&mut self.scratch, self.dictionary.next_id(), parent, pcs);
+            let new = entries.clone().skip(done).take(part);
+            let values = Values { left: part, entries: new.clone() };
+            let len = write(&mut self.scratch, self.dictionary.next_id(), parent, values);
             self.commit_scratch(len);
-            for (_, hash) in entries {
+            for (_, hash) in new {
                 parent = self.dictionary.insert(hash);
             }
-            known += part;
+            done += part;
         }
         Some(parent)
     }
+}
 
-    /// Length and id of the deepest part of a stack that has an id.
-    fn known_part(&self, stack: Captured<'_>) -> (usize, u32) {
-        let known = |depth: usize| Some((depth + 1, self.dictionary.get(stack.entry(depth).1)?));
-        (0..stack.len()).rev().find_map(known).unwrap_or((0, ROOT_STACK))
+/// The values of as many entries as there are said to be.
+struct Values<I> {
+    left: usize,
+    entries: I,
+}
+
+impl<T, I: Iterator<Item = (T, u64)>> Iterator for Values<I> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        self.entries.next().map(|(value, _)| value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
+
+impl<T, I: Iterator<Item = (T, u64)>> ExactSizeIterator for Values<I> {}
+
 #[cfg(test)]
 mod tests;

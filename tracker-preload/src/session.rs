@@ -18,7 +18,7 @@ use crate::lanes::{self, Lanes};
 use crate::real::Real;
 use crate::thread::{self, Hook, with_recorder};
 use crate::unwind::Start;
-use crate::{module, os, program, real, sandbox, weak};
+use crate::{module, os, program, python, real, sandbox, weak};
 
 const NEW: u8 = 0;
 const STARTING: u8 = 1;
@@ -269,6 +269,7 @@ pub(crate) fn following() -> Option<Following> {
 
 /// A module was unloaded: addresses change their meaning.
 pub(crate) fn modules_changed() {
+    python::modules_change();
     program::next_generation();
     crate::unwind::forget_rules();
     module::announce_anew();

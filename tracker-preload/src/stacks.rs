@@ -21,6 +21,7 @@ pub(crate) struct Dictionary<const FULL: usize> {
     /// Slots in use, less one. 0 in fresh memory, until [`Self::clear`].
     mask: usize,
     misses: usize,
+    cleared: u32,
     next_id: u32,
     entries: [Entry; FULL],
 }
@@ -71,10 +72,16 @@ impl<const FULL: usize> Dictionary<FULL> {
         self.next_id + 1
     }
 
+    /// How often it has forgotten everything; wraps.
+    pub(crate) fn times_cleared(&self) -> u32 {
+        self.cleared
+    }
+
     /// Forgets everything; ids start at 1 again. Must be called once before the first use.
     pub(crate) fn clear(&mut self) {
         self.mask = self.mask.max(START.min(FULL) - 1);
         self.entries.iter_mut().take(self.mask + 1).for_each(|entry| entry.id = 0);
         self.next_id = 0;
+        self.cleared = self.cleared.wrapping_add(1);
     }
 }

@@ -13,6 +13,7 @@ use tracker_core::format::lanes::{ChunkHeader, owner, owner_parts};
 
 use crate::lanes::Lanes;
 use crate::os;
+use crate::python;
 use crate::recorder::Recorder;
 use crate::sandbox;
 use crate::session;
@@ -63,6 +64,7 @@ pub(crate) struct Place {
     deepest: UnsafeCell<Recorder<NESTED_DICTIONARY>>,
     own_frames: UnsafeCell<Frames<FRAMES>>,
     nested_frames: UnsafeCell<Frames<NESTED_FRAMES>>,
+    python: UnsafeCell<python::Frames>,
 }
 
 static PLACES: [AtomicPtr<Place>; BATCHES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; BATCHES];
@@ -206,6 +208,7 @@ pub(crate) use with_recorder;
 pub(crate) struct Own<'h> {
     pub(crate) recorder: &'h mut Recorder<DICTIONARY>,
     pub(crate) frames: &'h mut Frames<FRAMES>,
+    pub(crate) python: &'h mut python::Frames,
 }
 
 /// The recorder of a hook, by how many hooks of its thread it interrupted.
@@ -319,8 +322,11 @@ impl Hook {
         // SAFETY: as in `level`.
         unsafe {
             let place = &*self.place();
-            (self.depth() == 0 && place.live == 1)
-                .then(|| Own { recorder: &mut *place.own.get(), frames: &mut *place.own_frames.get() })
+            (self.depth() == 0 && place.live == 1).then(|| Own {
+                recorder: &mut *place.own.get(),
+                frames: &mut *place.own_frames.get(),
+                python: &mut *place.python.get(),
+            })
         }
     }
 
@@ -381,6 +387,7 @@ fn attach(image: u32, pid: u32, tid: u32) -> *mut Place {
         (*place).bounds = Bounds::of_this_thread(tid == pid, control_block);
         (*(*place).own_frames.get()).forget();
         (*(*place).nested_frames.get()).forget();
+        (*(*place).python.get()).forget();
         let shown: &'static Shown = &(*place).shown;
         shown.hide();
         (*place).tid.store(tid, Ordering::Release);

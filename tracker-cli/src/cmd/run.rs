@@ -49,6 +49,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Unwind::Cached)]
     unwind: Unwind,
 
+    /// Record no Python frames: the stacks of Python programs are native only
+    #[arg(long)]
+    no_python: bool,
+
     /// Count anonymous mappings (mmap, mremap, munmap) as blocks, too
     #[arg(long)]
     mmap: bool,
@@ -188,6 +192,7 @@ fn request(args: Args) -> Request {
         (args.children == Children::Ignore, flag::IGNORE_CHILDREN),
         (args.order == Order::Exact, flag::ORDER_EXACT),
         (args.mmap, flag::RECORD_MAPS),
+        (args.no_python, flag::NO_PYTHON),
         (args.unwind == Unwind::Check, flag::UNWIND_CHECK),
     ] {
         flags |= if wanted { bit } else { 0 };

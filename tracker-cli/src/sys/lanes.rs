@@ -44,6 +44,7 @@ impl LanesFile {
         control.network.store(super::host::network(), Ordering::Relaxed);
         control.numbers.0.next_image.store(1, Ordering::Relaxed);
         control.numbers.0.next_stream.store(1, Ordering::Relaxed);
+        control.numbers.0.next_code.store(1, Ordering::Relaxed);
         for word in &control.free {
             word.store(u64::MAX, Ordering::Relaxed);
         }

@@ -14,6 +14,7 @@ use super::payload::Loader;
 use super::reader::{ReadError, file_header};
 use super::scan::{Found, Piece, Scan};
 use super::source::Source;
+use crate::format::python::InterpreterState;
 use crate::format::record::{MapKind, UntrackedReason, decode};
 use crate::format::wire::Reader;
 use crate::format::{DecodeError, Deltas, Record};
@@ -230,6 +231,28 @@ impl fmt::Display for Show<'_> {
             Record::ThreadName { tid, chosen, name } => {
                 let how = if *chosen { "is now called" } else { "begins as" };
                 write!(f, "thread {tid} {how} '{}'", name.escape_ascii())
+            }
+            Record::Interpreter { state, version } => {
+                let text = InterpreterState::from_number(*state).map_or("unknown state", InterpreterState::text);
+                write!(f, "interpreter, version {version:#010x}: {text} ({state})")
+            }
+            Record::Code { number, form, first_line, lines_len, file, name } => {
+                write!(f, "code {number} {} in {}", name.escape_ascii(), file.escape_ascii())?;
+                write!(f, " from line {first_line}, {lines_len} bytes of lines in form {form}")
+            }
+            Record::Lines { number, offset, bytes } => {
+                write!(f, "lines of code {number} from {offset}:")?;
+                bytes.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
+            }
+            Record::PythonStacks { first, parent, frames } => {
+                write!(f, "Python stacks from {first} below {parent}:")?;
+                frames.iter().try_for_each(|frame| write!(f, " {}+{}", frame.code, frame.offset))
+            }
+            Record::Merge { id, native, python, places } => {
+                write!(f, "stack {id} is {native} with {python}")?;
+                places.iter().try_for_each(|place| {
+                    write!(f, ", {} frames after {}, {} times", place.frames, place.skip, place.repeat)
+                })
             }
             Record::Unknown { tag, payload } => {
                 write!(f, "unknown record, tag {tag:#04x}, {} bytes", payload.len())

@@ -82,6 +82,8 @@ pub mod flag {
     pub const RECORD_MAPS: u32 = 4;
     /// Every stack is walked twice, with and without the cache, and differences are counted (`--unwind=check`).
     pub const UNWIND_CHECK: u32 = 8;
+    /// Python frames are not recorded (`--no-python`).
+    pub const NO_PYTHON: u32 = 16;
 }
 
 /// One cache line of its own.
@@ -127,6 +129,8 @@ pub struct Numbers {
     pub next_image: AtomicU32,
     /// Next stream number; the first is 1. A stream is what one recorder of one thread writes.
     pub next_stream: AtomicU32,
+    /// Next number of a Python code object; the first is 1.
+    pub next_code: AtomicU32,
 }
 
 /// Wake-ups, heartbeats and losses.

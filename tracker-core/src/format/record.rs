@@ -3,6 +3,7 @@
 //! Rare records are `tag, u16 length, payload`, so that a reader can step over one that it does not know.
 
 use super::event::{self, Deltas, Event};
+use super::python::{Places, PythonFrames};
 use super::wire::{Reader, Writer};
 use super::{MAX_DEFINE_PCS, MAX_RECORD_LEN};
 
@@ -44,6 +45,16 @@ pub mod tag {
     pub const UNMAP: u8 = 0x29;
     /// What a thread is called.
     pub const THREAD_NAME: u8 = 0x30;
+    /// A Python interpreter was met.
+    pub const INTERPRETER: u8 = 0x2a;
+    /// A Python code object met for the first time.
+    pub const CODE: u8 = 0x2b;
+    /// A piece of a code object's line table.
+    pub const LINES: u8 = 0x2c;
+    /// New ids of stacks of Python frames.
+    pub const PYTHON_STACKS: u8 = 0x2d;
+    /// A new id: a native stack with a Python stack in it.
+    pub const MERGE: u8 = 0x2e;
 }
 
 /// The allocation function a program called. Stored as the innermost marker of the stack.
@@ -243,6 +254,16 @@ pub enum Record<'a> {
     /// Thread `tid` of this stream's image is called `name`. `chosen`: the program has just named it so, else it is the
     /// name that the thread began with.
     ThreadName { tid: u32, chosen: bool, name: &'a [u8] },
+    /// A Python interpreter of version `version` (`PY_VERSION_HEX`); `state` as in [`super::python::InterpreterState`].
+    Interpreter { state: u8, version: u32 },
+    /// Code object `number` of any interpreter of the session; `form` as in [`super::python::LineTable`].
+    Code { number: u32, form: u8, first_line: u32, lines_len: u32, file: &'a [u8], name: &'a [u8] },
+    /// A piece of a code object's line table, from `offset` on.
+    Lines { number: u32, offset: u32, bytes: &'a [u8] },
+    /// As `Define`, of Python frames.
+    PythonStacks { first: u32, parent: u32, frames: PythonFrames<'a> },
+    /// `id` is the native stack `native` with the Python stack `python` in it.
+    Merge { id: u32, native: u32, python: u32, places: Places<'a> },
     /// A record of a later version.
     Unknown { tag: u8, payload: &'a [u8] },
 }
@@ -411,12 +432,37 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
         }
         tag::UNMAP => Record::Unmap { moves: r.u8()? != 0, address: r.u64()?, len: r.u64()? },
         tag::THREAD_NAME => Record::ThreadName { tid: r.u32()?, chosen: r.u8()? != 0, name: r.text()? },
+        tag::INTERPRETER => Record::Interpreter { state: r.u8()?, version: r.u32()? },
+        tag::CODE => Record::Code {
+            number: r.u32()?,
+            form: r.u8()?,
+            first_line: r.u32()?,
+            lines_len: r.u32()?,
+            file: r.text()?,
+            name: r.text()?,
+        },
+        tag::LINES => Record::Lines { number: r.u32()?, offset: r.u32()?, bytes: r.rest() },
+        tag::PYTHON_STACKS => {
+            let (first, parent, count) = (r.u32()?, r.u32()?, r.u16()?);
+            let frames = PythonFrames::new(count, r.rest())?;
+            if first == 0 || parent >= first {
+                return None;
+            }
+            Record::PythonStacks { first, parent, frames }
+        }
+        tag::MERGE => {
+            let (id, native, python) = (r.u32()?, r.u32()?, r.u32()?);
+            if native >= id || python >= id {
+                return None;
+            }
+            Record::Merge { id, native, python, places: Places::new(r.rest())? }
+        }
         _ => Record::Unknown { tag, payload },
     })
 }
 
 /// Writes `tag, length, payload` into `buffer`; answers the record's whole length. `None` when it does not fit.
-fn sized(buffer: &mut [u8], tag: u8, payload: impl FnOnce(&mut Writer<'_>)) -> Option<usize> {
+pub(super) fn sized(buffer: &mut [u8], tag: u8, payload: impl FnOnce(&mut Writer<'_>)) -> Option<usize> {
     let (head, body) = buffer.get_mut(..)?.split_at_mut_checked(3)?;
     let mut writer = Writer::new(body);
     payload(&mut writer);

@@ -6,6 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::format::python::{Place, Places, PythonFrames};
 use crate::format::record::Pcs;
 use crate::format::{MARKER_LIMIT, ROOT_STACK};
 
@@ -29,6 +30,11 @@ pub enum Location {
     Marker(u64),
     /// Stands for the frames whose definition was lost.
     Lost,
+    /// Bytes into the bytecode of a numbered Python code object.
+    Python { code: u32, offset: i32 },
+    /// No frame: the stack up to here is native, and the Python stack `python` belongs into it. `places` is an index into
+    /// [`Stacks::places`].
+    Merge { python: NodeId, places: u32 },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +50,8 @@ pub struct Stacks {
     children: FxHashMap<u64, u32>,
     locations: Vec<Location>,
     location_ids: FxHashMap<Location, u32>,
+    places: Vec<Vec<Place>>,
+    place_ids: FxHashMap<Vec<Place>, u32>,
     limit: usize,
 }
 
@@ -55,6 +63,8 @@ impl Stacks {
             children: FxHashMap::default(),
             locations: vec![Location::Lost],
             location_ids: FxHashMap::default(),
+            places: Vec::new(),
+            place_ids: FxHashMap::default(),
             limit: limit.min(u32::MAX as usize - 1),
         };
         stacks.location_ids.insert(Location::Lost, 0);
@@ -80,6 +90,19 @@ impl Stacks {
     pub fn node(&self, node: NodeId) -> Option<(NodeId, usize)> {
         let found = self.nodes.get(node.0 as usize).filter(|_| node != NodeId::ROOT)?;
         Some((NodeId(found.parent), found.location as usize))
+    }
+
+    /// Where Python frames stand in the native stack of a [`Location::Merge`], innermost first.
+    pub fn places(&self, index: u32) -> &[Place] {
+        self.places.get(index as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn place_id(&mut self, places: Vec<Place>) -> u32 {
+        let next = self.places.len() as u32;
+        *self.place_ids.entry(places).or_insert_with_key(|places| {
+            self.places.push(places.clone());
+            next
+        })
     }
 
     fn child(&mut self, parent: u32, location: Location) -> Option<u32> {
@@ -154,12 +177,48 @@ impl Ids {
         self.get_mut(id).map_or(NodeId::LOST, |known| known.node).0
     }
 
-    /// Takes a definition.
+    /// Takes a definition of native stacks.
     pub fn define(
         &mut self,
         stacks: &mut Stacks,
         (image, generation): (u32, u32),
         (first, parent, pcs): (u32, u32, Pcs<'_>),
+    ) -> Defined {
+        let location = |pc| {
+            if pc < MARKER_LIMIT { Location::Marker(pc) } else { Location::Code { image, generation, pc } }
+        };
+        self.define_path(stacks, first, parent, pcs.iter().map(location))
+    }
+
+    /// Takes a definition of Python stacks.
+    pub fn define_python(
+        &mut self,
+        stacks: &mut Stacks,
+        (first, parent, frames): (u32, u32, PythonFrames<'_>),
+    ) -> Defined {
+        let locations = frames.iter().map(|frame| Location::Python { code: frame.code, offset: frame.offset });
+        self.define_path(stacks, first, parent, locations)
+    }
+
+    /// Takes a definition of a native stack with a Python stack in it.
+    pub fn define_merge(
+        &mut self,
+        stacks: &mut Stacks,
+        id: u32,
+        (native, python): (u32, u32),
+        places: Places<'_>,
+    ) -> Defined {
+        let python = NodeId(self.node(python));
+        let places = stacks.place_id(places.iter().collect());
+        self.define_path(stacks, id, native, std::iter::once(Location::Merge { python, places }))
+    }
+
+    fn define_path(
+        &mut self,
+        stacks: &mut Stacks,
+        first: u32,
+        parent: u32,
+        locations: impl Iterator<Item = Location>,
     ) -> Defined {
         let mut node = self.node(parent);
         let expected = self.base.checked_add(self.known.len() as u32);
@@ -173,9 +232,7 @@ impl Ids {
             self.base = first;
         }
         let mut room = true;
-        for pc in pcs.iter() {
-            let location =
-                if pc < MARKER_LIMIT { Location::Marker(pc) } else { Location::Code { image, generation, pc } };
+        for location in locations {
             node = stacks.child(node, location).unwrap_or_else(|| {
                 room = false;
                 NodeId::LOST.0
@@ -222,6 +279,10 @@ mod tests {
                     Location::Code { image, pc, .. } => format!("{image}:{pc:x}"),
                     Location::Marker(pc) => format!("marker {pc}"),
                     Location::Lost => "?".to_owned(),
+                    Location::Python { code, offset } => format!("python {code}+{offset}"),
+                    Location::Merge { python, places } => {
+                        format!("with {python:?} at {:?}", self.stacks.places(places))
+                    }
                 });
                 node = parent;
             }

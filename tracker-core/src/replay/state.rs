@@ -7,6 +7,7 @@ use super::doubt::Doubts;
 use super::events::Pending;
 use super::heap::Heap;
 use super::mappings::{Mappings, Moving};
+use super::python::{Code, Python};
 use super::slices::Sliced;
 use super::stacks::{Ids, Stacks};
 use super::timeline::Timeline;
@@ -35,6 +36,7 @@ pub struct State {
     pub timeline: Timeline,
     /// What rows did over time; empty before the end.
     pub sliced: Sliced,
+    pub python: Python,
     pub(super) lanes: Vec<Lane>,
     pub(super) doubts: Doubts,
     pub(super) mappings: Mappings,
@@ -70,6 +72,7 @@ impl State {
             heap,
             timeline,
             sliced: Sliced::default(),
+            python: Python::default(),
             lanes: Vec::new(),
             doubts: Doubts::default(),
             mappings: Mappings::default(),
@@ -281,6 +284,21 @@ impl State {
                 self.stacks_full |= defined.full;
                 self.lost_definitions += u64::from(defined.jumped);
             }
+            Record::PythonStacks { first, parent, frames } => {
+                let defined = lane.ids.define_python(&mut self.stacks, (first, parent, frames));
+                self.stacks_full |= defined.full;
+                self.lost_definitions += u64::from(defined.jumped);
+            }
+            Record::Merge { id, native, python, places } => {
+                let defined = lane.ids.define_merge(&mut self.stacks, id, (native, python), places);
+                self.stacks_full |= defined.full;
+                self.lost_definitions += u64::from(defined.jumped);
+            }
+            Record::Interpreter { state, version } => self.python.meet(state, version),
+            Record::Code { number, form, first_line, lines_len, file, name } => {
+                self.python.describe(number, Code::new(form, first_line, lines_len, (file, name)));
+            }
+            Record::Lines { number, offset, bytes } => self.python.add_lines(number, offset, bytes),
             Record::ForgetStacks => lane.ids.forget(),
             Record::Gap { lost } => {
                 if let Some(image) = self.census.images.get_mut(image as usize) {

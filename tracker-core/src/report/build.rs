@@ -17,7 +17,7 @@ use crate::capture::facts::Facts;
 use crate::capture::reader::Capture;
 use crate::format::record::UntrackedReason;
 use crate::replay::Outcome;
-use crate::replay::census::{Census, Image};
+use crate::replay::census::{Census, Image, ModuleName};
 use crate::replay::heap::Heap;
 use crate::replay::stacks::Location;
 use crate::replay::timeline;
@@ -39,7 +39,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
     let (heap, census) = (&replayed.heap, &replayed.census);
     let dense = timeline.finish(outcome.end, census.images.len(), TIMELINE_VALUES);
 
-    let mut naming = Naming::new(&replayed.stacks, census, symbols);
+    let mut naming = Naming::new(&replayed.stacks, census, &replayed.python, symbols);
     let (rows, origins) = rows(heap, census, &mut naming);
     let (rss_points, process_rss, peak_rss_bytes) = rss(facts, census);
 
@@ -86,7 +86,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
     }
     totals.unresolved_frames = unresolved;
 
-    let Names { frames, stacks, cut } = naming.finish();
+    let Names { frames, stacks, cut, unmerged, interpreters } = naming.finish();
     Profile {
         state,
         session: session(facts, start_unix_ns),
@@ -95,8 +95,8 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
         totals,
         processes,
         threads,
-        modules: modules(census),
         symbol_notes: symbol_notes(symbols.notes(), &frames),
+        modules: modules(census, &interpreters),
         frames,
         stacks,
         rows,
@@ -105,7 +105,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
         span: None,
         sizes: sizes(heap),
         untracked: untracked(&replayed.untracked, facts),
-        warnings: remarks(facts, damage, &outcome, state, cut),
+        warnings: remarks(facts, damage, &outcome, state, (cut, unmerged)),
     }
 }
 
@@ -240,8 +240,13 @@ fn session(facts: &Facts, start_unix_ns: u64) -> crate::capture::meta::Session {
     facts.session.clone().unwrap_or_else(|| crate::capture::meta::Session { start_unix_ns, ..Default::default() })
 }
 
-fn modules(census: &Census) -> Vec<Module> {
-    census.modules.iter().map(|m| Module { path: text(&m.path), build_id: m.build_id.clone() }).collect()
+fn modules(census: &Census, interpreters: &FxHashSet<u32>) -> Vec<Module> {
+    let module = |(m, index): (&ModuleName, u32)| Module {
+        path: text(&m.path),
+        build_id: m.build_id.clone(),
+        interpreter: interpreters.contains(&index),
+    };
+    census.modules.iter().zip(0..).map(module).collect()
 }
 
 /// Distinct frames without a name, in each process and in all.

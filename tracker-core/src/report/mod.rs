@@ -10,6 +10,7 @@ pub mod filter;
 mod index;
 mod json;
 pub mod levels;
+mod merge;
 pub mod metric;
 pub mod name;
 pub mod names;

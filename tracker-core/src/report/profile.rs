@@ -140,6 +140,8 @@ pub struct Thread {
 pub struct Module {
     pub path: String,
     pub build_id: Vec<u8>,
+    /// It is a Python interpreter: an eval loop of it has run Python frames.
+    pub interpreter: bool,
 }
 
 /// The state of the tree at one moment. Bytes live in each process at the same moment are in

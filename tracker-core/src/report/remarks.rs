@@ -2,6 +2,7 @@
 
 use crate::capture::facts::Facts;
 use crate::capture::reader::Damage;
+use crate::format::python::InterpreterState;
 use crate::replay::Outcome;
 use crate::report::profile::State;
 
@@ -19,13 +20,14 @@ pub(super) fn state(facts: &Facts, damage: &Damage, outcome: &Outcome, held: boo
     }
 }
 
-/// The remarks, most general first. `cut_stacks`: stacks whose middle was left out to save memory.
+/// The remarks, most general first. `cut_stacks`: stacks whose middle was left out to save memory;
+/// `unmerged`: whose Python frames were.
 pub(super) fn remarks(
     facts: &Facts,
     damage: &Damage,
     outcome: &Outcome,
     state: State,
-    cut_stacks: usize,
+    (cut_stacks, unmerged): (usize, usize),
 ) -> Vec<String> {
     let mut remarks = facts.warnings.clone();
     let mut say = |condition: bool, text: String| {
@@ -80,9 +82,25 @@ pub(super) fn remarks(
         cut_stacks > 0,
         format!("the middle of {} was left out to save memory", count(cut_stacks as u64, "very deep stack")),
     );
+    say(unmerged > 0, format!("the Python frames of {} were left out to save memory", count(unmerged as u64, "stack")));
+    for &(state, version) in &outcome.state.python.interpreters {
+        let (known, python) = (InterpreterState::from_number(state), python_version(version));
+        let text = known.map_or("a later memtrack knows why", InterpreterState::text);
+        say(known != Some(InterpreterState::Recorded), format!("the stacks of {python} are native only: {text}"));
+    }
     let differences = facts.end.map_or(0, |end| end.2);
     say(differences > 0, format!("the unwinder's self-check found {}", count(differences, "difference")));
     remarks
+}
+
+/// A `PY_VERSION_HEX` in words. Zero: older than 3.8. Only its first two parts are known of versions before 3.11.
+fn python_version(version: u32) -> String {
+    let [major, minor, micro, _] = version.to_be_bytes();
+    match (major, minor) {
+        (0, _) => "a Python before 3.8".to_owned(),
+        (3, ..11) => format!("Python {major}.{minor}"),
+        _ => format!("Python {major}.{minor}.{micro}"),
+    }
 }
 
 fn count(number: u64, what: &str) -> String {

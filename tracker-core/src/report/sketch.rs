@@ -170,7 +170,7 @@ impl Sketch {
             None => (name, FrameKind::Native),
         };
         let (file, line) = place_in_source.split_once(':').unwrap_or((place_in_source, ""));
-        let module = Module { path: module, build_id: Vec::new() };
+        let module = Module { path: module, build_id: Vec::new(), interpreter: false };
         let frame = Frame {
             function: (name != "?").then(|| name.to_owned()),
             file: (!file.is_empty()).then(|| file.to_owned()),

@@ -1,12 +1,15 @@
 //! From the replay's tree of addresses to named stacks: each place is named once, and stacks that became equal (the
 //! same library at different addresses, ids defined twice) become one.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::merge::{Part, merged};
 use super::names::Symbols;
 use super::profile::{Frame, FrameId, FrameKind, Stack, StackId};
+use crate::format::python::NO_CODE;
 use crate::format::{Function, PC_NOT_WALKED, PC_TRUNCATED};
 use crate::replay::census::Census;
+use crate::replay::python::Python;
 use crate::replay::stacks::{Location, NodeId, Stacks};
 
 /// Most frames of all stacks together. Only recursion many thousand deep, allocating at each step, comes here; then
@@ -43,6 +46,12 @@ pub(super) struct Naming {
     named: Vec<Named>,
     stack_ids: FxHashMap<Named, StackId>,
     stacks: Vec<Named>,
+    /// Modules that an eval loop was seen in.
+    interpreters: FxHashSet<u32>,
+    /// Frames that may still be put together from native and Python stacks.
+    merge_budget: usize,
+    /// Stacks whose Python frames were left out for want of it.
+    unmerged: usize,
 }
 
 /// Finished frames and stacks.
@@ -52,11 +61,15 @@ pub(super) struct Names {
     pub(super) stacks: Vec<Stack>,
     /// Stacks whose middle was left out here.
     pub(super) cut: usize,
+    /// Stacks whose Python frames were left out here.
+    pub(super) unmerged: usize,
+    /// Modules that an eval loop was seen in.
+    pub(super) interpreters: FxHashSet<u32>,
 }
 
 impl Naming {
     /// Names every place.
-    pub(super) fn new(stacks: &Stacks, census: &Census, symbols: &mut dyn Symbols) -> Self {
+    pub(super) fn new(stacks: &Stacks, census: &Census, python: &Python, symbols: &mut dyn Symbols) -> Self {
         let root = Node { parent: 0, frame: FrameId(u32::MAX), depth: 0, partial: false };
         let mut naming = Self {
             frames: Vec::new(),
@@ -67,17 +80,25 @@ impl Naming {
             named: Vec::with_capacity(stacks.len()),
             stack_ids: FxHashMap::default(),
             stacks: Vec::new(),
+            interpreters: FxHashSet::default(),
+            merge_budget: MAX_FRAMES,
+            unmerged: 0,
         };
-        naming.places = naming.name_places(stacks.locations(), census, symbols);
+        naming.places = naming.name_places(stacks.locations(), (census, python), symbols);
         for id in 0..stacks.len() as u32 {
-            let named = naming.name_node(stacks.node(NodeId(id)), stacks.locations());
+            let named = naming.name_node(stacks.node(NodeId(id)), stacks, census);
             naming.named.push(named);
         }
         naming
     }
 
     /// The frames of each location, innermost first.
-    fn name_places(&mut self, places: &[Location], census: &Census, symbols: &mut dyn Symbols) -> Vec<Vec<FrameId>> {
+    fn name_places(
+        &mut self,
+        places: &[Location],
+        (census, python): (&Census, &Python),
+        symbols: &mut dyn Symbols,
+    ) -> Vec<Vec<FrameId>> {
         let mut known: FxHashMap<(u32, u64), Vec<FrameId>> = FxHashMap::default();
         let mut name = |place: &Location| match *place {
             Location::Lost => vec![self.marker("[definition lost]")],
@@ -85,6 +106,9 @@ impl Naming {
             Location::Marker(PC_NOT_WALKED) => vec![self.marker("[not walked]")],
             Location::Marker(pc) if Function::from_marker(pc).is_some() => Vec::new(),
             Location::Marker(_) => vec![self.marker("[unknown marker]")],
+            Location::Merge { .. } => Vec::new(),
+            Location::Python { code: NO_CODE, .. } => vec![self.marker("[truncated]")],
+            Location::Python { code, offset } => vec![self.python(python, code, offset)],
             // A return address may be the first one behind its function, so the call is looked up.
             Location::Code { image, generation, pc } => match census.find_module(image, generation, pc - 1) {
                 Some(range) => {
@@ -117,6 +141,13 @@ impl Naming {
         self.frame(Frame { function, file: None, line: None, module: None, address: 0, kind: FrameKind::Marker })
     }
 
+    fn python(&mut self, python: &Python, code: u32, offset: i32) -> FrameId {
+        let Some(code) = python.code(code) else { return self.marker("[definition lost]") };
+        let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
+        let (function, file, line) = (text(&code.name), text(&code.file), code.line(offset));
+        self.frame(Frame { function, file, line, module: None, address: 0, kind: FrameKind::Python })
+    }
+
     fn code(&mut self, module: u32, address: u64, found: Vec<super::names::Named>) -> Vec<FrameId> {
         let (module, native) = (Some(module), FrameKind::Native);
         if found.is_empty() {
@@ -137,22 +168,69 @@ impl Naming {
         })
     }
 
-    fn name_node(&mut self, node: Option<(NodeId, usize)>, locations: &[Location]) -> Named {
+    fn name_node(&mut self, node: Option<(NodeId, usize)>, stacks: &Stacks, census: &Census) -> Named {
         let root = Named { node: 0, function: None };
         let Some((parent, place)) = node else { return root };
         // Parents come first.
         let mut named = self.named.get(parent.0 as usize).copied().unwrap_or(root);
-        named.function = match locations.get(place) {
+        named.function = match stacks.locations().get(place) {
             Some(&Location::Marker(pc)) => Function::from_marker(pc),
+            Some(&Location::Merge { python, places }) => {
+                return self
+                    .merge((parent, python), places, stacks, census)
+                    .map_or(named, |node| Named { node, ..named });
+            }
             _ => None,
         };
+        named.node = self.extend(named.node, place);
+        named
+    }
+
+    /// The node that is `node` with the frames of a location inside it.
+    fn extend(&mut self, mut node: u32, place: usize) -> u32 {
         let frames = self.places.get(place).map_or(0, Vec::len);
         for at in (0..frames).rev() {
             if let Some(&frame) = self.places.get(place).and_then(|frames| frames.get(at)) {
-                named.node = self.child(named.node, frame);
+                node = self.child(node, frame);
             }
         }
-        named
+        node
+    }
+
+    /// The node of a native stack with a Python stack in it. `None`: there are too many of them to keep.
+    fn merge(
+        &mut self,
+        (native, python): (NodeId, NodeId),
+        places: u32,
+        stacks: &Stacks,
+        census: &Census,
+    ) -> Option<u32> {
+        let outward = |mut at: NodeId| {
+            std::iter::from_fn(move || {
+                let (parent, location) = stacks.node(at)?;
+                at = if at == parent { NodeId::ROOT } else { parent };
+                Some(location)
+            })
+        };
+        let (native, python): (Vec<_>, Vec<_>) = (outward(native).collect(), outward(python).collect());
+        let Some(left) = self.merge_budget.checked_sub(native.len() + python.len()) else {
+            self.unmerged += 1;
+            return None;
+        };
+        self.merge_budget = left;
+        let parts = merged(&native, &python, stacks.places(places));
+        let mut node = 0;
+        for part in parts.into_iter().rev() {
+            let (Part::Native { location, .. } | Part::Python { location }) = part;
+            if let Part::Native { runs: true, .. } = part
+                && let Some(&Location::Code { image, generation, pc }) = stacks.locations().get(location)
+                && let Some(range) = census.find_module(image, generation, pc - 1)
+            {
+                self.interpreters.insert(range.module);
+            }
+            node = self.extend(node, location);
+        }
+        Some(node)
     }
 
     fn child(&mut self, parent: u32, frame: FrameId) -> u32 {
@@ -218,7 +296,8 @@ impl Naming {
             Stack { frames, function: named.function }
         };
         let stacks = self.stacks.iter().zip(depths).map(write).collect();
-        Names { frames: std::mem::take(&mut self.frames), stacks, cut }
+        let (frames, interpreters) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.interpreters));
+        Names { frames, stacks, cut, unmerged: self.unmerged, interpreters }
     }
 }
 

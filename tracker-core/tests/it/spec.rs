@@ -10,6 +10,10 @@ use tracker_core::format::lanes::{
     BITMAP_WORDS, CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LARGE_CHUNK, LARGE_CHUNKS, LARGE_OFFSET,
     SMALL_CHUNK, SMALL_CHUNKS, SMALL_OFFSET,
 };
+use tracker_core::format::python::{
+    CodeFields, InterpreterState, LineTable, write_code, write_interpreter, write_lines, write_merge,
+    write_python_stacks,
+};
 use tracker_core::format::record::{
     ModuleFields, UntrackedReason, decode, write_alloc, write_define, write_free, write_gap, write_generation,
     write_image, write_map, write_module, write_thread_name, write_unmap, write_untracked,
@@ -87,6 +91,18 @@ fn encode_sized(buffer: &mut [u8], deltas: &mut Deltas, record: &Record<'_>) -> 
         Record::Map { address, len, stack, kind } => write_map(buffer, (address, len), stack, kind),
         Record::Unmap { address, len, moves } => write_unmap(buffer, (address, len), moves),
         Record::ThreadName { tid, chosen, name } => write_thread_name(buffer, tid, chosen, name),
+        Record::Interpreter { state, version } => {
+            write_interpreter(buffer, version, InterpreterState::from_number(state)?)
+        }
+        Record::Code { number, form, first_line, lines_len, file, name } => {
+            let form = LineTable::from_number(form)?;
+            write_code(buffer, &CodeFields { number, form, first_line, lines_len, file, name })
+        }
+        Record::Lines { number, offset, bytes } => write_lines(buffer, number, offset, bytes),
+        Record::PythonStacks { first, parent, frames } => {
+            write_python_stacks(buffer, first, parent, frames.iter().collect::<Vec<_>>().into_iter())
+        }
+        Record::Merge { id, native, python, places } => write_merge(buffer, id, (native, python), places.iter()),
         _ => None,
     }
 }
@@ -191,6 +207,7 @@ fn layouts() {
         (offset_of!(Control, epoch), 8, "epoch"),
         (offset_of!(Control, numbers.0.next_image), 4, "next_image"),
         (offset_of!(Control, numbers.0.next_stream), 4, "next_stream"),
+        (offset_of!(Control, numbers.0.next_code), 4, "next_code"),
         (offset_of!(Control, talk.0.heartbeat), 4, "heartbeat"),
         (offset_of!(Control, talk.0.waiters), 4, "waiters"),
         (offset_of!(Control, talk.0.wake), 4, "wake"),

@@ -10,6 +10,7 @@ use tracker_core::format::{Deltas, VERSION};
 
 use super::{Captured, Recorder};
 use crate::lanes::{self, Lanes};
+use crate::python;
 use crate::stacks::{ROOT_HASH, extend};
 use crate::unwind::{Entry, Path};
 
@@ -26,7 +27,7 @@ fn entries(pcs: &[u64]) -> Vec<Entry> {
 }
 
 fn captured(function: Function, entries: &[Entry]) -> Captured<'_> {
-    Captured { function, path: Path { marker: 0, entries } }
+    Captured { function, path: Path { marker: 0, entries }, python: python::Path::NONE }
 }
 
 /// Lanes of this test process, all chunks free; one test at a time.

@@ -376,7 +376,7 @@ impl<const N: usize> Frames<N> {
             }
             let at = if count < N { count } else { INNERMOST + (count - INNERMOST) % ring };
             if let Some(entry) = self.entries.get_mut(at) {
-                entry.pc = state.pc as u64;
+                (entry.pc, entry.slot) = (state.pc as u64, state.sp.wrapping_sub(8));
             }
             count += 1;
             match state.step(state.rule(high, modules), high) {
@@ -409,6 +409,11 @@ impl<const N: usize> Frames<N> {
 }
 
 impl Entry {
+    /// Address of the cell that holds the return address: the caller's frame begins right behind it.
+    pub(crate) fn cell(&self) -> usize {
+        self.slot
+    }
+
     /// An entry that holds nothing but its place in a path, for tests of what comes after the walk.
     #[cfg(test)]
     pub(crate) fn plain(pc: u64, hash: u64) -> Self {

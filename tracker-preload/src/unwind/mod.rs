@@ -13,9 +13,7 @@ mod expression;
 mod rules;
 
 pub(crate) use bounds::Bounds;
-#[cfg(test)]
-pub(crate) use cache::Entry;
-pub(crate) use cache::{Frames, Path};
+pub(crate) use cache::{Entry, Frames, Path};
 pub(crate) use rules::forget_all as forget_rules;
 
 use tracker_core::format::PC_NOT_WALKED;
@@ -257,7 +255,7 @@ impl State {
 /// # Safety
 /// `address` must be readable.
 #[inline(always)]
-unsafe fn load(address: usize) -> usize {
+pub(crate) unsafe fn load(address: usize) -> usize {
     // SAFETY: the caller's promise. Volatile: other frames may be changing their locals' cells.
     unsafe { (address as *const usize).read_volatile() }
 }

@@ -146,8 +146,11 @@ fn build(plans: &[Plan], stacks_each: usize, run: u64, command: &str) -> Profile
         });
         profile.rows.extend(rows);
     }
-    profile.modules =
-        stacks.modules.iter().map(|path| Module { path: path.clone(), build_id: vec![0xab; 20] }).collect();
+    profile.modules = stacks
+        .modules
+        .iter()
+        .map(|path| Module { path: path.clone(), build_id: vec![0xab; 20], interpreter: false })
+        .collect();
     profile.frames = stacks.frames;
     profile.stacks = stacks.stacks;
     profile.totals.metrics = sum(profile.rows.iter().map(|row| &row.metrics));

@@ -24,8 +24,8 @@ use tracker_core::report::slices::{Change, Slices};
 pub(crate) fn small() -> Profile {
     let mut profile = empty("app --flag 'two words'", 2_000_000_000);
     profile.modules = vec![
-        Module { path: "/opt/app".into(), build_id: vec![1, 2, 3] },
-        Module { path: "/lib/libstdc++.so.6".into(), build_id: vec![4] },
+        Module { path: "/opt/app".into(), build_id: vec![1, 2, 3], interpreter: false },
+        Module { path: "/lib/libstdc++.so.6".into(), build_id: vec![4], interpreter: false },
     ];
     let frame = |function: &str, line: u32, module: u32, kind| Frame {
         function: Some(function.into()),

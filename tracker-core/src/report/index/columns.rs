@@ -68,6 +68,16 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32, u64);
 
+impl Field for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        u8::from(*self).put(out);
+    }
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        u8::take(input).map(|value| value != 0)
+    }
+}
+
 impl Field for i32 {
     fn put(&self, out: &mut Vec<u8>) {
         put_number(zigzag(i64::from(*self)), out);

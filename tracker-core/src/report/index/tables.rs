@@ -21,7 +21,7 @@ fields!(Totals: metrics, frees, reallocations, inherited_frees, unmatched_frees,
     unresolved_frames, peak_at_ns, peak_error_bytes, peak_rss_bytes);
 fields!(Process: index, pid, parent, exe, command, start_ns, end_ns, totals);
 fields!(Thread: index, tid, name, process, metrics);
-fields!(Module: path, build_id);
+fields!(Module: path, build_id, interpreter);
 fields!(Untracked: pid, exe, reason);
 fields!(SizeClass: from, allocations, bytes);
 

@@ -1,0 +1,331 @@
+//! \[unsafe\] The Python frames of a thread's last allocation, root first, with everything needed to prove that the
+//! interpreter's chain still leads to them.
+//!
+//! The next capture follows the chain from the innermost frame until it meets one it knows, then compares: each known
+//! frame's link, code and place in the code. A known frame is read only after the frame inside it was seen to lead to
+//! it, so no address is read that the interpreter does not hold itself. It may not stop early: an outer frame can have
+//! returned and been entered again at the same address. Where a frame is elsewhere in its code, it and those inside it
+//! are named anew; where a link differs, the whole chain is.
+
+use tracker_core::format::python::{NO_CODE, PythonFrame};
+
+use super::Note;
+use super::codes::{self, HIDDEN};
+use super::describe::{Texts, describe, doubt};
+use super::interpreter::Interpreter;
+use super::layout::{Family, Layout, SHIM_OWNER};
+use super::memory::Pages;
+use crate::stacks::extend;
+use crate::unwind::load;
+
+/// Frames kept; of a deeper stack the innermost.
+const FRAMES: usize = 65_536;
+/// Entries of the index from a frame's address to its place.
+const INDEX: usize = 1024;
+
+/// Hash of the empty Python stack.
+const ROOT_HASH: u64 = 0xD1B5_4A32_D192_ED03;
+
+/// What a frame's words say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+struct Words {
+    code: usize,
+    instruction: usize,
+    mark: u8,
+}
+
+/// One frame.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Entry {
+    /// Its address.
+    pub(super) frame: usize,
+    words: Words,
+    /// Hash of the path from the root to this frame. Frames that are not shown do not change it.
+    hash: u64,
+    /// Number of its code object, [`HIDDEN`] for what is never shown, [`NO_CODE`] for what has no number yet.
+    number: u32,
+    offset: i32,
+    /// It is its eval loop's outermost.
+    pub(super) outermost: bool,
+    /// The next frame inside that is shown is the outermost that its eval loop shows.
+    begins: bool,
+}
+
+impl Entry {
+    /// Whether it is a frame of the program's.
+    pub(super) fn is_shown(&self) -> bool {
+        self.number != HIDDEN && self.number != NO_CODE
+    }
+}
+
+/// A Python stack.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path<'a> {
+    pub(super) entries: &'a [Entry],
+    /// Outer frames are missing.
+    cut: bool,
+    pub(super) interpreter: Option<&'static Interpreter>,
+    /// The record on the C stack that names the innermost frame, in the versions that have one.
+    pub(super) record: usize,
+}
+
+impl<'a> Path<'a> {
+    /// No Python is running.
+    pub(crate) const NONE: Self = Self { entries: &[], cut: false, interpreter: None, record: 0 };
+
+    /// Hash of the whole path; `None` for an empty one.
+    #[inline(always)]
+    pub(crate) fn hash(&self) -> Option<u64> {
+        self.entries.last().map(|leaf| leaf.hash).filter(|hash| *hash != root_hash(self.cut))
+    }
+
+    /// The frames shown, root first, and the hash of the path that ends with each.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (PythonFrame, u64)> + Clone + use<'a> {
+        let cut = self.cut.then_some((PythonFrame { code: NO_CODE, offset: 0 }, root_hash(true)));
+        let shown = self.entries.iter().filter(|entry| entry.is_shown());
+        let frames = shown.map(|entry| (PythonFrame { code: entry.number, offset: entry.offset }, entry.hash));
+        cut.into_iter().chain(frames)
+    }
+
+    /// Length and id of the longest part, from the root on, whose hash `known` has an id for.
+    pub(crate) fn known_part(&self, known: impl Fn(u64) -> Option<u32>) -> Option<(usize, u32)> {
+        let from_leaf = self.entries.iter().enumerate().rev().filter(|(_, entry)| entry.is_shown());
+        let (at, id) = from_leaf.into_iter().find_map(|(at, entry)| Some((at, known(entry.hash)?)))?;
+        let inner = self.entries.get(at + 1..).unwrap_or(&[]).iter().filter(|entry| entry.is_shown()).count();
+        Some((self.shown().count() - inner, id))
+    }
+}
+
+const fn root_hash(cut: bool) -> u64 {
+    if cut { extend(ROOT_HASH, 1) } else { ROOT_HASH }
+}
+
+/// The frames of a thread. Zero is its valid initial state: nothing known.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Frames {
+    /// Entries from the root on that the next capture may find again.
+    known: usize,
+    /// Deaths of code objects that were counted when they were named.
+    deaths: u32,
+    /// Where in `entries` the frame with an address may be: its index plus one.
+    index: [u32; INDEX],
+    pages: Pages,
+    texts: Texts,
+    entries: [Entry; FRAMES],
+}
+
+impl Frames {
+    /// The next capture starts from nothing.
+    pub(crate) fn forget(&mut self) {
+        self.known = 0;
+    }
+
+    /// The Python stack of the calling thread.
+    #[inline]
+    pub(super) fn capture(&mut self, interpreter: &'static Interpreter, note: Note<'_>) -> Path<'_> {
+        let deaths = codes::deaths();
+        if deaths != self.deaths {
+            self.forget();
+            self.deaths = deaths;
+        }
+        let Some((innermost, record)) = interpreter.innermost(&mut self.pages) else {
+            doubt(interpreter, note);
+            return Path::NONE;
+        };
+        if innermost == 0 {
+            return Path::NONE;
+        }
+        let layout = &interpreter.layout;
+        let (base, free, cut) = self.follow(layout, innermost);
+        let (mut dirty, total) = (base, base + (FRAMES - free));
+        if base > 0 {
+            match self.verify(layout, base) {
+                Some(first) => dirty = first,
+                None => {
+                    self.forget();
+                    return self.capture_all(interpreter, (innermost, record), note);
+                }
+            }
+        }
+        self.place(base, free);
+        self.name(interpreter, dirty..total, cut, note);
+        if cut && free > 0 {
+            doubt(interpreter, note);
+        }
+        Path { entries: self.entries.get(..total).unwrap_or(&[]), cut, interpreter: Some(interpreter), record }
+    }
+
+    /// Without anything known.
+    #[cold]
+    fn capture_all(
+        &mut self,
+        interpreter: &'static Interpreter,
+        (innermost, record): (usize, usize),
+        note: Note<'_>,
+    ) -> Path<'_> {
+        let (_, free, cut) = self.follow(&interpreter.layout, innermost);
+        self.place(0, free);
+        self.name(interpreter, 0..FRAMES - free, cut, note);
+        let entries = self.entries.get(..FRAMES - free).unwrap_or(&[]);
+        Path { entries, cut, interpreter: Some(interpreter), record }
+    }
+
+    /// Follows the chain from `at` to a known frame or its end. New frames are put from the end downwards, so that they
+    /// stand root first. Answers how many of the known entries are outside of them, where the new ones start, and
+    /// whether outer frames are missing.
+    #[inline(always)]
+    fn follow(&mut self, layout: &Layout, mut at: usize) -> (usize, usize, bool) {
+        let mut free = FRAMES;
+        while at != 0 {
+            let place = self.index.get(slot(at)).map_or(0, |place| *place as usize);
+            if place != 0 && place <= self.known && self.entries.get(place - 1).is_some_and(|entry| entry.frame == at) {
+                return (place, free, false);
+            }
+            if free <= self.known {
+                if self.known == 0 {
+                    return (0, free, true);
+                }
+                // No room for the known ones beside the new: they are new, too.
+                self.known = 0;
+            }
+            let Some((words, previous)) = self.read(layout, at) else { return (0, free, true) };
+            free -= 1;
+            if let Some(entry) = self.entries.get_mut(free) {
+                (entry.frame, entry.words, entry.number) = (at, words, NO_CODE);
+            }
+            at = previous;
+        }
+        (0, free, false)
+    }
+
+    /// The words of the frame at `at`, and the next outer frame.
+    #[inline(always)]
+    fn read(&mut self, layout: &Layout, at: usize) -> Option<(Words, usize)> {
+        let mut word = |offset: u16| self.pages.word(at + usize::from(offset));
+        let (previous, code, instruction) =
+            (word(layout.frame_previous)?, word(layout.frame_code)?, word(layout.frame_instruction)?);
+        let mark = if layout.frame_mark == 0 { 0 } else { self.pages.byte(at + usize::from(layout.frame_mark))? };
+        Some((Words { code, instruction: layout.instruction(instruction), mark }, previous))
+    }
+
+    /// Compares the `base` outermost known frames with the interpreter's. Answers the outermost one that has moved, or
+    /// `base`; `None`: the chain leads elsewhere.
+    #[inline(always)]
+    fn verify(&mut self, layout: &Layout, base: usize) -> Option<usize> {
+        let offset = |offset: u16| usize::from(offset);
+        let (mut dirty, mut at) = (base, base);
+        while let Some(index) = at.checked_sub(1) {
+            let outer = index.checked_sub(1).map_or(0, |outer| self.entries.get(outer).map_or(0, |entry| entry.frame));
+            let entry = self.entries.get_mut(index)?;
+            // SAFETY: the interpreter's chain leads to this frame, and it was readable when it was entered here.
+            let (previous, code, instruction) = unsafe {
+                let previous = load(entry.frame + offset(layout.frame_previous));
+                let code = load(entry.frame + offset(layout.frame_code));
+                (previous, code, layout.instruction(load(entry.frame + offset(layout.frame_instruction))))
+            };
+            if previous != outer {
+                return None;
+            }
+            let mut words = Words { code, instruction, ..entry.words };
+            if layout.family == Family::Entries {
+                // SAFETY: as above; the mark lies between other fields.
+                let word = unsafe { load((entry.frame + offset(layout.frame_mark)) & !7) };
+                words.mark = (word >> (8 * (layout.frame_mark & 7))) as u8;
+            }
+            if words != entry.words || entry.number == NO_CODE {
+                entry.words = words;
+                entry.number = NO_CODE;
+                dirty = index;
+            }
+            at = index;
+        }
+        Some(dirty)
+    }
+
+    /// Moves the new frames behind the `base` entries that stand.
+    #[inline(always)]
+    fn place(&mut self, base: usize, free: usize) {
+        for (to, from) in (base..).zip(free..FRAMES) {
+            let Some(entry) = self.entries.get(from).copied() else { break };
+            if let Some(place) = self.index.get_mut(slot(entry.frame)) {
+                *place = to as u32 + 1;
+            }
+            if let Some(place) = self.entries.get_mut(to) {
+                *place = entry;
+            }
+        }
+    }
+
+    /// Numbers and hashes of the entries in `range`, which ends with the innermost.
+    #[inline(always)]
+    fn name(&mut self, interpreter: &'static Interpreter, range: core::ops::Range<usize>, cut: bool, note: Note<'_>) {
+        let layout = &interpreter.layout;
+        let (start, end) = (range.start, range.end);
+        let outer = start.checked_sub(1).and_then(|index| self.entries.get(index));
+        let mut hash = outer.map_or(root_hash(cut), |entry| entry.hash);
+        let mut begins = outer.is_none_or(|entry| entry.begins);
+        for index in start..end {
+            let Some(entry) = self.entries.get_mut(index) else { break };
+            let shim = layout.has_shims() && entry.words.mark >= SHIM_OWNER;
+            if shim {
+                (entry.number, entry.outermost, entry.hash, entry.begins) = (HIDDEN, true, hash, true);
+                begins = true;
+                continue;
+            }
+            let code = entry.words.code & !3;
+            if entry.number == NO_CODE {
+                entry.number = match codes::number(code) {
+                    Some(number) => number,
+                    None => describe(interpreter, code, (&mut self.pages, &mut self.texts), note).unwrap_or(NO_CODE),
+                };
+            }
+            entry.offset = layout.offset(entry.words.instruction, code);
+            entry.outermost = match layout.family {
+                Family::Objects => true,
+                Family::Entries => entry.words.mark != 0,
+                Family::ShimsByRecord | Family::Shims => false,
+            };
+            if entry.is_shown() {
+                let opens = begins || (layout.family == Family::Entries && entry.outermost);
+                let value = u64::from(entry.number) << 32 | u64::from(entry.offset as u32);
+                hash = extend(hash, value | u64::from(opens) << 63);
+                begins = false;
+            }
+            (entry.hash, entry.begins) = (hash, begins);
+        }
+        self.known = if cut { 0 } else { end };
+    }
+}
+
+/// Where the index has a frame. Frames are at least 16 bytes apart.
+#[inline(always)]
+const fn slot(frame: usize) -> usize {
+    (frame >> 4 ^ frame >> 14) & (INDEX - 1)
+}
+
+impl Layout {
+    #[inline(always)]
+    fn has_shims(&self) -> bool {
+        matches!(self.family, Family::ShimsByRecord | Family::Shims)
+    }
+
+    /// The place in the bytecode in a word that was read there.
+    #[inline(always)]
+    const fn instruction(&self, word: usize) -> usize {
+        if matches!(self.family, Family::Objects) { word as u32 as usize } else { word }
+    }
+
+    /// Bytes into the bytecode of the object at `code`.
+    #[inline(always)]
+    const fn offset(&self, instruction: usize, code: usize) -> i32 {
+        match self.family {
+            // 3.10 counts in instructions.
+            Family::Objects if self.frame_instruction == 96 => (instruction as i32).wrapping_mul(2),
+            Family::Objects => instruction as i32,
+            _ => instruction.wrapping_sub(code).wrapping_sub(self.code_start as usize) as i32,
+        }
+    }
+}
