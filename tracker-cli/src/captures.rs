@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracker_core::capture::block::{FILE_HEADER_LEN, FileHeader, FileHeaderError};
 use tracker_core::report::profile::Profile;
 use tracker_core::report::span::Asked;
+use tracker_core::report::verify::Verified;
 use tracker_core::report::{self, OpenOptions, narrow, open};
+use tracker_core::symbol::SymbolOptions;
 
 use crate::error::Error;
 use crate::output::clean::clean;
@@ -86,6 +88,28 @@ pub(crate) fn seal(path: &Path) -> Result<(u64, bool), Error> {
     let sealed = report::seal(path, &OpenOptions::default(), &mut |done, all| progress.step(done, all))
         .map_err(|error| Error::capture(error.to_string()))?;
     sealed.map_err(|error| Error::capture(format!("{} {error}", path.display())))
+}
+
+/// Names the frames of the capture at `path` once more. Answers its profile, and the bytes that were appended.
+///
+/// # Errors
+/// It cannot be read, or not be written.
+pub(crate) fn symbolize(path: &Path, symbol_files: SymbolOptions) -> Result<(Profile, u64), Error> {
+    let mut progress = Progress::new("naming");
+    let options = OpenOptions { symbol_files, ..OpenOptions::default() };
+    let named = report::symbolize(path, &options, &mut |done, all| progress.step(done, all))
+        .map_err(|error| Error::capture(error.to_string()))?;
+    named.map_err(|error| Error::capture(format!("{} {error}", path.display())))
+}
+
+/// Compares all of the capture at `path` with its check sums and its index.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn verify(path: &Path) -> Result<Verified, Error> {
+    let mut progress = Progress::new("verifying");
+    report::verify(path, &OpenOptions::default(), &mut |done, all| progress.step(done, all))
+        .map_err(|error| Error::capture(error.to_string()))
 }
 
 /// Says on stderr what is missing in a capture, for commands whose output has no place for it.

@@ -110,6 +110,33 @@ fn a_sealed_capture_needs_nothing_but_itself() {
     fs::rename(&capture, elsewhere.join("memtrack.gone.1.mtk")).expect("same disk");
     assert_eq!(read(&elsewhere), here);
     check(&elsewhere, "seal", 0, "", "was sealed already, with an index of");
+    check(&elsewhere, "verify", 0, "the index says what the events say", "");
+}
+
+#[test]
+fn names_can_be_added_later() {
+    let folder = folder("symbolize");
+    let program = folder.join("late");
+    fs::copy(victims().join("known"), &program).expect("copied");
+    let program = program.to_str().expect("plain path");
+    let recorded =
+        run(Command::new(MEMTRACK).args(["run", "-q", "-o", "late.mtk", program, "simple"]).current_dir(&folder));
+    assert_eq!(recorded.status, "exit status: 0", "{recorded:?}");
+    // Its capture is read and sealed when it is not there.
+    let root = folder.join("root");
+    let aside = root.join(program.trim_start_matches('/'));
+    fs::create_dir_all(aside.parent().expect("a folder")).expect("writable");
+    fs::rename(program, &aside).expect("same disk");
+    let lines = || memtrack(&folder, "report --json late.mtk").stdout.matches("known.c").count();
+    assert_eq!(lines(), 0);
+    check(&folder, "symbolize late.mtk", 0, "", "nothing new for late.mtk");
+    check(&folder, "symbolize --sysroot root late.mtk", 0, "", "new names are in late.mtk");
+    let named = lines();
+    assert_ne!(named, 0);
+    fs::remove_dir_all(&root).expect("removed");
+    check(&folder, "symbolize late.mtk", 0, "", "nothing new for late.mtk");
+    assert_eq!(lines(), named);
+    check(&folder, "verify late.mtk", 0, "the index says what the events say", "");
 }
 
 #[test]

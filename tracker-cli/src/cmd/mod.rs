@@ -19,9 +19,11 @@ mod seal;
 mod serve;
 mod stats;
 mod summary;
+mod symbolize;
 mod table;
 mod timeline;
 mod tree;
+mod verify;
 
 /// What memtrack can do.
 #[derive(Debug, Subcommand)]
@@ -50,6 +52,10 @@ pub(crate) enum Command {
     Export(export::Args),
     /// Make a capture open at once, with names and lines on any machine; reading it does, too
     Seal(seal::Args),
+    /// Add names and lines from symbol files found later
+    Symbolize(symbolize::Args),
+    /// Check every block of a capture, and its index against its events
+    Verify(verify::Args),
     /// Print every record of a capture
     Dump(dump::Args),
     /// Explain whether and how a program can be recorded
@@ -75,6 +81,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Check(args) => check::run(&args, &look()),
         Command::Export(args) => export::run(&args),
         Command::Seal(args) => seal::run(&args),
+        Command::Symbolize(args) => symbolize::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Doctor(args) => doctor::run(args),
     }

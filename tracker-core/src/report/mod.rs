@@ -9,6 +9,7 @@ mod build;
 pub mod filter;
 mod index;
 mod json;
+mod known;
 pub mod levels;
 mod merge;
 pub mod metric;
@@ -35,7 +36,8 @@ pub mod sums;
 pub mod suppress;
 pub mod table;
 pub mod tree;
+pub mod verify;
 
 pub use json::{StatsJson, TableJson, TimelineJson, TreeJson};
-pub use open::{OpenError, OpenOptions, narrow, open, seal};
+pub use open::{OpenError, OpenOptions, narrow, open, seal, symbolize, verify};
 pub use seal::Unsealed;

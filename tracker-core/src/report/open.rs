@@ -6,17 +6,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::build::build;
+use super::known::{Better, KnownNames};
 use super::names::{NoSymbols, Symbols};
 use super::profile::{Profile, State};
 use super::remarks;
 use super::resolve::FileSymbols;
 use super::seal::{self, Unsealed};
 use super::span::Span;
-use crate::capture::index::Index;
-use crate::capture::reader::{Capture, Progress, ReadError};
+use super::verify::{IndexState, Verified, blocks, differences};
+use crate::capture::index::{Index, Prefix};
+use crate::capture::reader::{Capture, Progress, ReadError, file_header};
 use crate::capture::source::Source;
 use crate::replay::slices::Cuts;
 use crate::replay::{self, Outcome, replay};
+use crate::symbol::SymbolOptions;
 
 /// What can be chosen when a capture is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct OpenOptions {
     pub temporary_distance: u64,
     /// Look up functions, files and lines. Without, frames are addresses in modules.
     pub symbols: bool,
+    /// Where files with symbols are.
+    pub symbol_files: SymbolOptions,
     /// Where slices of time begin and end.
     pub cuts: Cuts,
     /// Take the slices from an index, too. Without, a sealed capture's profile has none, and is there sooner.
@@ -35,7 +40,14 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { temporary_distance: 1, symbols: true, cuts: Cuts::Even, slices: true, seal: false }
+        Self {
+            temporary_distance: 1,
+            symbols: true,
+            symbol_files: SymbolOptions::default(),
+            cuts: Cuts::Even,
+            slices: true,
+            seal: false,
+        }
     }
 }
 
@@ -106,7 +118,7 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
     if let Some(profile) = seal::load(&file, options) {
         return Ok(profile);
     }
-    let (profile, covers) = fresh(path, &file, options, progress)?;
+    let (profile, covers) = fresh(path, &file, None, options, progress)?;
     if options.seal {
         // Without an index the next reader has to do what this one did; that is all.
         let _ = seal::append(path, &file, (&profile, covers), options);
@@ -114,8 +126,15 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
     Ok(profile)
 }
 
-/// Replays and names a capture, whether it is sealed or not; and how many bytes that covers.
-fn fresh(path: &Path, file: &File, options: &OpenOptions, progress: Progress<'_>) -> Result<(Profile, u64), OpenError> {
+/// Replays and names a capture, whether it is sealed or not; and how many bytes that covers. `known`: a profile whose
+/// names are used where the files have no better ones.
+fn fresh(
+    path: &Path,
+    file: &File,
+    known: Option<&Profile>,
+    options: &OpenOptions,
+    progress: Progress<'_>,
+) -> Result<(Profile, u64), OpenError> {
     let held = is_held(file);
     let replayed = Replayed::new(file, held, options, progress)
         .map_err(|error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) })?;
@@ -124,8 +143,13 @@ fn fresh(path: &Path, file: &File, options: &OpenOptions, progress: Progress<'_>
         return Ok((replayed.profile(&mut NoSymbols), covers));
     }
     let modules = replayed.outcome.state.census.modules.clone();
-    let mut files = FileSymbols::new(&replayed.capture, &modules);
-    Ok((build(&replayed.capture, replayed.outcome, replayed.state, &mut files), covers))
+    let files = FileSymbols::new(&replayed.capture, &modules, &options.symbol_files);
+    let (capture, outcome, state) = (&replayed.capture, replayed.outcome, replayed.state);
+    let profile = match known {
+        Some(known) => build(capture, outcome, state, &mut Better(files, KnownNames::new(known))),
+        None => build(capture, outcome, state, &mut { files }),
+    };
+    Ok((profile, covers))
 }
 
 /// Seals the capture at `path`. Answers the bytes of its index, and whether it had that already.
@@ -143,8 +167,51 @@ pub fn seal(
     {
         return Ok(Ok((index.size(), true)));
     }
-    let (profile, covers) = fresh(path, &file, options, progress)?;
+    let (profile, covers) = fresh(path, &file, None, options, progress)?;
     Ok(seal::append(path, &file, (&profile, covers), options).map(|bytes| (bytes, false)))
+}
+
+/// Names the frames of the capture at `path` once more, with the files that there are now, and keeps what was known.
+/// Answers the profile, and the bytes of the index that was appended; 0 where that brought nothing new.
+///
+/// # Errors
+/// As [`seal()`].
+pub fn symbolize(
+    path: &Path,
+    options: &OpenOptions,
+    progress: Progress<'_>,
+) -> Result<Result<(Profile, u64), Unsealed>, OpenError> {
+    let file = file(path)?;
+    let known = seal::load(&file, options);
+    let (profile, covers) = fresh(path, &file, known.as_ref(), options, progress)?;
+    if known.is_some_and(|known| differences(&known, &profile).is_empty()) {
+        return Ok(Ok((profile, 0)));
+    }
+    let appended = seal::append(path, &file, (&profile, covers), options);
+    Ok(appended.map(|bytes| (profile, bytes)))
+}
+
+/// Reads all of the capture at `path` and compares its index with what its events say.
+///
+/// # Errors
+/// It cannot be read at all.
+pub fn verify(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Result<Verified, OpenError> {
+    let file = file(path)?;
+    let unreadable = |error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) };
+    file_header(&&file).map_err(unreadable)?;
+    let (blocks, damaged) = blocks(&&file).map_err(|error| unreadable(error.into()))?;
+    let index = match (Index::open(&file), seal::load(&file, options)) {
+        (Ok(Some(index)), Some(sealed)) => {
+            let covered = Prefix::new(&file, index.seal.covers);
+            let replayed = read(&covered, false, options, &mut KnownNames::new(&sealed), progress);
+            match differences(&sealed, &replayed.map_err(unreadable)?) {
+                parts if parts.is_empty() => IndexState::Equal,
+                parts => IndexState::Differs(parts),
+            }
+        }
+        _ => IndexState::None,
+    };
+    Ok(Verified { blocks, damaged, index })
 }
 
 /// Opens the file of a capture.
@@ -158,8 +225,8 @@ fn file(path: &Path) -> Result<File, OpenError> {
     File::open(path).map_err(|error| fail(Problem::Unavailable(error)))
 }
 
-/// The numbers of a span of the capture at `path`, which `profile` was [opened](open()) from with the same options: those of its slices where
-/// the span ends at their bounds, else exact from another replay.
+/// The numbers of a span of the capture at `path`, which `profile` was [opened](open()) from with the same options: those
+/// of its slices where the span ends at their bounds, else exact from another replay.
 ///
 /// # Errors
 /// The file cannot be read any more.

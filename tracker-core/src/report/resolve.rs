@@ -34,8 +34,8 @@ pub(super) struct FileSymbols<'c, S> {
 
 impl<'c, S: Source> FileSymbols<'c, S> {
     /// Opens nothing yet.
-    pub(super) fn new(capture: &'c Capture<S>, modules: &'c [ModuleName]) -> Self {
-        let symbolizer = Symbolizer::new(SymbolOptions::default());
+    pub(super) fn new(capture: &'c Capture<S>, modules: &'c [ModuleName], options: &SymbolOptions) -> Self {
+        let symbolizer = Symbolizer::new(options.clone());
         Self { capture, modules, symbolizer, handles: FxHashMap::default(), maps: FxHashMap::default() }
     }
 

@@ -3,8 +3,11 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
+use tracker_core::capture::index::Index;
+use tracker_core::capture::writer::Writer;
 use tracker_core::report::profile::{Profile, State};
-use tracker_core::report::{OpenOptions, Unsealed, open, seal};
+use tracker_core::report::verify::IndexState;
+use tracker_core::report::{OpenOptions, Unsealed, open, seal, verify};
 
 use crate::slices::tell;
 use crate::trace::{Layout, write};
@@ -131,6 +134,40 @@ fn what_cannot_be_sealed_is_read_all_the_same() {
     drop(collector);
     assert!(capture.seal().is_ok());
     assert_eq!(capture.open().state, State::Cut);
+}
+
+#[test]
+fn verify_finds_what_is_wrong() {
+    let verify = |capture: &OnDisk| verify(&capture.0, &OpenOptions::default(), &mut |_, _| {}).unwrap();
+    let sealed = |seed: u64| {
+        let capture = OnDisk::new(&format!("verify-{seed}"), &tell(seed).0);
+        assert_eq!(verify(&capture).index, IndexState::None);
+        capture.seal().unwrap();
+        capture
+    };
+    for seed in 0..10 {
+        let good = verify(&sealed(seed));
+        assert!(good.is_good() && good.blocks > 6 && good.index == IndexState::Equal, "{good:?}");
+    }
+    // The index of another capture, all check sums right.
+    let other = sealed(11).bytes();
+    let index = Index::open(&other[..]).unwrap().unwrap();
+    let sections: Vec<Vec<u8>> = (0..6).map(|number| index.section(number).unwrap().unwrap()).collect();
+    let (events, _) = tell(12);
+    let mut writer = Writer::behind(events.clone(), events.len() as u64).unwrap();
+    writer.index(&sections).unwrap();
+    let swapped = OnDisk::new("verify-swapped", writer.get_mut());
+    let found = verify(&swapped);
+    let IndexState::Differs(parts) = &found.index else { panic!("{found:?}") };
+    assert!(!found.is_good() && parts.contains(&"rows") && parts.contains(&"slices"), "{parts:?}");
+    // A damaged block of events.
+    let capture = sealed(13);
+    let mut bytes = capture.bytes();
+    let at = tell(13).0.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&capture.0, &bytes).unwrap();
+    let found = verify(&capture);
+    assert!(!found.is_good() && found.damaged.len() == 1 && found.index != IndexState::Equal, "{found:?}");
 }
 
 /// A capture that an earlier build sealed opens from its index, and this build writes the same. `BLESS=1` writes it anew:
