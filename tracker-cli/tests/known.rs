@@ -80,6 +80,16 @@ fn realloc_edges() {
     );
 }
 
+/// Resident memory of a program that is gone before anybody has looked at it.
+#[test]
+fn resident_memory_at_its_highest() {
+    let capture = check("resident", &[(0, "allocations", 1)]);
+    for scope in [None, Some(1)] {
+        let highest = capture.number(scope, "peak_rss_bytes");
+        assert!((64 << 20..96 << 20).contains(&highest), "{highest}");
+    }
+}
+
 /// Mappings are blocks where they are recorded; otherwise nobody sees them.
 #[test]
 fn mappings() {

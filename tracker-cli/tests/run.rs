@@ -318,3 +318,16 @@ fn an_allocator_of_its_own_is_pointed_out() {
     let child = folder.output(&["run", "-o", "b.mtk", "sh", "-c", "./child; true"]);
     assert!(stderr(&child).contains("child: mimalloc is linked"), "{}", stderr(&child));
 }
+
+/// Limits that leave no room for a recording do not keep the program from running, under those very limits.
+#[test]
+fn tight_limits_stop_no_program() {
+    let folder = Folder::new("limits");
+    for limit in ["-v 60000", "-v 160000", "-v 300000", "-n 4", "-n 10", "-f 50"] {
+        let script =
+            format!("ulimit {limit} && exec {MEMTRACK} run -f -o a.mtk -- sh -c 'ulimit {}; exit 7'", &limit[..2]);
+        let ended = folder.command("sh", &["-c", &script]).output().unwrap();
+        assert_eq!(ended.status.code(), Some(7), "{limit}: {}", stderr(&ended));
+        assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), &limit[3..], "the program sees its own limit");
+    }
+}

@@ -112,6 +112,15 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     let budgets = check.then(|| Budgets::new(&args)).transpose()?;
     let name = args.program.clone();
     let plan = Plan::new(request(args))?;
+    if let Some(reason) = Plan::obstacle() {
+        if check {
+            return Err(Error::with_code(UNTRACKED, format!("{} is not run: {reason}", name.display())));
+        }
+        if !quiet {
+            note(&format!("{} runs without being recorded: {reason}", name.display()));
+        }
+        return Err(plan.run_alone());
+    }
     let untracked = plan.target.untracked;
     if let Some(reason) = untracked
         && !quiet

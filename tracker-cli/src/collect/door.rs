@@ -96,7 +96,11 @@ impl Door {
     }
 
     fn listen_to_parent(&self) {
-        let frame = link::receive(self.parent.as_fd());
+        let mut frame = link::receive(self.parent.as_fd());
+        if let Some(Meta::RootExit { max_rss, .. }) = &mut frame {
+            // Its part of the lanes' pages is not known; a program of one process touched all of them.
+            *max_rss = max_rss.saturating_sub(self.lanes.resident_bytes());
+        }
         let news = match &frame {
             Some(Meta::RootExit { .. }) => ROOT_ENDED,
             Some(_) => 0,

@@ -345,7 +345,8 @@ impl Observer {
                 // How many of the lanes' pages this process maps is not known; it touches most of them.
                 let shmem = rss.shmem.saturating_sub(self.lanes.resident_bytes());
                 let (time, anon, file) = (self.clock.now(), rss.anon, rss.file);
-                self.queue.meta(Meta::Rss { time, image: number, anon, file, shmem });
+                let high = rss.high.saturating_sub(rss.shmem - shmem);
+                self.queue.meta(Meta::Rss { time, image: number, anon, file, shmem, high });
             }
         }
         for image in replaced {

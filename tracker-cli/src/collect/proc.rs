@@ -8,10 +8,12 @@ use std::os::unix::fs::MetadataExt as _;
 
 /// Resident memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Rss {
-    pub(super) anon: u64,
-    pub(super) file: u64,
-    pub(super) shmem: u64,
+pub(crate) struct Rss {
+    pub(crate) anon: u64,
+    pub(crate) file: u64,
+    pub(crate) shmem: u64,
+    /// The most of all three so far.
+    pub(crate) high: u64,
 }
 
 /// The value of a `Name:  123 kB` line, in bytes.
@@ -27,7 +29,7 @@ fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
 
 fn parse_rss(status: &str) -> Option<Rss> {
     let part = |name| kilobytes(status, name);
-    Some(Rss { anon: part("RssAnon")?, file: part("RssFile")?, shmem: part("RssShmem")? })
+    Some(Rss { anon: part("RssAnon")?, file: part("RssFile")?, shmem: part("RssShmem")?, high: part("VmHWM")? })
 }
 
 /// The process's id in its own pid namespace, and whether that namespace is ours.
@@ -47,7 +49,7 @@ fn maps_lanes(maps: &str, inode: u64) -> bool {
 }
 
 /// Resident memory of `pid`.
-pub(super) fn rss(pid: u32) -> Option<Rss> {
+pub(crate) fn rss(pid: u32) -> Option<Rss> {
     parse_rss(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
@@ -161,15 +163,15 @@ fn deleted_range(maps: &[u8], path: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    const STATUS: &str = "Name:\tcat\nNSpid:\t1200\t7\nVmRSS:\t  300 kB\nRssAnon:\t     100 kB\nRssFile:\t     180 kB\n\
+    const STATUS: &str = "Name:\tcat\nNSpid:\t1200\t7\nVmHWM:\t  310 kB\nVmRSS:\t  300 kB\nRssAnon:\t     100 kB\nRssFile:\t     180 kB\n\
                           RssShmem:\t       20 kB\n";
 
     #[test]
     fn status_is_parsed() {
-        assert_eq!(parse_rss(STATUS), Some(Rss { anon: 102_400, file: 184_320, shmem: 20_480 }));
+        assert_eq!(parse_rss(STATUS), Some(Rss { anon: 102_400, file: 184_320, shmem: 20_480, high: 317_440 }));
         assert_eq!(parse_own_pid(STATUS), Some((7, false)));
         assert_eq!(parse_own_pid("NSpid:\t15\n"), Some((15, true)));
-        assert_eq!(parse_rss("RssAnon:\t1 MB\nRssFile: 1 kB\nRssShmem: 1 kB"), None);
+        assert_eq!(parse_rss("VmHWM: 1 kB\nRssAnon:\t1 MB\nRssFile: 1 kB\nRssShmem: 1 kB"), None);
         assert_eq!(parse_own_pid("NSpid:\n"), None);
     }
 

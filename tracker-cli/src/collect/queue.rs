@@ -248,7 +248,9 @@ mod tests {
         for _ in 0..5 {
             sender.send(Item::Events(Events::default(), vec![0; 300])).unwrap();
         }
-        sender.send(Item::Meta(Meta::RootExit { time: 9, status: ExitStatus::Code(1) })).unwrap();
+        sender
+            .send(Item::Meta(Meta::RootExit { time: 9, status: ExitStatus::Code(1), max_rss: 0, before: 0 }))
+            .unwrap();
         sender.send(Item::Meta(Meta::Warning { text: "too late".to_owned() })).unwrap();
         sender.send(Item::Meta(Meta::End { time: 9, lost_events: 0, unwind_differences: 0 })).unwrap();
         sender.send(Item::Finish).unwrap();

@@ -146,7 +146,7 @@ impl Rig {
     /// Ends the program and waits for the collector.
     fn end(mut self) -> (Counts, Vec<(BlockHeader, Vec<u8>)>) {
         self.lanes = None;
-        tell(self.parent.as_fd(), &Meta::RootExit { time: 5, status: ExitStatus::Code(0) });
+        tell(self.parent.as_fd(), &Meta::RootExit { time: 5, status: ExitStatus::Code(0), max_rss: 0, before: 0 });
         let counts = loop {
             match hear(self.parent.as_fd()) {
                 Some(Reply::Done(counts)) => break counts,

@@ -28,12 +28,12 @@ use self::output::Names;
 use self::parent::Parent;
 pub(crate) use self::parent::{Ended, Recording};
 use crate::collect::file::CaptureFile;
-use crate::collect::{self, Clock};
+use crate::collect::{self, Clock, proc};
 use crate::elf::{self, Program};
 use crate::error::Error;
 use crate::preload;
 use crate::sys::lanes::LanesFile;
-use crate::sys::limits::Resource;
+use crate::sys::limits::{Raised, Resource, obstacle};
 use crate::sys::process::{Exec, Inherited};
 use crate::sys::signals::{self, Mask, SIGCHLD, Signals};
 use crate::sys::{self, host, process, socket};
@@ -91,6 +91,27 @@ impl Plan {
         Ok(Self { request, file, target })
     }
 
+    /// Why this program cannot be recorded here and now though it could be elsewhere, in words.
+    pub(crate) fn obstacle() -> Option<String> {
+        obstacle().map(|limit| format!("the limit on {limit} leaves no room for the recording"))
+    }
+
+    /// Becomes the program, unrecorded and unchanged; answers why that was impossible.
+    pub(crate) fn run_alone(self) -> Error {
+        let exec = Exec {
+            program: process::c_string(&self.request.program),
+            arguments: self.command().map(process::c_string).collect(),
+            environment: process::environment(),
+        };
+        let mask = match signals::block_all() {
+            Ok(mask) => mask,
+            Err(error) => return internal("signals", &error),
+        };
+        let sigchld_ignored = signals::is_ignored(SIGCHLD);
+        let inherited = Inherited { mask, sigchld_ignored, limits: Raised::default() };
+        program::failure(&self.request.program, &self.file, &process::replace(&exec, &inherited))
+    }
+
     /// Starts program and collector.
     pub(crate) fn start(self) -> Result<Started, Error> {
         let library = match self.target.untracked {
@@ -107,8 +128,7 @@ impl Plan {
         // An ignored SIGCHLD would let children vanish before we have asked how they ended.
         let sigchld_ignored = signals::is_ignored(SIGCHLD);
         signals::set_default(SIGCHLD);
-        // The lanes are a file to the kernel, and larger than many a limit on file sizes.
-        let file_size = Resource::FileSize.raise();
+        let limits = Raised::all();
         let clock = Clock::start();
         let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let lanes = LanesFile::create(self.request.flags, clock.start_monotonic()).map_err(|error| no_lanes(&error))?;
@@ -130,7 +150,8 @@ impl Plan {
             arguments: self.command().map(process::c_string).collect(),
             environment,
         };
-        let inherited = Inherited { mask, sigchld_ignored, file_size };
+        let inherited = Inherited { mask, sigchld_ignored, limits };
+        let resident = proc::rss(std::process::id()).map_or(0, |rss| rss.high);
         let pending = process::prepare(&exec, &inherited).map_err(|error| internal("fork", &error))?;
         drop(inherited_lanes);
 
@@ -176,7 +197,7 @@ impl Plan {
         // Whoever reads the program's output waits for its end, not for ours; and what feeds its input wants to know
         // when nobody reads it any more. Without /dev/null we hold on to them.
         let _ = sys::fd::null_stdio(if self.request.silent { 3 } else { 2 });
-        let parent = Parent { program, collector, socket: ours, signals, clock, wait: self.request.wait };
+        let parent = Parent { program, collector, socket: ours, signals, clock, resident, wait: self.request.wait };
         Ok(Started { parent, mask, capture: capture.keep() })
     }
 

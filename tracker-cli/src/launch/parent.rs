@@ -41,6 +41,8 @@ pub(crate) struct Parent {
     pub(super) socket: OwnedFd,
     pub(super) signals: Signals,
     pub(super) clock: Clock,
+    /// Bytes that were resident when the program's process was made, as a copy of this one.
+    pub(super) resident: u64,
     /// Wait for the whole tree.
     pub(super) wait: bool,
 }
@@ -84,7 +86,7 @@ impl Parent {
     }
 
     fn children(&self, exit: &mut Option<ExitStatus>) {
-        while let Some((pid, change)) = process::changed_child() {
+        while let Some((pid, change, max_rss)) = process::changed_child() {
             if pid != self.program {
                 continue;
             }
@@ -98,7 +100,8 @@ impl Parent {
                 }
                 Change::Continued => continue,
             };
-            link::tell(self.socket.as_fd(), &Meta::RootExit { time: self.clock.now(), status });
+            let (time, before) = (self.clock.now(), self.resident);
+            link::tell(self.socket.as_fd(), &Meta::RootExit { time, status, max_rss, before });
             *exit = Some(status);
         }
     }

@@ -2,11 +2,47 @@
 
 use std::io;
 
+use tracker_core::format::lanes::LANES_LEN;
+
 use super::check;
 
 /// A soft and a hard limit, as the kernel keeps them.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit(libc::rlimit);
+
+/// Limits that this process has raised for itself, and what they were.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Raised(Vec<(Resource, Limit)>);
+
+impl Raised {
+    /// Raises what recording needs as far as allowed.
+    pub(crate) fn all() -> Self {
+        let resources = [Resource::FileSize, Resource::OpenFiles, Resource::AddressSpace];
+        Self(resources.into_iter().filter_map(|resource| Some((resource, resource.raise()?))).collect())
+    }
+
+    /// Puts them back.
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|(resource, limit)| resource.set(*limit))
+    }
+}
+
+/// What recording needs at least: for the lanes, which are a file that two processes map, and a few descriptors.
+const NEEDED: [(Resource, u64, &str); 3] = [
+    (Resource::AddressSpace, 2 * LANES_LEN as u64 + (24 << 20), "address space (ulimit -v)"),
+    (Resource::OpenFiles, 32, "open files (ulimit -n)"),
+    (Resource::FileSize, LANES_LEN as u64, "the size of files (ulimit -f)"),
+];
+
+/// The limit, in words, that leaves no room for a recording, even when it is raised.
+pub(crate) fn obstacle() -> Option<&'static str> {
+    let raised = Raised::all();
+    let reaches = |resource: Resource, need| resource.get().is_ok_and(|limit| limit.0.rlim_cur >= need);
+    let found = NEEDED.iter().find(|(resource, need, _)| !reaches(*resource, *need)).map(|(.., name)| *name);
+    // Back to what was allowed before.
+    let _ = raised.restore();
+    found
+}
 
 /// The limits that we touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::limits::{Limit, Resource};
+use super::limits::Raised;
 use super::signals::{self, Mask};
 use super::{check, fd, retry, start};
 
@@ -26,12 +26,12 @@ pub(crate) struct Exec {
 }
 
 /// What this process changed about itself and the program must not see.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Inherited {
     pub(crate) mask: Mask,
     /// SIGCHLD was ignored.
     pub(crate) sigchld_ignored: bool,
-    pub(crate) file_size: Option<Limit>,
+    pub(crate) limits: Raised,
 }
 
 fn fork() -> io::Result<u32> {
@@ -63,7 +63,7 @@ pub(crate) fn prepare(exec: &Exec, inherited: &Inherited) -> io::Result<Pending>
     drop((go, failure));
     let mut byte = [0];
     let error = match (&go_read).read(&mut byte) {
-        Ok(1) => become_program(exec, inherited).map_or_else(|error| error, |never| match never {}),
+        Ok(1) => replace(exec, inherited),
         // The parent gave up before the start.
         _ => exit_now(0),
     };
@@ -101,14 +101,17 @@ impl Drop for Pending {
     }
 }
 
+/// Becomes the program; answers why that was impossible.
+pub(crate) fn replace(exec: &Exec, inherited: &Inherited) -> io::Error {
+    become_program(exec, inherited).map_or_else(|error| error, |never| match never {})
+}
+
 fn become_program(exec: &Exec, inherited: &Inherited) -> io::Result<Infallible> {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
         strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (arguments, environment) = (pointers(&exec.arguments), pointers(&exec.environment));
-    if let Some(limit) = inherited.file_size {
-        Resource::FileSize.set(limit)?;
-    }
+    inherited.limits.restore()?;
     if !start::sigpipe_ignored() {
         signals::set_default(libc::SIGPIPE);
     }
@@ -156,12 +159,15 @@ pub(crate) enum Change {
     Continued,
 }
 
-/// The next thing that any child did, if there is one; does not wait.
-pub(crate) fn changed_child() -> Option<(u32, Change)> {
+/// The next thing that any child did, if there is one; does not wait. With the most bytes that were ever resident, once
+/// it has ended.
+pub(crate) fn changed_child() -> Option<(u32, Change, u64)> {
     let mut status = 0;
+    // SAFETY: zero is a valid value of this plain structure.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
-    // SAFETY: writes into a live value.
-    let pid = retry(|| check(unsafe { libc::waitpid(-1, &mut status, flags) })).ok()?;
+    // SAFETY: writes into live values.
+    let pid = retry(|| check(unsafe { libc::wait4(-1, &mut status, flags, &mut usage) })).ok()?;
     let change = if libc::WIFEXITED(status) {
         Change::Exited(libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
@@ -171,7 +177,8 @@ pub(crate) fn changed_child() -> Option<(u32, Change)> {
     } else {
         Change::Continued
     };
-    (pid != 0).then_some((pid as u32, change))
+    let max_rss = (usage.ru_maxrss as u64).saturating_mul(1024);
+    (pid != 0).then_some((pid as u32, change, max_rss))
 }
 
 /// Waits until the child `pid` is gone.

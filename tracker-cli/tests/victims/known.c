@@ -236,6 +236,7 @@ int main(int argc, char **argv) {
   MODE("deep") deep(499);
   MODE("zero") zero();
   MODE("churn") churn();
+  MODE("resident") memset(block[0] = malloc(64 << 20), 1, 64 << 20);
   MODE("maps") maps();
   MODE("places") places();
   MODE("signals") signals();

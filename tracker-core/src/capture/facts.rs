@@ -19,6 +19,8 @@ pub struct Facts {
     pub module_files: FxHashMap<u32, ModuleFile>,
     /// How the root program ended.
     pub exit: Option<ExitStatus>,
+    /// The most resident bytes of the root process, and of what it was before it became the program; 0: not known.
+    pub root_rss: (u64, u64),
     /// Programs that never ran our code: pid, path, reason.
     pub untracked: Vec<(u32, Vec<u8>, String)>,
     /// Remarks of the recording side.
@@ -39,9 +41,11 @@ impl Facts {
             Meta::ThreadName { image, tid, name } => {
                 self.thread_names.insert((image, tid), name);
             }
-            Meta::Rss { time, image, anon, file, shmem } => {
+            Meta::Rss { time, image, anon, file, shmem, high } => {
                 self.last_time = self.last_time.max(time);
-                self.rss.entry(image).or_default().push(RssSample { time, anon, file, shmem });
+                let history = self.rss.entry(image).or_default();
+                history.push(RssSample { time, anon, file, shmem });
+                history.high = history.high.max(high);
             }
             Meta::ImageEnd { time, image } => {
                 self.last_time = self.last_time.max(time);
@@ -50,9 +54,10 @@ impl Facts {
             Meta::ModuleFile(file) => {
                 self.module_files.insert(file.number, file);
             }
-            Meta::RootExit { time, status } => {
+            Meta::RootExit { time, status, max_rss, before } => {
                 self.last_time = self.last_time.max(time);
                 self.exit = Some(status);
+                self.root_rss = (max_rss, before);
             }
             Meta::Untracked { pid, exe, reason } => self.untracked.push((pid, exe, reason)),
             Meta::Warning { text } => self.warnings.push(text),
@@ -90,12 +95,18 @@ impl RssSample {
 pub struct RssHistory {
     samples: Vec<RssSample>,
     spacing: u64,
+    high: u64,
 }
 
 /// Most samples kept for one image.
 const MAX_SAMPLES: usize = 2048;
 
 impl RssHistory {
+    /// The most it has been, bytes; 0 when it was never seen.
+    pub fn high(&self) -> u64 {
+        self.samples.iter().map(RssSample::total).fold(self.high, u64::max)
+    }
+
     /// The samples, in order of time.
     pub fn samples(&self) -> &[RssSample] {
         &self.samples

@@ -13,14 +13,16 @@ pub enum Meta {
     Session(Session),
     /// A thread's name, as of `time`; a later one replaces it.
     ThreadName { image: u32, tid: u32, name: Vec<u8> },
-    /// Resident memory of one process, in bytes, the lanes not counted.
-    Rss { time: u64, image: u32, anon: u64, file: u64, shmem: u64 },
+    /// Resident memory of one process, in bytes, the lanes not counted; `high`: the most it has been so far.
+    Rss { time: u64, image: u32, anon: u64, file: u64, shmem: u64, high: u64 },
     /// The collector saw that the process of `image` is gone (or that a later image replaced it).
     ImageEnd { time: u64, image: u32 },
     /// What the collector found when it opened a module at first sight. `number` counts from 0 in order of writing.
     ModuleFile(ModuleFile),
     /// How the root program ended, as waitpid told the parent: an exit code, or a signal.
-    RootExit { time: u64, status: ExitStatus },
+    /// `max_rss`: the kernel's maximum of its resident bytes, 0 when not known. It counts what the process was before it
+    /// became the program, too: `before` bytes.
+    RootExit { time: u64, status: ExitStatus, max_rss: u64, before: u64 },
     /// A program that could not be tracked and never ran any of our code (the root).
     Untracked { pid: u32, exe: Vec<u8>, reason: String },
     /// A remark for the reader of reports, for example that the allocator is linked in statically.

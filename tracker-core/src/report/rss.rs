@@ -19,7 +19,7 @@ pub(super) fn rss(facts: &Facts, census: &Census) -> (Vec<RssPoint>, Vec<u64>, u
             steps.push((time, process, sample.total()));
         }
         if let Some(peak) = peaks.get_mut(process as usize) {
-            *peak = history.samples().iter().map(RssSample::total).max().unwrap_or(0);
+            *peak = history.high();
         }
         steps.extend(image.end.map(|end| (end, process, 0)));
     }
@@ -34,13 +34,33 @@ pub(super) fn rss(facts: &Facts, census: &Census) -> (Vec<RssPoint>, Vec<u64>, u
         }
         peak = peak.max(sum);
     }
+    root(facts, census, &mut peaks);
+    // Between samples a process may have been larger.
+    peak = peaks.iter().fold(peak, |peak, own| peak.max(*own));
     (points, peaks, peak)
+}
+
+/// What the kernel says of the root process, whose last image it is taken for. It says nothing new where the process was
+/// larger before it became the program, except that it was not larger later.
+fn root(facts: &Facts, census: &Census, peaks: &mut [u64]) {
+    let (max, before) = facts.root_rss;
+    let pid = facts.session.as_ref().map(|session| session.pid);
+    let is_root = |image: &&u32| {
+        let found = census.images.get(**image as usize);
+        found.is_some_and(|image| image.number == 1 || image.about.as_ref().is_some_and(|about| Some(about.pid) == pid))
+    };
+    let last = census.processes.iter().rposition(|image| is_root(&image));
+    if let Some(peak) = last.and_then(|last| peaks.get_mut(last))
+        && (max > before || *peak == 0)
+    {
+        *peak = max.max(*peak);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::meta::Meta;
+    use crate::capture::meta::{ExitStatus, Meta};
 
     #[test]
     fn sums_what_lives_at_the_same_time() {
@@ -51,10 +71,18 @@ mod tests {
         }
         census.images[1].end = Some(25);
         for (time, image, anon) in [(10, 1, 100), (10, 2, 50), (20, 2, 70), (30, 3, 60), (30, 1, 90), (40, 9, 1000)] {
-            facts.add(Meta::Rss { time, image, anon, file: 0, shmem: 1 });
+            facts.add(Meta::Rss { time, image, anon, file: 0, shmem: 1, high: 0 });
         }
         let (points, peaks, peak) = rss(&facts, &census);
         assert_eq!((peaks, peak), (vec![101, 71, 61], 101 + 71));
+        facts.add(Meta::Rss { time: 40, image: 3, anon: 10, file: 0, shmem: 0, high: 65 });
+        assert_eq!(rss(&facts, &census).1, [101, 71, 65]);
+        let ends = |max_rss, before| Meta::RootExit { time: 50, status: ExitStatus::Code(0), max_rss, before };
+        facts.add(ends(300, 200));
+        let (_, peaks, peak) = rss(&facts, &census);
+        assert_eq!((peaks, peak), (vec![300, 71, 65], 300));
+        facts.add(ends(200, 200));
+        assert_eq!(rss(&facts, &census).1, [101, 71, 65], "that was before it was the program");
         let times: Vec<_> = points.iter().map(|point| (point.time_ns, point.process)).collect();
         assert_eq!(times, [(10, 0), (10, 1), (20, 1), (30, 0), (30, 2)]);
     }
