@@ -36,7 +36,7 @@ pub enum What {
     /// They were allocated.
     #[default]
     Allocated = 0,
-    /// They were allocated and turned out temporary, then or later.
+    /// They were freed, and temporary.
     Temporary = 1,
     /// They were freed, or are gone without a trace of it.
     Freed = 2,
@@ -82,7 +82,7 @@ impl Change {
         }
     }
 
-    /// The slice in which freed blocks were allocated; for all others the slice itself.
+    /// The slice in which freed and temporary blocks were allocated; for all others the slice itself.
     pub const fn birth(&self) -> u16 {
         (self.key & ((1 << BIRTH_BITS) - 1)) as u16
     }
@@ -210,7 +210,7 @@ impl Slices {
         let amount = Amount { blocks: 1, bytes: size };
         self.book(Change::new((self.current, birth), row, What::Freed, amount));
         if temporary {
-            self.book(Change::new((birth, birth), row, What::Temporary, amount));
+            self.book(Change::new((self.current, birth), row, What::Temporary, amount));
         }
     }
 
@@ -257,8 +257,11 @@ impl Slices {
         u16::try_from(slice).unwrap_or(u16::MAX)
     }
 
-    /// The rows that did something in the slice at hand.
+    /// The rows that did something in the slice at hand, in order.
     pub(super) fn take_touched(&mut self) -> Vec<u32> {
+        // So that what is settled is in order.
+        self.touched.sort_unstable();
+        sum(&mut self.loose);
         std::mem::take(&mut self.touched)
     }
 
@@ -335,16 +338,21 @@ impl Slices {
 
 /// Sorts changes and makes one of equal ones.
 fn sum(changes: &mut Vec<Change>) {
-    if !changes.is_sorted_by(|a, b| a.key < b.key) {
-        changes.sort_unstable_by_key(|change| change.key);
-        changes.dedup_by(|next, first| {
-            let same = next.key == first.key;
-            if same {
-                first.amount.join(next.amount);
-            }
-            same
-        });
+    if changes.is_sorted_by(|a, b| a.key < b.key) {
+        return;
     }
+    // Nearly always slices are in order, and each is a few sorted runs, which a stable sort merges.
+    changes.chunk_by_mut(|a, b| a.slice() == b.slice()).for_each(|slice| slice.sort_by_key(|change| change.key));
+    if !changes.is_sorted_by_key(|change| change.key) {
+        changes.sort_by_key(|change| change.key);
+    }
+    changes.dedup_by(|next, first| {
+        let same = next.key == first.key;
+        if same {
+            first.amount.join(next.amount);
+        }
+        same
+    });
 }
 
 #[cfg(test)]
@@ -387,7 +395,7 @@ mod tests {
 
     #[test]
     fn slices_get_wider_where_there_would_be_too_many_changes() {
-        for (most, slices, changes) in [(CHANGES, 500, 20 * (500 + 497) + 497), (600, 8, 20 * (8 + 8 + 7) + 8)] {
+        for (most, slices, changes) in [(CHANGES, 500, 20 * (500 + 497) + 497), (600, 8, 20 * (8 + 8 + 7) + 8 + 7)] {
             let sliced = churn(20, 500, 3, most);
             assert_eq!((sliced.bounds.len() - 1, sliced.changes.len()), (slices, changes));
             assert_eq!(total(&sliced, What::Allocated), (20 * 500, 20 * 500 * 8));

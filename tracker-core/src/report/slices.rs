@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::profile::Metrics;
 use crate::replay::slices::{Sliced, What};
+use crate::replay::{heap::Amount, slices};
 
 /// What happened to blocks of one row in one slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,19 +39,38 @@ pub struct Slices {
 impl Slices {
     /// Those of a replay whose rows have become these rows of a profile.
     pub(super) fn new(sliced: Sliced, origins: Vec<Option<u32>>) -> Self {
-        let change = |change: &crate::replay::slices::Change| {
-            Some(Change {
-                row: (*origins.get(change.row() as usize)?)?,
-                slice: change.slice(),
-                birth: change.birth(),
-                what: change.what(),
-                blocks: change.amount.blocks,
-                bytes: change.amount.bytes,
-            })
-        };
-        let mut changes: Vec<Change> = sliced.changes.iter().filter_map(change).collect();
+        let row = |change: &slices::Change| *origins.get(change.row() as usize)?;
+        // From the order of time to that of rows, by counting, which keeps that of time in each row.
+        let rows = origins.iter().flatten().max().map_or(0, |last| *last as usize + 1);
+        let mut places = vec![0; rows + 1];
+        for row in sliced.changes.iter().filter_map(row) {
+            if let Some(next) = places.get_mut(row as usize + 1) {
+                *next += 1;
+            }
+        }
+        let mut count = 0;
+        places.iter_mut().for_each(|place| {
+            count += *place;
+            *place = count;
+        });
+        let mut changes = vec![Change::default(); count];
+        for change in &sliced.changes {
+            let Some((row, place)) = row(change).and_then(|row| Some((row, places.get_mut(row as usize)?))) else {
+                continue;
+            };
+            if let Some(entry) = changes.get_mut(*place) {
+                let (what, birth) = (change.what(), change.birth());
+                // Temporary is what the allocation was, whenever that turned out.
+                let slice = if what == What::Temporary { birth } else { change.slice() };
+                let Amount { blocks, bytes } = change.amount;
+                *entry = Change { row, slice, birth, what, blocks, bytes };
+                *place += 1;
+            }
+        }
         let key = |c: &Change| (c.row, c.slice, c.what, c.birth);
-        changes.sort_unstable_by_key(key);
+        for row in changes.chunk_by_mut(|a, b| a.row == b.row).filter(|row| !row.is_sorted_by_key(key)) {
+            row.sort_by_key(key);
+        }
         changes.dedup_by(|next, first| {
             let same = key(next) == key(first);
             if same {
