@@ -77,6 +77,21 @@ impl FilterArgs {
     }
 }
 
+/// Whose frames are shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FrameArgs {
+    /// Show the frames that the Python interpreter needs to run Python functions, too (JSON always has them)
+    #[arg(long)]
+    interpreter: bool,
+}
+
+impl FrameArgs {
+    /// The profile with the frames that text shows.
+    pub(crate) fn shown(&self, profile: Profile) -> Profile {
+        if self.interpreter { profile } else { profile.without_interpreter() }
+    }
+}
+
 /// Which part of a capture's time is shown.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Time")]

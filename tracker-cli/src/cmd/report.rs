@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use tracker_core::report::budget;
 use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
 
-use crate::args::{CaptureArg, FilterArgs, SuppressionArgs, TimeArgs};
+use crate::args::{CaptureArg, FilterArgs, FrameArgs, SuppressionArgs, TimeArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -46,6 +46,8 @@ pub(crate) struct Args {
     /// Exit with this code when any leak is left
     #[arg(long, value_name = "CODE", conflicts_with_all = ["peak", "temporary", "allocations"])]
     error_exitcode: Option<u8>,
+    #[command(flatten)]
+    frames: FrameArgs,
     #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
@@ -95,7 +97,8 @@ impl Args {
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let suppressions = args.suppressions.load()?;
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
-    let selection = args.filter.select(&capture.profile)?;
+    let profile = if args.json { capture.profile } else { args.frames.shown(capture.profile) };
+    let selection = args.filter.select(&profile)?;
     let report = Report::new(selection, args.kind(), &args.limits(), &suppressions);
     if args.json {
         output::print_json(&report)?;

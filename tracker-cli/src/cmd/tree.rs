@@ -6,7 +6,7 @@ use tracker_core::report::TreeJson;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::tree::Tree;
 
-use crate::args::{CaptureArg, FilterArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, FilterArgs, FrameArgs, TimeArgs, metric};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::output::tree::Cut;
@@ -37,6 +37,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    frames: FrameArgs,
+    #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
     filter: FilterArgs,
@@ -50,7 +52,8 @@ fn percent(text: &str) -> Result<f64, String> {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
-    let selection = args.filter.select(&capture.profile)?;
+    let profile = if args.json { capture.profile } else { args.frames.shown(capture.profile) };
+    let selection = args.filter.select(&profile)?;
     let tree = Tree::new(&selection, args.metric, args.inverted);
     let (metric, inverted) = (args.metric, args.inverted);
     if args.json {

@@ -180,7 +180,7 @@ fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> (Vec<Row>, Vec<Opt
 }
 
 /// Adds a row of the same stack and thread. Times are those of leaked blocks, if either has any.
-fn join(row: &mut Row, other: &Row) {
+pub(super) fn join(row: &mut Row, other: &Row) {
     match (row.metrics.leaked_blocks > 0, other.metrics.leaked_blocks > 0) {
         (true, false) => {}
         (false, true) => (row.first_ns, row.last_ns) = (other.first_ns, other.last_ns),

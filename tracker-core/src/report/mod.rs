@@ -8,6 +8,7 @@ pub mod budget;
 mod build;
 pub mod filter;
 mod index;
+pub mod interpreter;
 mod json;
 mod known;
 pub mod levels;

@@ -8,6 +8,9 @@ use super::runtime::role;
 /// What stands where nothing at all is known.
 pub const UNKNOWN: &str = "[unknown]";
 
+/// How the files of Python's import system are called.
+const FROZEN_IMPORT: &str = "<frozen importlib";
+
 impl Profile {
     /// Whether the program could not be recorded at all, so that its zeros mean nothing.
     pub fn is_blank(&self) -> bool {
@@ -37,13 +40,15 @@ impl Profile {
         }
     }
 
-    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's runtime;
+    /// The frame that a one-line row names: the innermost that is neither an allocator nor inside a language's runtime, nor,
+    /// where Python functions run, the interpreter;
     /// where that one has no name, the first one with a name that called it from the same module. A stack that has no
     /// such frames is named by its innermost one, markers apart.
     pub fn blamed<'p>(&'p self, stack: &Stack) -> Option<&'p Frame> {
         let frames = || stack.frames.iter().filter_map(|&id| self.frame(id));
         let real = |frame: &&Frame| frame.kind != FrameKind::Marker;
-        let own = |frame: &&Frame| real(frame) && !self.is_runtime(frame);
+        let python = self.is_python(stack);
+        let own = |frame: &&Frame| real(frame) && !self.is_runtime(frame) && !(python && self.is_interpreter(frame));
         if let Some(first) = frames().find(own) {
             let mut inside = frames().skip_while(|frame| *frame != first).take_while(|f| f.module == first.module);
             return inside.find(|frame| frame.function.is_some() && own(frame)).or(Some(first));
@@ -57,7 +62,9 @@ impl Profile {
             FrameKind::Native | FrameKind::Inlined => {
                 role(frame.function.as_deref(), self.module_path(frame), frame.file.as_deref()).is_some()
             }
-            FrameKind::Jit | FrameKind::Python | FrameKind::Marker => false,
+            // The import system, which is frozen into the interpreter.
+            FrameKind::Python => frame.file.as_deref().is_some_and(|file| file.starts_with(FROZEN_IMPORT)),
+            FrameKind::Jit | FrameKind::Marker => false,
         }
     }
 }

@@ -38,7 +38,7 @@ impl<'p> Places<'p> {
                     Some(_) => 0,
                     None => frame.address,
                 };
-                let key = frame.map(|f| (f.function.as_deref(), f.module, address(f)));
+                let key = frame.map(|f| (f.function.as_deref(), f.module, f.script(), address(f)));
                 let new = places.len();
                 let at = *by_name.entry(key).or_insert(new);
                 match places.get_mut(at) {

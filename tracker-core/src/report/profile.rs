@@ -87,6 +87,13 @@ pub struct Frame {
     pub kind: FrameKind,
 }
 
+impl Frame {
+    /// The file of a Python function, which tells functions of one name apart as modules do with native ones.
+    pub fn script(&self) -> Option<&str> {
+        self.file.as_deref().filter(|_| self.kind == FrameKind::Python)
+    }
+}
+
 /// One distinct stack, innermost (leaf) frame first. The allocation function itself is no frame.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stack {

@@ -1,7 +1,7 @@
 //! Profiles written by hand, for tests.
 //!
 //! A stack is one line, innermost frame first: the allocator function and a colon, then frames of the form
-//! `[~]function[@file:line][!module]`; `~` marks an inlined frame, `?` a nameless one. The module is the program where
+//! `[~]function[@file:line][!module]`; `~` marks an inlined frame, `py:` a Python one, `_` in its file stands for a space, `?` a nameless one. The module is the program where
 //! none is named. Sums and tables follow from the rows.
 
 use super::profile::{
@@ -167,16 +167,20 @@ impl Sketch {
         let (name, kind) = match name.strip_prefix('~') {
             Some(name) => (name, FrameKind::Inlined),
             None if name.starts_with('[') => (name, FrameKind::Marker),
-            None => (name, FrameKind::Native),
+            None => match name.strip_prefix("py:") {
+                Some(name) => (name, FrameKind::Python),
+                None => (name, FrameKind::Native),
+            },
         };
         let (file, line) = place_in_source.split_once(':').unwrap_or((place_in_source, ""));
         let module = Module { path: module, build_id: Vec::new(), interpreter: false };
         let frame = Frame {
             function: (name != "?").then(|| name.to_owned()),
-            file: (!file.is_empty()).then(|| file.to_owned()),
+            file: (!file.is_empty())
+                .then(|| if kind == FrameKind::Python { file.replace('_', " ") } else { file.to_owned() }),
             line: line.parse().ok(),
-            module: Some(place(&mut self.profile.modules, module)),
-            address: 0x1000,
+            module: (kind != FrameKind::Python).then(|| place(&mut self.profile.modules, module)),
+            address: if kind == FrameKind::Python { 0 } else { 0x1000 },
             kind,
         };
         FrameId(place(&mut self.profile.frames, frame))

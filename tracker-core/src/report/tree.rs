@@ -81,7 +81,7 @@ fn function_keys(profile: &Profile) -> Vec<FrameId> {
     let frames = profile.frames.iter().zip(0u32..);
     frames
         .map(|(frame, id)| match &frame.function {
-            Some(function) => *first.entry((function.as_str(), frame.module)).or_insert(FrameId(id)),
+            Some(function) => *first.entry((function.as_str(), frame.module, frame.script())).or_insert(FrameId(id)),
             None => FrameId(id),
         })
         .collect()

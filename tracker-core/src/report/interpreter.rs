@@ -1,0 +1,124 @@
+//! The frames that an interpreter needs to run a Python function: of use to those who work on the interpreter, in the way
+//! for all others.
+
+use rustc_hash::FxHashMap;
+
+use super::build::join;
+use super::profile::{Frame, FrameKind, Profile, Row, Stack, StackId};
+use super::slices::Slices;
+
+impl Profile {
+    /// Whether a frame is native code of a Python interpreter.
+    pub fn is_interpreter(&self, frame: &Frame) -> bool {
+        let module = frame.module.and_then(|module| self.modules.get(module as usize));
+        module.is_some_and(|module| module.interpreter)
+    }
+
+    /// Whether a stack runs through Python functions.
+    pub fn is_python(&self, stack: &Stack) -> bool {
+        stack.frames.iter().any(|&id| self.frame(id).is_some_and(|frame| frame.kind == FrameKind::Python))
+    }
+
+    /// The same numbers over stacks without what an interpreter needs to run Python: its own frames, and those of the C
+    /// library and the loader outside of the first Python function. Stacks that run through no Python stay as they are.
+    /// What happened over time is left out.
+    #[must_use]
+    pub fn without_interpreter(mut self) -> Self {
+        let shown: Vec<Stack> = self.stacks.iter().map(|stack| self.shown(stack)).collect();
+        let mut stacks: Vec<Stack> = Vec::new();
+        let mut ids: FxHashMap<Stack, u32> = FxHashMap::default();
+        let mut places = Vec::with_capacity(shown.len());
+        for stack in shown {
+            let next = stacks.len() as u32;
+            let id = *ids.entry(stack).or_insert_with_key(|stack| {
+                stacks.push(stack.clone());
+                next
+            });
+            places.push(StackId(id));
+        }
+        self.stacks = stacks;
+        let mut rows: Vec<Row> = Vec::with_capacity(self.rows.len());
+        let mut known: FxHashMap<(StackId, u32), usize> = FxHashMap::default();
+        for row in self.rows {
+            let row = Row { stack: places.get(row.stack.0 as usize).copied().unwrap_or(row.stack), ..row };
+            let next = rows.len();
+            let at = *known.entry((row.stack, row.thread)).or_insert(next);
+            match rows.get_mut(at) {
+                Some(same) => join(same, &row),
+                None => rows.push(row),
+            }
+        }
+        self.rows = rows;
+        self.slices = Slices::default();
+        self
+    }
+
+    fn shown(&self, stack: &Stack) -> Stack {
+        if !self.is_python(stack) {
+            return stack.clone();
+        }
+        let is_python = |id| self.frame(id).is_some_and(|frame| frame.kind == FrameKind::Python);
+        let outermost = stack.frames.iter().rposition(|&id| is_python(id)).unwrap_or(0);
+        let shows =
+            |at: usize, frame: &Frame| !self.is_interpreter(frame) && (at <= outermost || !self.is_runtime(frame));
+        let frames = stack.frames.iter().enumerate();
+        let frames = frames.filter(|&(at, &id)| self.frame(id).is_none_or(|frame| shows(at, frame)));
+        Stack { frames: frames.map(|(_, &id)| id).collect(), function: stack.function }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::profile::Profile;
+    use crate::report::sketch::{Numbers, Sketch};
+
+    fn profile(stacks: &[&str]) -> Profile {
+        let row = |sketch: Sketch, stack: &&str| sketch.row(stack, Numbers { peak: (1, 10), ..Numbers::default() });
+        let interpreter = |profile: &mut Profile| {
+            for module in &mut profile.modules {
+                module.interpreter = module.path.ends_with("python3.11");
+            }
+        };
+        stacks.iter().fold(Sketch::new("python3 a.py"), row).with(interpreter).build()
+    }
+
+    #[track_caller]
+    fn check(stack: &str, expected: &str, blamed: &str) {
+        let whole = profile(&[stack]);
+        let frame = whole.blamed(&whole.stacks[0]).map(|frame| whole.frame_name(frame).into_owned());
+        assert_eq!(frame.as_deref(), Some(blamed), "{stack}");
+        let shown = whole.without_interpreter();
+        let names = shown.stacks[0].frames.iter().map(|id| shown.frame_name(&shown.frames[id.0 as usize]));
+        assert_eq!(names.collect::<Vec<_>>().join(" "), expected, "{stack}");
+    }
+
+    #[test]
+    fn python_functions_stay_and_their_interpreter_goes() {
+        const LOOP: &str = "_PyEval_EvalFrameDefault!/usr/bin/python3.11";
+        const START: &str =
+            "Py_RunMain!/usr/bin/python3.11 __libc_start_main!/lib/libc.so.6 _start!/usr/bin/python3.11";
+        let python =
+            format!("malloc: list_resize!/usr/bin/python3.11 py:load@a.py:3 py:<module>@a.py:9 {LOOP} {START}");
+        check(&python, "load <module>", "load");
+        let extension = format!("malloc: parse!/opt/fast.so call!/usr/bin/python3.11 py:load@a.py:3 {LOOP} {START}");
+        check(&extension, "parse load", "parse");
+        let back = format!("malloc: py:key@a.py:1 {LOOP} sort!/opt/fast.so py:load@a.py:3 {LOOP} host!/opt/host");
+        check(&back, "key sort load host", "key");
+        let import = format!("malloc: py:exec_module@<frozen_importlib.bootstrap>:9 py:<module>@a.py:2 {LOOP} {START}");
+        check(&import, "exec_module <module>", "<module>");
+        let native = format!("malloc: PyList_New!/usr/bin/python3.11 {START}");
+        check(
+            &native,
+            &native["malloc: ".len()..].replace("!/usr/bin/python3.11", "").replace("!/lib/libc.so.6", ""),
+            "PyList_New",
+        );
+    }
+
+    #[test]
+    fn stacks_that_became_equal_are_one_and_the_sums_stay() {
+        let stacks = ["malloc: a!/usr/bin/python3.11 py:load@a.py:3", "malloc: b!/usr/bin/python3.11 py:load@a.py:3"];
+        let shown = profile(&stacks).without_interpreter();
+        assert_eq!((shown.stacks.len(), shown.rows.len()), (1, 1));
+        assert_eq!((shown.rows[0].metrics.peak_bytes, shown.totals.metrics.peak_bytes), (20, 20));
+    }
+}
