@@ -18,6 +18,8 @@ mod run;
 mod seal;
 mod serve;
 mod stats;
+mod strings;
+mod strip;
 mod summary;
 mod symbolize;
 mod table;
@@ -58,6 +60,10 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Print every record of a capture
     Dump(dump::Args),
+    /// Write a copy of a capture for sharing
+    Strip(strip::Args),
+    /// List every text that a capture would reveal
+    Strings(strings::Args),
     /// Explain whether and how a program can be recorded
     Doctor(doctor::Args),
 }
@@ -84,6 +90,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Symbolize(args) => symbolize::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Strip(args) => strip::run(&args),
+        Command::Strings(args) => strings::run(&args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

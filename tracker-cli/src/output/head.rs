@@ -48,6 +48,9 @@ fn status(look: &Look, profile: &Profile) -> String {
     parts.extend(profile.exit.map(exit));
     parts.push(counted(profile.processes.len() as u64, "process"));
     parts.push(counted(profile.threads.len() as u64, "thread"));
+    if profile.redacted {
+        parts.push("redacted".to_owned());
+    }
     parts.join(look.dot())
 }
 

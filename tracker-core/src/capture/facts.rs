@@ -29,6 +29,8 @@ pub struct Facts {
     pub stopped: Option<(u64, String, u64)>,
     /// The capture's end: when, events lost, differences found by the unwinder's self-check.
     pub end: Option<(u64, u64, u64)>,
+    /// What says whose machine and work this was has been taken out.
+    pub redacted: bool,
     /// Latest time any frame mentions.
     pub last_time: u64,
 }
@@ -69,6 +71,7 @@ impl Facts {
                 self.last_time = self.last_time.max(time);
                 self.end = Some((time, lost_events, unwind_differences));
             }
+            Meta::Redacted => self.redacted = true,
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum Meta {
     Stopped { time: u64, reason: String, lost_bytes: u64 },
     /// Last block of a capture whose tree has ended.
     End { time: u64, lost_events: u64, unwind_differences: u64 },
+    /// What says whose machine and work this was has been taken out, see [`super::redact`].
+    Redacted,
 }
 
 /// What was recorded, where and when. No environment values, no memory contents.

@@ -2,7 +2,8 @@
 //!
 //! Reading, in order: [`source`] gives bytes at a place, [`scan`] finds the valid blocks between them, [`reader`] sorts
 //! the blocks by stream and gathers the [`facts`], [`cursor`] decodes one stream's records. A sealed capture
-//! has its replay's results behind the events: the [`index`]. [`dump`] prints all of it.
+//! has its replay's results behind the events: the [`index`]. [`dump`] prints all of it,
+//! [`strip`] copies it without what [`redact`] takes out.
 
 pub mod block;
 pub mod cursor;
@@ -14,6 +15,8 @@ mod pack;
 pub mod payload;
 mod predict;
 pub mod reader;
+pub mod redact;
 pub mod scan;
 pub mod source;
+pub mod strip;
 pub mod writer;

@@ -96,6 +96,12 @@ impl<W: Write> Writer<W> {
         self.append(header, records, codec)
     }
 
+    /// Marks a place where the capture that is copied has no block.
+    pub fn damage(&mut self) -> io::Result<()> {
+        self.written += 1;
+        self.out.write_all(&[0])
+    }
+
     /// Appends a metadata frame.
     pub fn meta(&mut self, meta: &Meta) -> io::Result<()> {
         self.append(other(BlockKind::Meta), &meta.encode(), Codec::Zstd)

@@ -26,6 +26,7 @@ pub mod rows;
 mod rss;
 pub mod runtime;
 mod seal;
+pub mod share;
 #[cfg(any(test, feature = "sketch"))]
 pub mod sketch;
 pub mod slices;

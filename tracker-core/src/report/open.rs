@@ -70,6 +70,10 @@ pub enum Problem {
 }
 
 impl OpenError {
+    pub(super) fn unreadable(path: &Path, error: ReadError) -> Self {
+        Self { path: path.to_owned(), problem: Problem::Unreadable(error) }
+    }
+
     /// What is wrong.
     pub fn problem(&self) -> &Problem {
         &self.problem
@@ -136,8 +140,7 @@ fn fresh(
     progress: Progress<'_>,
 ) -> Result<(Profile, u64), OpenError> {
     let held = is_held(file);
-    let replayed = Replayed::new(file, held, options, progress)
-        .map_err(|error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) })?;
+    let replayed = Replayed::new(file, held, options, progress).map_err(|error| OpenError::unreadable(path, error))?;
     let covers = replayed.capture.size;
     if !options.symbols {
         return Ok((replayed.profile(&mut NoSymbols), covers));
@@ -215,7 +218,7 @@ pub fn verify(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Res
 }
 
 /// Opens the file of a capture.
-fn file(path: &Path) -> Result<File, OpenError> {
+pub(super) fn file(path: &Path) -> Result<File, OpenError> {
     let fail = |problem| OpenError { path: path.to_owned(), problem };
     let metadata = path.metadata().map_err(|error| fail(Problem::Unavailable(error)))?;
     // Before opening: a pipe would wait for its writer.

@@ -223,6 +223,8 @@ pub struct Profile {
     pub untracked: Vec<Untracked>,
     /// Remarks: damage, early stop, statically linked allocators.
     pub warnings: Vec<String>,
+    /// What says whose machine and work this was has been taken out.
+    pub redacted: bool,
     /// Why frames lack names or lines: one line per module, those with the most nameless frames first.
     pub symbol_notes: Vec<String>,
 }

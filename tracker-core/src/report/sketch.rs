@@ -63,6 +63,7 @@ impl Sketch {
             sizes: Vec::new(),
             untracked: Vec::new(),
             warnings: Vec::new(),
+            redacted: false,
             symbol_notes: Vec::new(),
         };
         Self { profile, at: (0, 0) }.process(&exe, words).thread("main")

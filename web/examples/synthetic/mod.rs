@@ -208,6 +208,7 @@ pub(crate) fn empty(command: &str, run: u64) -> Profile {
         sizes: Vec::new(),
         untracked: Vec::new(),
         warnings: Vec::new(),
+        redacted: false,
         symbol_notes: Vec::new(),
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>>
         sizes,
         untracked,
         warnings,
+        redacted,
         symbol_notes,
     } = profile;
     let mut sections = vec![Vec::new(); SECTIONS];
@@ -54,6 +55,7 @@ pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>>
         sizes.put(tables);
         untracked.put(tables);
         warnings.put(tables);
+        redacted.put(tables);
         symbol_notes.put(tables);
         put_table(frames, of_frames);
         stacks::put(stacks, of_stacks);
@@ -99,6 +101,7 @@ pub(super) fn decode(temporary_distance: u64, mut section: impl FnMut(usize) -> 
         sizes: Field::take(&mut tables)?,
         untracked: Field::take(&mut tables)?,
         warnings: Field::take(&mut tables)?,
+        redacted: Field::take(&mut tables)?,
         symbol_notes: Field::take(&mut tables)?,
     };
     let mut whole = tables.is_empty();
