@@ -10,7 +10,7 @@
 import { descend, expander, pathTo } from '#flame/layout';
 import { blamed } from '#functions';
 import { leaks } from '#leaks';
-import { measure, metricById } from '#metrics';
+import { measure, metricById, metricFor } from '#metrics';
 import { moduleRanks } from '#modules';
 import { find, pattern } from '#search';
 import { reshape, reshaped } from '#shape';
@@ -46,8 +46,8 @@ export function deriver() {
   const shapeOnce = memo((/** @type {Data} */ base, /** @type {number[]} */ focus, /** @type {number[]} */ exclude, /** @type {number[]} */ modules, /** @type {boolean} */ recursion, /** @type {boolean} */ interpreter) =>
     reshape(base, { focus, exclude, modules, recursion, interpreter }));
   const shapedOnce = memo(reshaped);
-  const measureOnce = memo((/** @type {Data} */ d, /** @type {string} */ metric, /** @type {number} */ process, /** @type {number} */ thread) =>
-    measure(d, metricById(metric), { process, thread }));
+  const measureOnce = memo((/** @type {Data} */ d, /** @type {import('#metrics').Metric} */ metric, /** @type {number} */ process, /** @type {number} */ thread) =>
+    measure(d, metric, { process, thread }));
   const leakedOnce = memo((/** @type {Data} */ d, /** @type {number} */ process, /** @type {number} */ thread) =>
     measure(d, metricById('leaked'), { process, thread }));
   const leaksOnce = memo((/** @type {Data} */ d, /** @type {number} */ process, /** @type {number} */ thread) => leaks(d, { process, thread }));
@@ -66,7 +66,7 @@ export function deriver() {
     const at = momentSlice(base, state, from, to, () => endsOnce(base, process));
     const shaped = shapeOnce(base, focus, exclude, modules, recursion, interpreter);
     const data = shapedOnce(shaped, withinOnce(base, from, to, at));
-    const measured = measureOnce(data, metric, process, thread);
+    const measured = measureOnce(data, metricFor(metric, at >= 0, from >= 0), process, thread);
     return {
       base, data, state,
       running: base.summary.state === 'running',

@@ -51,6 +51,9 @@ export const METRICS = Object.freeze([
   },
 ]);
 
+const AT_MOMENT = Object.freeze({ ...METRICS[0], of: 'live then', share: 'of all live then' });
+const LEFT_OVER = Object.freeze({ ...METRICS[2], of: 'left over', share: 'of all left over' });
+
 /** A value of a metric as text, `+1.2 MiB` where it could be negative. @param {Metric} metric @param {number} n */
 export const shown = (metric, n) => (metric.signed && n > 0 ? '+' : '') + amount(metric.value, n);
 
@@ -58,6 +61,15 @@ export const shown = (metric, n) => (metric.signed && n > 0 ? '+' : '') + amount
 export function shownParts(metric, n) {
   const [text, unit] = amountParts(metric.value, n);
   return [(metric.signed && n > 0 ? '+' : '') + text, unit];
+}
+
+/**
+ * The metric as it is called at a moment other than the peak, or in a range of time.
+ * @param {string} id @param {boolean} atMoment @param {boolean} inRange @returns {Metric}
+ */
+export function metricFor(id, atMoment, inRange) {
+  if (id === 'peak' && atMoment) return AT_MOMENT;
+  return id === 'leaked' && inRange ? LEFT_OVER : metricById(id);
 }
 
 /** @param {string} id @returns {Metric} */

@@ -59,7 +59,7 @@ function leaked(data, blame) {
     pieces.push(stacks.length > 1 ? 'The worst, ' : 'It is ', named(data, worst, 'leaked'));
     pieces.push(stacks.length > 1 ? `, holds ${bytes(worst.self)} of it` : '');
     const past = data.slices && own.length ? history(data.slices, own.flatMap((leak) => leak.rows)) : null;
-    pieces.push(`, ${past && data.slices ? course(data.slices.bounds, past.leaked, first, last, run) : when(first, last, run, worst.self)}.`);
+    pieces.push(`${stacks.length > 1 ? ',' : ':'} ${past && data.slices ? course(data.slices.bounds, past.leaked, first, last, run) : when(first, last, run, worst.self)}.`);
   }
   return { label, figure, small: unit, pieces };
 }

@@ -237,7 +237,7 @@ test('a range is dragged, moved, resized and left, and everything follows', asyn
     // Snapped to the slices of half a second.
     assert.match(await hash(page), /r=500000000-1000000000/);
     assert.match(await page.text('#range'), /500\u202fms – 1\.00\u202fs · 500\u202fms/);
-    assert.match(await page.text('#crumbs'), /1\.2\u202fKiB live/, 'live at the highest slice end');
+    assert.match(await page.text('#crumbs'), /1\.2\u202fKiB live then/, 'live at the highest slice end');
     assert.match(await page.text('#metrics'), /Live at 1\.00\u202fs/);
     for (const [key, text] of [['2', '+1.1\u202fKiB'], ['3', '1.1\u202fKiB'], ['4', '1.1\u202fKiB'], ['5', '20'], ['6', '2']]) {
       await page.key(key);
