@@ -40,8 +40,7 @@ fn main() -> ExitCode {
 fn write(profile: Profile, kind: &str, out: &str) -> std::io::Result<()> {
     let name = format!("memtrack.{kind}.48211.mtk");
     if out == "serve" {
-        let options = ServeOptions { name, ..ServeOptions::default() };
-        return serve(move || Ok(profile.clone()), options);
+        return serve(vec![(name, Box::new(move || Ok(profile.clone())))], ServeOptions::default());
     }
     export_html(&profile, &ExportOptions { name }, &mut BufWriter::new(File::create(out)?))
 }

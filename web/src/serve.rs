@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use askama::Template as _;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -28,7 +28,7 @@ use crate::assets::{MODULES, STYLE, content_hash};
 use crate::page::{Page, Style, import_map};
 use connection::{LimitedListener, Progress};
 pub use feed::Source;
-use feed::{Feed, Reply};
+use feed::{Feeds, Reply};
 use guard::Guard;
 use secret::Secret;
 
@@ -42,8 +42,6 @@ pub struct ServeOptions {
     pub address: IpAddr,
     /// 0 leaves the choice to the kernel.
     pub port: u16,
-    /// What the page calls the capture, usually its file's name.
-    pub name: String,
     /// Open the page in the desktop's browser.
     pub open: bool,
     /// End after this time without a request.
@@ -57,7 +55,6 @@ impl Default for ServeOptions {
         Self {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
-            name: String::new(),
             open: false,
             idle: Some(Duration::from_secs(8 * 3600)),
             outlive_parent: false,
@@ -65,13 +62,13 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves `source` until Ctrl-C, and prints where on the standard output.
+/// Serves captures, each with what the page calls it, until Ctrl-C, and prints where on the standard output.
 ///
 /// # Errors
 /// When the address is not loopback or cannot be bound, or the capture cannot be read; while serving, none.
-pub fn serve(source: impl Source, options: ServeOptions) -> io::Result<()> {
+pub fn serve(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) -> io::Result<()> {
     let open = options.open;
-    let server = Server::bind(source, options)?;
+    let server = Server::bind(captures, options)?;
     let mut out = io::stdout();
     writeln!(out, "Open {}   (Ctrl-C ends)", server.url())?;
     out.flush()?;
@@ -99,7 +96,7 @@ impl fmt::Debug for Server {
 /// What the handlers share.
 struct Site {
     guard: Guard,
-    feed: Feed,
+    feeds: Feeds,
     pages: Pages,
 }
 
@@ -112,11 +109,12 @@ struct Pages {
 }
 
 impl Server {
-    /// Reads the capture once, then listens.
+    /// Serves captures, each with what the page calls it, usually its file's name. The first is read at once, the others
+    /// when they are looked at; the columns of two are kept.
     ///
     /// # Errors
-    /// When the address is not loopback or cannot be bound, or the capture cannot be read.
-    pub fn bind(source: impl Source, options: ServeOptions) -> io::Result<Self> {
+    /// When the address is not loopback or cannot be bound, or the first capture cannot be read.
+    pub fn bind(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) -> io::Result<Self> {
         if !options.address.is_loopback() {
             let reason = format!(
                 "{} is not an address of this machine alone: reports are served on 127.0.0.1 or ::1, use ssh -L to \
@@ -125,14 +123,14 @@ impl Server {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        let feed = Feed::new(source, options.name.clone()).map_err(io::Error::other)?;
+        let feeds = Feeds::new(captures).map_err(io::Error::other)?;
         let wanted = SocketAddr::new(options.address, options.port);
         let listener = std::net::TcpListener::bind(wanted)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}")))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let guard = Guard::new(address.port())?;
-        Ok(Self { listener, address, site: Arc::new(Site { guard, feed, pages: Pages::new() }), options })
+        Ok(Self { listener, address, site: Arc::new(Site { guard, feeds, pages: Pages::new() }), options })
     }
 
     /// The address to open, with the token.
@@ -187,7 +185,8 @@ fn router(site: Arc<Site>) -> Router {
     let mut router = Router::new()
         .route("/", get(page))
         .route("/api/session", post(session))
-        .route("/api/profile", get(profile))
+        .route("/api/captures", get(captures))
+        .route("/api/profile/{capture}", get(profile))
         .route(&site.pages.style, get(|| async { typed("text/css; charset=utf-8", STYLE) }));
     for (address, source) in site.pages.modules.clone() {
         router = router.route(&address, get(move || async move { typed("text/javascript; charset=utf-8", source) }));
@@ -248,18 +247,27 @@ async fn session(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response 
     }
 }
 
-/// The columns; `If-None-Match` spares those the page has.
-async fn profile(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+/// What the captures are called, in order.
+async fn captures(State(site): State<Arc<Site>>) -> Response {
+    match crate::script_safe::to_vec(&site.feeds.names()) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The columns of a capture, by its position; `If-None-Match` spares those the page has.
+async fn profile(State(site): State<Arc<Site>>, Path(capture): Path<usize>, headers: HeaderMap) -> Response {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
     let asked = Arc::clone(&site);
     // Reading a capture takes as long as it takes: not on the thread that answers.
-    let reply = tokio::task::spawn_blocking(move || asked.feed.reply(&known)).await;
+    let reply = tokio::task::spawn_blocking(move || asked.feeds.reply(capture, &known)).await;
     match reply {
-        Ok(Ok(Reply::Unchanged(tag))) => (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response(),
-        Ok(Ok(Reply::Columns(tag, body))) => {
+        Ok(None) => (StatusCode::NOT_FOUND, "There is no such capture.\n").into_response(),
+        Ok(Some(Ok(Reply::Unchanged(tag)))) => (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response(),
+        Ok(Some(Ok(Reply::Columns(tag, body)))) => {
             ([(header::ETAG, tag), (header::CONTENT_TYPE, "application/json".to_owned())], body).into_response()
         }
-        Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Ok(Some(Err(reason))) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Reading the capture failed.\n").into_response(),
     }
 }

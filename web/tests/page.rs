@@ -43,8 +43,11 @@ fn export(profile: &Profile, name: &str) -> String {
 
 /// Serves until the test's process ends.
 fn served(source: impl Source) -> String {
-    let options = ServeOptions { name: "memtrack.served.48211.mtk".into(), ..ServeOptions::default() };
-    let server = Server::bind(source, options).unwrap();
+    served_all(vec![("memtrack.served.48211.mtk".into(), Box::new(source))])
+}
+
+fn served_all(captures: Vec<(String, Box<dyn Source>)>) -> String {
+    let server = Server::bind(captures, ServeOptions::default()).unwrap();
     let url = server.url();
     thread::spawn(move || server.run().unwrap());
     url
@@ -74,6 +77,13 @@ fn page() {
         ("PAGE_HOSTILE", export(&synthetic::hostile(), "hostile")),
         ("PAGE_SERVED", served(|| Ok(synthetic::small()))),
         ("PAGE_RUNNING", running),
+        (
+            "PAGE_TWO",
+            served_all(vec![
+                ("one.mtk".into(), Box::new(|| Ok(synthetic::small()))),
+                ("<b>two.mtk".into(), Box::new(|| Ok(synthetic::hostile()))),
+            ]),
+        ),
     ];
     // A folder for pictures of what the tests saw.
     if let Ok(folder) = std::env::var("PAGE_SHOTS") {

@@ -21,10 +21,18 @@ struct Running {
     token: String,
 }
 
+fn named(source: impl Source) -> (String, Box<dyn Source>) {
+    ("small.mtk".into(), Box::new(source))
+}
+
 impl Running {
     fn new(source: impl Source) -> Self {
-        let options = ServeOptions { name: "small.mtk".into(), idle: None, ..ServeOptions::default() };
-        let server = Server::bind(source, options).unwrap();
+        Self::of(vec![named(source)])
+    }
+
+    fn of(captures: Vec<(String, Box<dyn Source>)>) -> Self {
+        let options = ServeOptions { idle: None, ..ServeOptions::default() };
+        let server = Server::bind(captures, options).unwrap();
         let url = server.url();
         let (address, token) = url.strip_prefix("http://").unwrap().split_once("/#token=").unwrap();
         let running = Self { address: address.parse().unwrap(), token: token.to_owned() };
@@ -135,7 +143,7 @@ fn nonce_is_new_each_time_and_in_the_policy() {
 #[test]
 fn data_wants_a_session_and_a_session_wants_the_token() {
     let server = Running::small();
-    assert_eq!(server.ask("GET", "/api/profile", &[]).status, 403);
+    assert_eq!(server.ask("GET", "/api/profile/0", &[]).status, 403);
     for token in ["", "0", &server.token[1..], &server.token.to_uppercase(), &format!("{}0", server.token)] {
         // A token of digits alone has no upper case.
         if token == server.token {
@@ -150,17 +158,17 @@ fn data_wants_a_session_and_a_session_wants_the_token() {
     assert_eq!(server.ask("POST", &format!("/api/session?token={}", server.token), &[]).status, 403);
 
     let session = server.session();
-    let answer = server.ask("GET", "/api/profile", &[&session]);
+    let answer = server.ask("GET", "/api/profile/0", &[&session]);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let columns: Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(columns["summary"]["totals"]["peak_bytes"], 200);
 
     let tag = format!("If-None-Match: {}", answer.header("etag").unwrap());
-    let again = server.ask("GET", "/api/profile", &[&session, &tag]);
+    let again = server.ask("GET", "/api/profile/0", &[&session, &tag]);
     assert_eq!((again.status, again.body.as_str()), (304, ""));
-    assert_eq!(server.ask("GET", "/api/profile", &[&tag]).status, 403);
-    assert_eq!(server.ask("POST", "/api/profile", &[&session]).status, 405);
+    assert_eq!(server.ask("GET", "/api/profile/0", &[&tag]).status, 403);
+    assert_eq!(server.ask("POST", "/api/profile/0", &[&session]).status, 405);
 }
 
 #[test]
@@ -174,14 +182,14 @@ fn every_answer_carries_the_headers() {
         (404, server.ask("GET", "/../../etc/passwd", &[])),
         (404, server.ask("GET", "/assets/", &[])),
         (404, server.ask("GET", "/assets/%2e%2e/%2e%2e/etc/passwd", &[])),
-        (200, server.ask("GET", "/api/profile", &[&session])),
+        (200, server.ask("GET", "/api/profile/0", &[&session])),
         (404, server.ask("GET", "/api/other", &[&session])),
         (403, server.ask("GET", "/api/other", &[])),
         (403, server.ask("GET", "/", &["Origin: http://evil.example"])),
         (403, server.ask("GET", "/", &["Sec-Fetch-Site: cross-site"])),
         (405, server.ask("OPTIONS", "/", &["Access-Control-Request-Method: GET"])),
         (405, server.ask("TRACE", "/", &[])),
-        (405, server.ask("DELETE", "/api/profile", &[&session])),
+        (405, server.ask("DELETE", "/api/profile/0", &[&session])),
         (405, server.ask("POST", "/", &["Content-Length: 0"])),
         (400, server.ask("GET", "/", &["Upgrade: websocket", "Sec-WebSocket-Key: x"])),
         (400, server.ask("GET", &format!("http://{}/", server.address), &[])),
@@ -238,7 +246,7 @@ fn own_names_and_only_they_are_answered_over_the_wire() {
 fn other_addresses_are_refused() {
     for address in ["0.0.0.0", "::", "192.168.1.2", "8.8.8.8"] {
         let options = ServeOptions { address: address.parse().unwrap(), ..ServeOptions::default() };
-        let error = Server::bind(|| Ok(synthetic::small()), options).unwrap_err();
+        let error = Server::bind(vec![named(|| Ok(synthetic::small()))], options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(address), "{error}");
     }
@@ -249,10 +257,11 @@ fn a_taken_port_and_an_unreadable_capture_say_so() {
     let server = Running::small();
     let port = server.address.port();
     let options = ServeOptions { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port, ..ServeOptions::default() };
-    let error = Server::bind(|| Ok(synthetic::small()), options).unwrap_err();
+    let error = Server::bind(vec![named(|| Ok(synthetic::small()))], options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&port.to_string()), "{error}");
-    let error = Server::bind(|| Err("x.mtk is no capture".to_owned()), ServeOptions::default()).unwrap_err();
+    let error =
+        Server::bind(vec![named(|| Err("x.mtk is no capture".to_owned()))], ServeOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "x.mtk is no capture");
 }
 
@@ -270,7 +279,7 @@ fn running_captures_are_read_again_and_finished_ones_are_not() {
     let session = server.session();
     let ask = || {
         thread::sleep(Duration::from_secs(1));
-        server.ask("GET", "/api/profile", &[&session])
+        server.ask("GET", "/api/profile/0", &[&session])
     };
     let failed = ask();
     assert_eq!((failed.status, failed.body.as_str()), (503, "the file is gone\n"));
@@ -281,7 +290,7 @@ fn running_captures_are_read_again_and_finished_ones_are_not() {
     assert_eq!(last.status, 200);
     let before = reads.load(Ordering::SeqCst);
     let tag = format!("If-None-Match: {}", last.header("etag").unwrap());
-    assert_eq!(server.ask("GET", "/api/profile", &[&session, &tag]).status, 304);
+    assert_eq!(server.ask("GET", "/api/profile/0", &[&session, &tag]).status, 304);
     assert_eq!(reads.load(Ordering::SeqCst), before);
 }
 
@@ -317,7 +326,7 @@ fn garbage_is_survived() {
         b"GET ",
         b"POST ",
         b"/",
-        b"/api/profile",
+        b"/api/profile/0",
         b" HTTP/1.1",
         b" HTTP/1.0",
         b"\r\n",
@@ -349,9 +358,36 @@ fn garbage_is_survived() {
     // Several requests in one piece are answered one by one, each under the same rules.
     let host = format!("Host: {}\r\n", server.address);
     let answers = server.raw(
-        format!("GET / HTTP/1.1\r\n{host}\r\nGET /api/profile HTTP/1.1\r\n{host}\r\nGET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        format!("GET / HTTP/1.1\r\n{host}\r\nGET /api/profile/0 HTTP/1.1\r\n{host}\r\nGET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
             .as_bytes(),
     );
     let statuses: Vec<&str> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "403", "421"]);
+}
+
+#[test]
+fn several_captures_are_read_when_they_are_asked_for_and_two_are_kept() {
+    let reads = Arc::new(AtomicU32::new(0));
+    let capture = |name: &str| -> (String, Box<dyn Source>) {
+        let reads = Arc::clone(&reads);
+        let load = move || {
+            reads.fetch_add(1, Ordering::Relaxed);
+            Ok(synthetic::small())
+        };
+        (name.into(), Box::new(load))
+    };
+    let captures = vec![capture("a.mtk"), capture("<b>.mtk"), capture("c.mtk")];
+    let server = Running::of(captures);
+    let session = server.session();
+    let ask = |path: &str| server.ask("GET", path, &[&session]);
+    assert_eq!(ask("/api/captures").body, r#"["a.mtk","\u003cb\u003e.mtk","c.mtk"]"#);
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
+    for (capture, count) in [(0, 1), (1, 2), (0, 2), (2, 3), (0, 3), (1, 4)] {
+        let path = format!("/api/profile/{capture}");
+        assert_eq!(ask(&path).status, 200, "{capture}");
+        assert_eq!(reads.load(Ordering::Relaxed), count, "{capture}");
+    }
+    assert_eq!(ask("/api/profile/3").status, 404);
+    assert_eq!(ask("/api/profile/-1").status, 400);
+    assert_eq!(ask("/api/profile/..%2f0").status, 400);
 }

@@ -18,7 +18,10 @@ fn address() -> SocketAddr {
     *ADDRESS.get_or_init(|| {
         let numbers = Numbers { allocated: (1, 1), ..Numbers::default() };
         let source = move || Ok(Sketch::new("./app").row(&format!("malloc: {SECRET} main"), numbers).build());
-        let server = Server::bind(source, ServeOptions { idle: None, ..ServeOptions::default() });
+        let server = Server::bind(
+            vec![("app.mtk".into(), Box::new(source))],
+            ServeOptions { idle: None, ..ServeOptions::default() },
+        );
         let server = server.expect("a free port on the loopback address");
         let address = server.url().trim_start_matches("http://").split_once('/').and_then(|(at, _)| at.parse().ok());
         thread::spawn(move || server.run());
@@ -31,13 +34,13 @@ pub fn request_seeds() -> Vec<Vec<u8>> {
     let host = format!("Host: {}\r\n", address());
     let requests = [
         format!("GET / HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
-        format!("GET /api/profile HTTP/1.1\r\n{host}Memtrack-Session: 00\r\nIf-None-Match: \"x\"\r\n\r\n"),
+        format!("GET /api/profile/0 HTTP/1.1\r\n{host}Memtrack-Session: 00\r\nIf-None-Match: \"x\"\r\n\r\n"),
         format!(
-            "GET /api/profile?from=1&to=2 HTTP/1.1\r\n{host}Accept-Encoding: gzip\r\n\r\nGET / HTTP/1.1\r\n{host}\r\n"
+            "GET /api/profile/0?from=1&to=2 HTTP/1.1\r\n{host}Accept-Encoding: gzip\r\n\r\nGET / HTTP/1.1\r\n{host}\r\n"
         ),
         format!("HEAD / HTTP/1.1\r\n{host}Origin: http://{}\r\nSec-Fetch-Site: same-origin\r\n\r\n", address()),
         format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-        format!("POST /api/profile HTTP/1.1\r\n{host}Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"),
+        format!("POST /api/profile/0 HTTP/1.1\r\n{host}Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"),
         format!("GET /assets/%2e%2e/x HTTP/1.1\r\n{host}Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "GET http://evil.example/ HTTP/1.0\r\nHost: evil.example\r\n\r\n".to_owned(),

@@ -2,17 +2,19 @@
 
 use std::process::ExitCode;
 
-use web::ServeOptions;
+use std::path::PathBuf;
 
-use crate::args::CaptureArg;
+use web::{ServeOptions, Source};
+
 use crate::captures;
 use crate::error::Error;
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    capture: CaptureArg,
+    /// Capture files, also of programs that are still running [default: the newest in this folder]
+    #[arg(value_name = "CAPTURE")]
+    captures: Vec<PathBuf>,
     /// Port on the loopback address, 0 for any free one
     #[arg(short = 'P', long, value_name = "PORT", default_value_t = 0)]
     port: u16,
@@ -23,15 +25,20 @@ pub(crate) struct Args {
 
 /// Serves until Ctrl-C.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
-    let path = captures::find(args.capture.capture.as_deref())?;
+    let paths = if args.captures.is_empty() { vec![captures::find(None)?] } else { args.captures.clone() };
     // Read before anything is served, so that a bad capture is this command's error and not the page's.
-    let mut first = Some(captures::profile(&path)?);
-    let options =
-        ServeOptions { port: args.port, open: args.open, name: captures::name(&path), ..ServeOptions::default() };
-    let source = move || match first.take() {
-        Some(profile) => Ok(profile),
-        None => captures::profile(&path).map_err(|error| error.to_string()),
+    let mut first = paths.first().map(|path| captures::profile(path)).transpose()?;
+    let source = |path: PathBuf| -> (String, Box<dyn Source>) {
+        let mut read = first.take();
+        let name = captures::name(&path);
+        let load = move || match read.take() {
+            Some(profile) => Ok(profile),
+            None => captures::profile(&path).map_err(|error| error.to_string()),
+        };
+        (name, Box::new(load))
     };
-    web::serve(source, options).map_err(|error| Error::usage(format!("cannot serve: {error}")))?;
+    let sources = paths.into_iter().map(source).collect();
+    let options = ServeOptions { port: args.port, open: args.open, ..ServeOptions::default() };
+    web::serve(sources, options).map_err(|error| Error::usage(format!("cannot serve: {error}")))?;
     Ok(ExitCode::SUCCESS)
 }

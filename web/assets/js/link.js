@@ -19,6 +19,7 @@ const FLAGS = [['i', 'inverted'], ['rec', 'recursion'], ['int', 'interpreter'], 
  */
 export function write(state, data, nameBox) {
   const parts = new URLSearchParams();
+  if (state.capture) parts.set('cap', String(state.capture));
   if (state.metric !== INITIAL.metric) parts.set('m', state.metric);
   if (state.process >= 0) parts.set('p', String(data.processes[state.process].index));
   if (state.thread >= 0) parts.set('t', String(data.threads.index[state.thread]));
@@ -41,6 +42,11 @@ export function write(state, data, nameBox) {
   for (const [name, key] of FLAGS) if (state[key]) parts.set(name, '1');
   if (state.tab !== INITIAL.tab) parts.set('tab', state.tab);
   return parts.toString();
+}
+
+/** Which of the captures an address is about. @param {string} hash */
+export function captureOf(hash) {
+  return Number(/^\d{1,4}$/.exec(new URLSearchParams(hash.replace(/^#/, '')).get('cap') ?? '')?.[0] ?? 0);
 }
 
 /**
@@ -67,6 +73,7 @@ export function read(hash, data) {
   const flags = Object.fromEntries(FLAGS.map(([name, key]) => [key, parts.get(name) === '1']));
   return {
     ...INITIAL,
+    capture: captureOf(hash),
     metric: METRICS.some((one) => one.id === metric) ? /** @type {string} */ (metric) : INITIAL.metric,
     process: data.processes.findIndex((process) => String(process.index) === parts.get('p')),
     thread: data.threads.index.findIndex((index) => String(index) === parts.get('t')),

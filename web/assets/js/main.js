@@ -6,17 +6,18 @@
 import { collapsed } from '#collapsed';
 import { decode, functionName } from '#columns';
 import { deriver } from '#derive';
-import { byId, download, say } from '#dom';
+import { byId, download, element, say } from '#dom';
 import { crumbRow } from '#flame/crumbs';
 import { descend, expander, pathOf } from '#flame/layout';
 import { svg } from '#flame/svg';
 import { flameView } from '#flame/view';
 import { functionRows } from '#functions';
 import { startKeys } from '#keys';
-import { boxPath, read, write } from '#link';
+import { boxPath, captureOf, read, write } from '#link';
 import { shown } from '#metrics';
+import { visible } from '#names';
 import { shapedPath } from '#shape';
-import { Refusal, embedded, load, reload } from '#source';
+import { Refusal, captures, embedded, load, reload } from '#source';
 import { INITIAL, store as makeStore } from '#state';
 import { startTheme, toggleTheme } from '#theme';
 import { timelineView } from '#timeline/view';
@@ -162,8 +163,8 @@ function invert() {
 }
 
 function reset() {
-  const { fold, sort, ascending, tab } = store.get();
-  store.set({ ...INITIAL, fold, sort, ascending, tab });
+  const { capture, fold, sort, ascending, tab } = store.get();
+  store.set({ ...INITIAL, capture, fold, sort, ascending, tab });
   queueMicrotask(selectLargest);
 }
 
@@ -294,13 +295,25 @@ async function refresh() {
   if (data.summary.state === 'running') setTimeout(refresh, REFRESH);
 }
 
+/** Other captures are pages of their own. @param {string[]} names */
+function offerCaptures(names) {
+  if (names.length < 2) return;
+  const select = /** @type {HTMLSelectElement} */ (byId('capture'));
+  select.replaceChildren(...names.map((name, i) => element('option', { value: String(i) }, visible(name))));
+  select.value = String(store.get().capture);
+  select.hidden = false;
+  byId('file').hidden = true;
+  select.addEventListener('change', () => { location.hash = `cap=${select.value}`; });
+}
+
 function startPage() {
   byId('inverted').addEventListener('click', invert);
   byId('save-svg').addEventListener('click', () => save('svg'));
   byId('save-collapsed').addEventListener('click', () => save('collapsed'));
   addEventListener('hashchange', () => {
-    if (!new URLSearchParams(location.hash.slice(1)).has('token')) restore();
-    else location.reload();
+    const another = captureOf(location.hash) !== store.get().capture;
+    if (another || new URLSearchParams(location.hash.slice(1)).has('token')) location.reload();
+    else restore();
   });
   const metricKeys = offered(data).map((_, i) => String(i + 1));
   const parts = new Map([['o', 'overview'], ['t', 'timeline'], ['f', 'flame'], ['l', 'functions'], ['k', 'leaks']]);
@@ -339,7 +352,7 @@ async function start() {
   byId('theme').addEventListener('click', toggleTheme);
   const slow = setTimeout(() => notice('Reading…'), 300);
   try {
-    const wire = await load((done, all) => {
+    const wire = await load(captureOf(location.hash), (done, all) => {
       if (!byId('notice').hidden) notice(`Reading ${bytes(done)}${all ? ` of ${bytes(all)}` : ''}.`);
     });
     take(decode(wire));
@@ -347,6 +360,7 @@ async function start() {
     selectLargest();
     startNarrow();
     startPage();
+    offerCaptures(await captures());
     store.subscribe(render);
     byId('main').removeAttribute('aria-busy');
     document.documentElement.dataset.ready = 'true';

@@ -12,8 +12,8 @@ export class Refusal extends Error {}
 /** @returns {boolean} whether the data is inside the page */
 export const embedded = () => document.getElementById('data') !== null;
 
-/** @param {(done: number, all: number) => void} progress @returns {Promise<Wire>} */
-export async function load(progress) {
+/** @param {number} capture its position among those that are served @param {(done: number, all: number) => void} progress @returns {Promise<Wire>} */
+export async function load(capture, progress) {
   const holder = document.getElementById('data');
   if (holder) {
     const wire = await unpack(JSON.parse(holder.textContent ?? ''));
@@ -21,17 +21,27 @@ export async function load(progress) {
     return wire;
   }
   const session = await openSession();
-  const response = await ask(session, {});
+  shown = capture;
+  const response = await ask(session, `profile/${shown}`, {});
   const all = Number(response.headers.get('Content-Length') ?? 0);
   version = response.headers.get('ETag') ?? '';
   return JSON.parse(await text(response, (done) => progress(done, all)));
 }
 
 let version = '';
+/** Position of the capture that is shown. */
+let shown = 0;
+
+/** What the captures are called that are served together; one in a file of its own. @returns {Promise<string[]>} */
+export async function captures() {
+  if (embedded()) return [];
+  const response = await ask(sessionStorage.getItem(SESSION) ?? '', 'captures', {});
+  return response.json();
+}
 
 /** The newer data of a capture that is still being recorded, or nothing. @returns {Promise<Wire | null>} */
 export async function reload() {
-  const response = await ask(sessionStorage.getItem(SESSION) ?? '', { 'If-None-Match': version });
+  const response = await ask(sessionStorage.getItem(SESSION) ?? '', `profile/${shown}`, { 'If-None-Match': version });
   if (response.status === 304) return null;
   version = response.headers.get('ETag') ?? '';
   return response.json();
@@ -61,9 +71,9 @@ async function openSession() {
   return session;
 }
 
-/** @param {string} session @param {Record<string, string>} headers */
-async function ask(session, headers) {
-  const response = await fetch('/api/profile', { headers: { ...headers, [HEADER]: session } });
+/** @param {string} session @param {string} what @param {Record<string, string>} headers */
+async function ask(session, what, headers) {
+  const response = await fetch(`/api/${what}`, { headers: { ...headers, [HEADER]: session } });
   if (!response.ok && response.status !== 304) throw new Refusal(await refusal(response));
   return response;
 }

@@ -2,6 +2,7 @@
 
 /**
  * @typedef {object} State
+ * @property {number} capture position among those that are served
  * @property {string} metric
  * @property {number} process position, -1 for all
  * @property {number} thread position, -1 for all
@@ -29,6 +30,7 @@
 
 /** @type {Readonly<State>} */
 export const INITIAL = Object.freeze({
+  capture: 0,
   metric: 'peak', process: -1, thread: -1, inverted: false, zoom: [], select: [], find: '', fold: true,
   sort: 'self', ascending: false, cursor: null, range: null, window: null, focus: [], exclude: [], modules: [],
   recursion: false, interpreter: false, sandwich: -1, flipped: false, byName: false, byModule: false, tab: 'functions',

@@ -11,7 +11,7 @@ use crate::script_safe;
 
 /// Where profiles come from. A closure is one.
 pub trait Source: Send + 'static {
-    /// The capture as it is now. Called again only after a profile in state *running*.
+    /// The capture as it is now. Called again while it is being recorded, or when other captures were looked at since.
     ///
     /// # Errors
     /// A sentence for the reader of the page.
@@ -35,7 +35,47 @@ pub(super) enum Reply {
     Columns(String, Bytes),
 }
 
-pub(super) struct Feed {
+/// All captures that are served.
+pub(super) struct Feeds {
+    feeds: Vec<Feed>,
+    /// Positions, the latest asked for last.
+    recent: Mutex<Vec<usize>>,
+}
+
+/// Captures whose columns are kept; others are read again when they are asked for.
+const KEPT: usize = 2;
+
+impl Feeds {
+    /// Reads the first capture; the others when they are asked for.
+    pub(super) fn new(captures: Vec<(String, Box<dyn Source>)>) -> Result<Self, String> {
+        let feeds: Vec<Feed> = captures.into_iter().map(|(name, source)| Feed::new(name, source)).collect();
+        if let Some(first) = feeds.first() {
+            first.reply("")?;
+        }
+        Ok(Self { feeds, recent: Mutex::new(vec![0]) })
+    }
+
+    /// The captures' names, in order.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.feeds.iter().map(|feed| feed.name.as_str()).collect()
+    }
+
+    /// The columns of a capture, unless `known` is their tag; `None` where there is no such capture. Blocks while the
+    /// capture is read.
+    pub(super) fn reply(&self, capture: usize, known: &str) -> Option<Result<Reply, String>> {
+        let reply = self.feeds.get(capture)?.reply(known);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|&other| other != capture);
+        recent.push(capture);
+        if recent.len() > KEPT {
+            let oldest = recent.remove(0);
+            self.feeds.get(oldest)?.forget();
+        }
+        Some(reply)
+    }
+}
+
+struct Feed {
     name: String,
     latest: Mutex<Latest>,
 }
@@ -43,46 +83,49 @@ pub(super) struct Feed {
 struct Latest {
     source: Box<dyn Source>,
     version: u64,
-    body: Bytes,
+    /// Absent before the first reading, and when others were asked for since.
+    body: Option<Bytes>,
     running: bool,
     read_at: Instant,
     cost: Duration,
 }
 
 impl Feed {
-    /// Reads the capture for the first time.
-    pub(super) fn new(mut source: impl Source, name: String) -> Result<Self, String> {
-        let start = Instant::now();
-        let (body, running) = encode(&source.load()?, &name)?;
-        let latest = Latest {
-            source: Box::new(source),
-            version: 1,
-            body,
-            running,
-            read_at: Instant::now(),
-            cost: start.elapsed(),
-        };
-        Ok(Self { name, latest: Mutex::new(latest) })
+    fn new(name: String, source: Box<dyn Source>) -> Self {
+        let (read_at, cost) = (Instant::now(), Duration::ZERO);
+        let latest = Latest { source, version: 0, body: None, running: true, read_at, cost };
+        Self { name, latest: Mutex::new(latest) }
     }
 
-    /// The columns, unless `known` is their tag. Blocks while the capture is read.
-    pub(super) fn reply(&self, known: &str) -> Result<Reply, String> {
+    fn forget(&self) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).body = None;
+    }
+
+    fn reply(&self, known: &str) -> Result<Reply, String> {
         // A panic while reading leaves the previous columns, which are still true.
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.running && latest.read_at.elapsed() >= FRESH.max(latest.cost * 3) {
-            let start = Instant::now();
-            let profile = latest.source.load()?;
-            let (body, running) = encode(&profile, &self.name)?;
-            latest.running = running;
-            latest.read_at = Instant::now();
-            latest.cost = start.elapsed();
-            if body != latest.body {
-                latest.body = body;
-                latest.version += 1;
-            }
-        }
+        let fresh = |latest: &Latest| !latest.running || latest.read_at.elapsed() < FRESH.max(latest.cost * 3);
+        let body = match latest.body.clone().filter(|_| fresh(&latest)) {
+            Some(body) => body,
+            None => latest.read(&self.name)?,
+        };
         let tag = format!("\"{}\"", latest.version);
-        Ok(if known == tag { Reply::Unchanged(tag) } else { Reply::Columns(tag, latest.body.clone()) })
+        Ok(if known == tag { Reply::Unchanged(tag) } else { Reply::Columns(tag, body) })
+    }
+}
+
+impl Latest {
+    fn read(&mut self, name: &str) -> Result<Bytes, String> {
+        let start = Instant::now();
+        let (body, running) = encode(&self.source.load()?, name)?;
+        // What was complete does not change by being read again.
+        let changed = self.running && self.body.as_ref() != Some(&body);
+        self.version += u64::from(changed);
+        self.running = running;
+        self.read_at = Instant::now();
+        self.cost = start.elapsed();
+        self.body = Some(body.clone());
+        Ok(body)
     }
 }
 

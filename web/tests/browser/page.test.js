@@ -5,10 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, test as nodeTest } from 'node:test';
 import { launch } from './chromium.js';
 
-const { PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_SHOTS } = process.env;
+const { PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO, PAGE_SHOTS } = process.env;
 let browser;
 before(async () => {
-  for (const [name, value] of Object.entries({ PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING })) {
+  for (const [name, value] of Object.entries({ PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO })) {
     if (!value) throw new Error(`${name} is not set: run this through cargo test -p web --test page.`);
   }
   browser = await launch();
@@ -560,6 +560,20 @@ test('the served page opens with its token, loses it from the address, and asks 
   });
 });
 
+test('several captures are served together, and the address says which is shown', async () => {
+  await visit(PAGE_TWO, {}, async (page) => {
+    assert.match(await page.text('#command'), /app/);
+    assert.equal(await page.value("[...document.getElementById('capture').options].map((one) => one.text).join()"), 'one.mtk,<b>two.mtk');
+    await page.value("(() => { delete document.documentElement.dataset.ready; const s = document.getElementById('capture'); s.value = '1'; s.dispatchEvent(new Event('change')); })()");
+    await page.until("document.documentElement?.dataset.ready === 'true'");
+    assert.match(await page.text('#command'), /pwned/);
+    await page.key('3');
+    assert.match(await hash(page), /cap=1&m=leaked/);
+    await page.key('0');
+    assert.match(await hash(page), /^#cap=1/);
+  });
+});
+
 test('without the token the page says what to do', async () => {
   const page = await browser.page();
   await page.open(PAGE_SERVED.split('#')[0]);
@@ -577,7 +591,7 @@ test('a page that frames or scripts this server gets nothing', async () => {
   await page.send('Page.navigate', { url: 'data:text/html,<title>evil</title>' });
   await page.until("document.title === 'evil'");
   const address = PAGE_SERVED.split('#')[0];
-  const outcome = await page.value(`fetch('${address}api/profile').then((r) => r.status, (e) => 'refused')`);
+  const outcome = await page.value(`fetch('${address}api/profile/0').then((r) => r.status, (e) => 'refused')`);
   assert.equal(outcome, 'refused');
   await page.close();
 });
