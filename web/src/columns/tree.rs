@@ -217,7 +217,7 @@ impl Names {
             self.functions.module.push(module);
             self.functions.kind.push(kind);
             self.functions.library.push(u8::from(library));
-            let plumbing = matches!(kind, Kind::Native | Kind::Inlined | Kind::Allocator);
+            let plumbing = matches!(kind, Kind::Native | Kind::Inlined | Kind::Allocator | Kind::Unknown);
             self.functions.interpreter.push(u8::from(plumbing && is_interpreter(base_name(path))));
         }
         number
