@@ -13,7 +13,7 @@ use tracker_core::capture::block::BlockKind;
 use tracker_core::capture::payload::Loader;
 use tracker_core::capture::scan::{Piece, Scan};
 
-/// Captures of small programs with threads, forks, execs and reallocs; none of their blocks is compressed.
+/// Captures of small programs with threads, forks and execs, as they were recorded, and with no block compressed.
 fn captures() -> &'static [Vec<u8>] {
     static RECORDED: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     RECORDED.get_or_init(|| {
@@ -22,9 +22,10 @@ fn captures() -> &'static [Vec<u8>] {
         let programs: [&[&str]; 4] =
             [&[known, "simple"], &[known, "threads"], &[known, "fork"], &["/bin/sh", "-c", "ls /; true"]];
         let record = |(number, program): (usize, &&[&str])| {
-            raw(&fs::read(record(&format!("fuzz-{number}"), program).path).expect("just recorded"))
+            let capture = fs::read(record(&format!("fuzz-{number}"), program).path).expect("just recorded");
+            [raw(&capture), capture]
         };
-        programs.iter().enumerate().map(record).collect()
+        programs.iter().enumerate().flat_map(record).collect()
     })
 }
 
