@@ -420,3 +420,6 @@ impl Entry {
         Self { pc, hash, slot: 0, rbp: 0, rule: Rule::ROOT, proof: 0, live: false }
     }
 }
+
+#[cfg(test)]
+mod tests;

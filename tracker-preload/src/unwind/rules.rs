@@ -148,6 +148,13 @@ fn learn(pc: usize, modules: ModuleSink<'_>) -> Rule {
     rule
 }
 
+/// Makes a rule up.
+#[cfg(test)]
+pub(super) fn teach(pc: usize, rule: Rule) {
+    let (tag, index) = place(pc);
+    TABLE[index].store(tag << RULE_BITS | u64::from(rule.0), Relaxed);
+}
+
 /// Drops all rules, after a module was unloaded.
 pub(crate) fn forget_all() {
     TABLE.iter().for_each(|entry| entry.store(0, Relaxed));

@@ -1,0 +1,249 @@
+//! Stacks made by hand, in memory of the test's own, walked with the cache after every change: what it answers must be
+//! what was built. The frames are of all the kinds that compilers make; between two walks they return, are called anew
+//! from elsewhere, keep other values in rbp, or another stack is used.
+
+use super::{Cell, Entry, Frames, State};
+use crate::unwind::rules::{self, Rule};
+
+/// Code addresses of each kind of frame; call sites are 1 apart.
+const CODE: usize = 0x40_0000;
+const KINDS: usize = 8;
+const SITES: usize = 3;
+
+/// What a frame does with the stack, and the rule that says so.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    rule: fn() -> Option<Rule>,
+    /// Bytes from its stack pointer to its CFA.
+    size: usize,
+    /// How far below the CFA it saves rbp; 0: not at all.
+    saves: usize,
+    rbp: Rbp,
+}
+
+/// What a frame's own code has in rbp.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rbp {
+    /// What its caller had.
+    Kept,
+    /// Some value.
+    Data,
+    /// The place that it saved rbp in.
+    Frame,
+}
+
+const ALL: [Kind; KINDS] = [
+    Kind { rule: || Rule::plain(false, 8, 0), size: 8, saves: 0, rbp: Rbp::Kept },
+    Kind { rule: || Rule::plain(false, 48, 0), size: 48, saves: 0, rbp: Rbp::Kept },
+    Kind { rule: || Rule::plain(false, 32, 16), size: 32, saves: 16, rbp: Rbp::Data },
+    Kind { rule: || Rule::plain(false, 64, 40), size: 64, saves: 40, rbp: Rbp::Data },
+    Kind { rule: || Rule::plain(false, 40, 16), size: 40, saves: 16, rbp: Rbp::Data },
+    Kind { rule: || Rule::plain(true, 16, 16), size: 40, saves: 16, rbp: Rbp::Frame },
+    // Realigned: the CFA stands below the saved rbp.
+    Kind { rule: || Rule::realigned(8), size: 56, saves: 16, rbp: Rbp::Frame },
+    // No table: the frame-pointer convention.
+    Kind { rule: || Some(Rule::NONE), size: 24, saves: 16, rbp: Rbp::Frame },
+];
+/// These two leave everything inside of them where it was when they change places.
+const ALIKE: [usize; 2] = [4, 5];
+const REALIGNED: usize = 6;
+
+/// One call: a frame of some kind, about to call from some site, with some value in rbp if it keeps data there.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    kind: usize,
+    site: usize,
+    data: usize,
+    /// Words that a frame with a frame pointer took beside its own (`alloca`).
+    more: usize,
+}
+
+impl Call {
+    fn pc(self) -> usize {
+        CODE + self.kind * 0x100 + self.site
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+
+    fn call(&mut self, kinds: usize) -> Call {
+        Call { kind: self.below(kinds), site: self.below(SITES), data: self.below(1000), more: self.below(3) }
+    }
+}
+
+/// A stack's memory, and the calls on it, outermost first.
+struct Stack {
+    words: Vec<usize>,
+    calls: Vec<Call>,
+}
+
+impl Stack {
+    fn new() -> Self {
+        Self { words: vec![0x5a5a; 2048], calls: Vec::new() }
+    }
+
+    fn high(&self) -> usize {
+        self.words.as_ptr_range().end as usize
+    }
+
+    fn put(&mut self, address: usize, value: usize) {
+        let index = (address - self.words.as_ptr() as usize) / 8;
+        self.words[index] = value;
+    }
+
+    /// Lays the frames out, and answers the state at the innermost one's call.
+    fn lay_out(&mut self) -> State {
+        let (mut sp, mut rbp) = (self.high() - 64, 0xdead);
+        // Nobody called the outermost frame.
+        sp -= 8;
+        self.put(sp, 0);
+        for call in self.calls.clone() {
+            let (kind, cfa) = (ALL[call.kind], sp + 8);
+            if kind.saves != 0 {
+                self.put(cfa - kind.saves, rbp);
+            }
+            match kind.rbp {
+                Rbp::Kept => (),
+                Rbp::Data => rbp = call.data,
+                Rbp::Frame => rbp = cfa - kind.saves,
+            }
+            if call.kind == REALIGNED {
+                self.put(rbp - 8, cfa);
+            }
+            let more = if call.kind == ALIKE[1] { 16 * call.more } else { 0 };
+            sp = cfa - kind.size - more - 8;
+            self.put(sp, call.pc());
+        }
+        State::returned(self.calls.last().map_or(0, |call| call.pc()), sp, rbp)
+    }
+
+    fn change(&mut self, random: &mut Random, kinds: usize) {
+        let len = self.calls.len();
+        match random.below(6) {
+            // Some return, others are called.
+            0 | 1 => {
+                self.calls.truncate(len - random.below(len.min(6) + 1));
+                let room = 40usize.saturating_sub(self.calls.len());
+                (0..random.below(room.min(6) + 1)).for_each(|_| self.calls.push(random.call(kinds)));
+            }
+            // Deep inside, one frame is called from elsewhere, or has something else in rbp, with all inner ones as they were.
+            2 if len != 0 => self.calls[random.below(len)].site = random.below(SITES),
+            3 if len != 0 => self.calls[random.below(len)].data = random.below(1000),
+            // What was data in rbp becomes the way to the caller, or the other way round.
+            4 if len != 0 => {
+                let call = &mut self.calls[random.below(len)];
+                if kinds > ALIKE[1]
+                    && let Some(at) = ALIKE.iter().position(|kind| *kind == call.kind)
+                {
+                    call.kind = ALIKE[1 - at];
+                }
+            }
+            // One frame takes more and another less: those between them move, and only rbp knows.
+            5 if len != 0 => {
+                let (more, less) = (random.below(len), random.below(len));
+                if self.calls[less].more > 0 && self.calls[more].kind == ALIKE[1] && self.calls[less].kind == ALIKE[1] {
+                    self.calls[less].more -= 1;
+                    self.calls[more].more += 1;
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
+type Small = Frames<512>;
+
+fn frames() -> Box<Small> {
+    let (entry, cell) = (Entry::plain(0, 0), Cell { address: 0, value: 0 });
+    Box::new(Frames { cached: 0, high: 0, generation: 0, lost: false, entries: [entry; 512], cells: [[cell; 2]; 512] })
+}
+
+fn teach() {
+    for (kind, facts) in ALL.iter().enumerate() {
+        let rule = (facts.rule)().expect("fits");
+        (0..SITES).for_each(|site| rules::teach(Call { kind, site, data: 0, more: 0 }.pc(), rule));
+    }
+}
+
+fn walk(frames: &mut Small, state: State, high: usize, generation: u32) -> Vec<usize> {
+    let path = frames.unwind(state, high, generation, &mut |_| ());
+    assert_eq!(path.marker, 0);
+    path.entries.iter().map(|entry| entry.pc as usize).collect()
+}
+
+fn built(stack: &Stack) -> Vec<usize> {
+    stack.calls.iter().map(|call| call.pc()).collect()
+}
+
+/// Without and with the kinds that are never cached, which end what can be.
+#[test]
+fn the_cache_answers_what_is_there() {
+    teach();
+    for kinds in [2, 5, 6, KINDS] {
+        let mut random = Random(kinds as u64);
+        let (mut cached, mut fresh, mut joined) = (frames(), frames(), 0);
+        let mut stacks = [Stack::new(), Stack::new()];
+        for round in 0..20_000 {
+            let at = usize::from(random.below(16) == 0);
+            let stack = &mut stacks[at];
+            stack.change(&mut random, kinds);
+            let state = stack.lay_out();
+            let high = stack.high();
+            assert_eq!(walk(&mut cached, state, high, 0), built(stack), "kinds {kinds}, round {round}");
+            joined += cached.cached;
+            let hash = cached.path(stack.calls.len()).hash();
+            fresh.forget();
+            let path = fresh.unwind(state, high, 0, &mut |_| ());
+            assert_eq!(path.hash(), hash, "the same path has the same hash");
+        }
+        assert!(joined > 20_000, "there was something to prove");
+    }
+}
+
+/// Unchanged return addresses prove nothing where a frame finds its caller through rbp.
+#[test]
+fn a_frame_pointer_that_moved_moves_the_frames() {
+    teach();
+    let call = |kind, site| Call { kind, site, data: 7, more: 0 };
+    let mut stack = Stack::new();
+    // The frame-pointer frame's CFA follows from rbp, which the data frame inside of it saved.
+    stack.calls = vec![call(1, 0), call(1, 1), call(5, 0), call(2, 0), call(0, 0)];
+    let mut cached = frames();
+    let (state, high) = (stack.lay_out(), stack.high());
+    assert_eq!(walk(&mut cached, state, high, 0), built(&stack));
+    // The saved rbp now points to a frame farther out, whose caller is another one, the outermost of all.
+    let saved = state.slot() + 8 + 8 + 32 - 16;
+    let copy = high - 48;
+    stack.put(copy, 0);
+    stack.put(copy + 8, CODE + 0x100 + 2);
+    stack.put(saved, copy);
+    let moved = walk(&mut cached, state, high, 0);
+    let mut unmoved = frames();
+    assert_eq!(moved, walk(&mut unmoved, state, high, 0));
+    assert_ne!(moved, built(&stack));
+}
+
+/// An address means something else after `dlclose`.
+#[test]
+fn another_generation_has_other_rules() {
+    teach();
+    let pc = CODE + 0x5000;
+    rules::teach(pc, Rule::plain(false, 16, 0).expect("fits"));
+    let mut stack = Stack::new();
+    let high = stack.high();
+    let slot = high - 80;
+    (0..10).for_each(|word| stack.put(slot + 8 * word, 0));
+    stack.put(slot, pc);
+    stack.put(slot + 16, CODE);
+    stack.put(slot + 32, CODE + 1);
+    let (state, mut cached) = (State::returned(pc, slot, 0), frames());
+    assert_eq!(walk(&mut cached, state, high, 0), [CODE, pc]);
+    rules::teach(pc, Rule::plain(false, 32, 0).expect("fits"));
+    assert_eq!(walk(&mut cached, state, high, 1), [CODE + 1, pc]);
+}
