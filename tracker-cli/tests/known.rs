@@ -164,6 +164,19 @@ fn a_memtrack_inside_a_memtrack() {
     assert!(rows.iter().all(|row| row["exe"].as_str().expect("text").ends_with("/memtrack")), "{rows:#?}");
 }
 
+/// Also when it is named by a relative path: the collector works elsewhere.
+#[test]
+fn an_allocator_inside_the_program_is_warned_of() {
+    let folder = common::scratch("own");
+    common::compile("gcc", "hazard_malloc.c", &["-O1", "-fno-builtin"], &folder.join("own"));
+    let mut command = Command::new(MEMTRACK);
+    command.args(["run", "-f", "-o", "own.mtk", "./own"]).current_dir(&folder);
+    let ended = common::run(&mut command);
+    assert_eq!((ended.status.as_str(), ended.stdout.as_str()), ("exit status: 0", "owned\n"), "{ended:?}");
+    let text = common::read(&["summary", folder.join("own.mtk").to_str().expect("plain path")]);
+    assert!(text.contains("the program defines malloc itself"), "{text}");
+}
+
 #[test]
 fn temporary_allocations() {
     // 500 freed at once; of the later 500, the last with no and the last but one with one allocation in between.

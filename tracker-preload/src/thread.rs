@@ -416,10 +416,11 @@ fn find(owner: u64, pid: u32, control_block: usize) -> *mut Place {
     }
     // It shall look for the dead among those that hold the others.
     session::call_attention();
-    if add_batch()
-        && let Some(place) = take(tid, |_, holder| holder == 0)
-    {
-        return place;
+    // Others may be faster at what one adds.
+    while add_batch() {
+        if let Some(place) = take(tid, |_, holder| holder == 0) {
+            return place;
+        }
     }
     // No memory, or no room in the list: the kernel is asked, which a sandbox may punish.
     let dead = |_: &Place, holder: u32| !sandbox::is_active() && !os::thread_exists(pid, holder);
