@@ -225,29 +225,6 @@ def threads():
         thread.join()
 
 
-def greenlets():
-    import gevent
-    import greenlet
-
-    def job(number, depth):
-        if depth:
-            return job(number, depth - 1)
-        for turn in range(5):
-            mark()
-            gevent.sleep(0.0005 * ((number * 7 + turn) % 5))
-            mark()
-
-    def switching():
-        greenlet.getcurrent().parent.switch(1)
-        mark()
-
-    other = greenlet.greenlet(switching)
-    other.switch()
-    mark()
-    other.switch()
-    gevent.joinall([gevent.spawn(job, number, number) for number in range(8)])
-
-
 def child(number):
     sums.clear()
     plain(number % 7)
