@@ -2,7 +2,7 @@
 //!
 //! [`targets`] are plain functions from bytes to nothing that panic when a promise is broken. [`campaign`] feeds one of them
 //! with mutations of real input: the same few thousand in every test run, or new ones for as long as
-//! `MEMTRACK_FUZZ_SECONDS` says. `coverage/` drives the same functions by cargo-fuzz.
+//! `MEMTRACK_FUZZ_SECONDS` says.
 #![forbid(unsafe_code)]
 
 mod campaign;
