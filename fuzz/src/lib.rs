@@ -1,6 +1,6 @@
 //! Hostile input for everything that reads bytes which memtrack did not make in the same process.
 //!
-//! [`targets`] are plain functions from bytes to nothing that panic when a promise is broken. [`campaign`] feeds one of them
+//! [`targets`] are plain functions from bytes to nothing that panic when a promise is broken. [`campaign()`] feeds one of them
 //! with mutations of real input: the same few thousand in every test run, or new ones for as long as
 //! `MEMTRACK_FUZZ_SECONDS` says.
 #![forbid(unsafe_code)]
