@@ -25,6 +25,25 @@ pub struct Change {
     pub bytes: u64,
 }
 
+impl Change {
+    /// What changes are in order of. Those with equal keys can be [joined](Self::join).
+    pub const fn key(&self) -> (u32, u16, What, u16) {
+        (self.row, self.slice, self.what, self.birth)
+    }
+
+    /// Makes one of neighbours with equal keys.
+    pub fn join(changes: &mut Vec<Self>) {
+        changes.dedup_by(|next, first| {
+            let same = next.key() == first.key();
+            if same {
+                first.blocks = first.blocks.saturating_add(next.blocks);
+                first.bytes = first.bytes.saturating_add(next.bytes);
+            }
+            same
+        });
+    }
+}
+
 /// The capture cut into slices of time, at most 512. [`Self::window`] shows how to sum changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Slices {
@@ -67,18 +86,10 @@ impl Slices {
                 *place += 1;
             }
         }
-        let key = |c: &Change| (c.row, c.slice, c.what, c.birth);
-        for row in changes.chunk_by_mut(|a, b| a.row == b.row).filter(|row| !row.is_sorted_by_key(key)) {
-            row.sort_by_key(key);
+        for row in changes.chunk_by_mut(|a, b| a.row == b.row).filter(|row| !row.is_sorted_by_key(Change::key)) {
+            row.sort_by_key(Change::key);
         }
-        changes.dedup_by(|next, first| {
-            let same = key(next) == key(first);
-            if same {
-                first.blocks = first.blocks.saturating_add(next.blocks);
-                first.bytes = first.bytes.saturating_add(next.bytes);
-            }
-            same
-        });
+        Change::join(&mut changes);
         Self { bounds: sliced.bounds, changes, origins }
     }
 

@@ -77,16 +77,8 @@ fn halve(bounds: &mut Vec<u64>, changes: &mut Vec<Change>) {
         change.slice /= 2;
         change.birth /= 2;
     }
-    let key = |change: &Change| (change.row, change.slice, change.what, change.birth);
-    changes.sort_by_key(key);
-    changes.dedup_by(|next, first| {
-        let same = key(next) == key(first);
-        if same {
-            first.blocks = first.blocks.saturating_add(next.blocks);
-            first.bytes = first.bytes.saturating_add(next.bytes);
-        }
-        same
-    });
+    changes.sort_by_key(Change::key);
+    Change::join(changes);
 }
 
 #[cfg(test)]
