@@ -76,6 +76,48 @@ fn static_program() -> Vec<u8> {
 }
 
 #[test]
+fn python_scripts_and_modules_find_their_interpreter() {
+    let folder = Folder::new("python");
+    let say = "import sys; print(sys.argv[0].rsplit('/', 1)[-1], *sys.argv[1:])";
+    folder.write("plain.py", say.as_bytes(), 0o644);
+    // A shell would be asked to run it.
+    folder.write("executable.py", say.as_bytes(), 0o755);
+    let with_line = |line: &str| format!("#!{line}\n{}", say.replace("[1:]", "[1:], sys.flags.optimize"));
+    folder.write("lined.py", with_line("/usr/bin/env -S python3 -O").as_bytes(), 0o644);
+    folder.write("gone.py", with_line("/no/such/python3").as_bytes(), 0o644);
+    folder.write("program.py", b"#!/bin/echo", 0o755);
+    let cases: [(&[&str], &str); 6] = [
+        (&["plain.py", "-x", "--help"], "plain.py -x --help"),
+        (&["./executable.py"], "executable.py"),
+        (&["lined.py", "y"], "lined.py y"),
+        (&["gone.py"], "gone.py 0"),
+        (&["./program.py"], "./program.py"),
+        (&["-m", "plain", "-x"], "plain.py -x"),
+    ];
+    for (arguments, expected) in cases {
+        let output = folder.output(&[&["run", "-q"], arguments].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.starts_with(expected), "{arguments:?}: {said} {}", stderr(&output));
+        let name = Path::new(arguments[usize::from(arguments[0] == "-m")]).file_name().unwrap().to_str().unwrap();
+        let captures = folder.captures();
+        assert!(captures.iter().any(|file| file.starts_with(&format!("memtrack.{name}."))), "{captures:?}");
+    }
+    assert_eq!(folder.output(&["run", "-q", "lined.py"]).stdout, b"lined.py 1\n", "the line's arguments hold");
+
+    let missing = folder.output(&["run", "-q", "no-such.py"]);
+    assert_eq!((missing.status.code(), missing.stdout.len()), (Some(127), 0));
+    let environment = folder.0.join("venv/bin");
+    fs::create_dir_all(&environment).unwrap();
+    std::os::unix::fs::symlink("/bin/echo", environment.join("python")).unwrap();
+    let mut command = folder.command(MEMTRACK, &["run", "-q", "-m", "mod", "a"]);
+    let output = command.env("VIRTUAL_ENV", folder.0.join("venv")).output().unwrap();
+    assert_eq!(output.stdout, b"-m mod a\n", "the active environment comes before PATH");
+    let output = folder.command(MEMTRACK, &["run", "-q", "plain.py"]).env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(127), "{}", stderr(&output));
+    assert!(folder.output(&["doctor", "plain.py"]).status.success());
+}
+
+#[test]
 fn exit_status_passes_through() {
     let folder = Folder::new("status");
     for code in [0, 1, 77, 255] {

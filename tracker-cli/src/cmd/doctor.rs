@@ -52,7 +52,8 @@ struct Diagnosis {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
-    let (_, target) = launch::inspect(&args.program).map_err(|error| Error::usage(error.to_string()))?;
+    let found = launch::command(&args.program, false, Vec::new()).and_then(|(file, _)| launch::inspect(&file));
+    let (_, target) = found.map_err(|error| Error::usage(error.to_string()))?;
     let diagnosis = diagnose(&args.program.display().to_string(), target);
     if args.json {
         let text = serde_json::to_string_pretty(&diagnosis).map_err(|error| Error::usage(error.to_string()))?;

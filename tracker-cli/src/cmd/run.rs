@@ -49,6 +49,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Unwind::Cached)]
     unwind: Unwind,
 
+    /// PROGRAM is a Python module: run it as `python3 -m` does, with the Python of the active virtual environment or of PATH
+    #[arg(short, long)]
+    module: bool,
+
     /// Record no Python frames: the stacks of Python programs are native only
     #[arg(long)]
     no_python: bool,
@@ -77,7 +81,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", hide = true)]
     preload_lib: Option<PathBuf>,
 
-    /// The program
+    /// The program. A Python script that is no program by itself runs with the interpreter that its first line names, or that
+    /// of the active virtual environment, or of PATH
     #[arg(value_name = "PROGRAM")]
     program: OsString,
 
@@ -111,7 +116,7 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     let Args { quiet, check, error_exitcode, .. } = args;
     let budgets = check.then(|| Budgets::new(&args)).transpose()?;
     let name = args.program.clone();
-    let plan = Plan::new(request(args))?;
+    let plan = Plan::new(request(args)?)?;
     if let Some(reason) = Plan::obstacle() {
         if check {
             return Err(Error::with_code(UNTRACKED, format!("{} is not run: {reason}", name.display())));
@@ -195,7 +200,7 @@ fn review(capture: &Path, quiet: bool, budgets: Option<&Budgets>, look: &Look) -
     Ok(passed)
 }
 
-fn request(args: Args) -> Request {
+fn request(args: Args) -> Result<Request, Error> {
     let mut flags = 0;
     for (wanted, bit) in [
         (args.children == Children::Ignore, flag::IGNORE_CHILDREN),
@@ -206,9 +211,11 @@ fn request(args: Args) -> Request {
     ] {
         flags |= if wanted { bit } else { 0 };
     }
-    Request {
-        program: args.program,
-        arguments: args.arguments,
+    let (program, arguments) = launch::command(&args.program, args.module, args.arguments)?;
+    Ok(Request {
+        name: args.program,
+        program,
+        arguments,
         output: args.output,
         force: args.force,
         // A budget is one of the whole tree.
@@ -216,7 +223,7 @@ fn request(args: Args) -> Request {
         silent: args.quiet && !args.check,
         flags,
         preload: args.preload_lib,
-    }
+    })
 }
 
 /// What is known without reading the capture, where that is not the whole story.

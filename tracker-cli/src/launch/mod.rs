@@ -9,6 +9,7 @@
 mod output;
 mod parent;
 mod program;
+mod python;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -27,6 +28,7 @@ use tracker_core::format::lanes::{DOOR_NAME_LEN, DOOR_PREFIX};
 use self::output::Names;
 use self::parent::Parent;
 pub(crate) use self::parent::{Ended, Recording};
+pub(crate) use self::python::command;
 use crate::collect::file::CaptureFile;
 use crate::collect::{self, Clock, proc};
 use crate::elf::{self, Program};
@@ -44,6 +46,8 @@ const MAX_COMMAND: usize = 512 << 10;
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Request {
+    /// What the capture is called after.
+    pub(crate) name: OsString,
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     /// Pattern of the capture's name.
@@ -158,7 +162,7 @@ impl Plan {
         let (host, kernel) = host::names();
         let names = Names {
             pid: pending.pid,
-            program: output::program_name(&self.request.program),
+            program: output::program_name(&self.request.name),
             host: host.clone(),
             unix_seconds: start_unix.as_secs(),
         };

@@ -12,7 +12,7 @@ use crate::preload;
 use crate::sys::{self, process};
 
 /// Exit codes of shells, `env` and their like.
-const NOT_FOUND: u8 = 127;
+pub(super) const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
 /// Finds the file that `execvp` would start.
