@@ -129,6 +129,43 @@ fn its_folder_is_removed() {
     program.end();
 }
 
+/// What recording at most a megabyte answers: the program does what it always does, and the capture says that it ended early.
+#[test]
+fn its_size_is_limited() {
+    let folder = scratch("limited");
+    let mut program = Phases::start(&folder, PAIRS, &["-q", "--max-size", "1MiB"]);
+    let phases = 5;
+    for _ in 0..phases {
+        program.phase();
+    }
+    assert_eq!(program.end(), "");
+    let path = folder.join("out/capture.mtk");
+    let size = fs::metadata(&path).expect("it exists").len();
+    assert!((1 << 19..=1 << 20).contains(&size), "{size}");
+    let capture = open(path);
+    assert_eq!(capture.summary["state"], "cut");
+    let allocations = capture.number(None, "allocations");
+    assert!((1..phases * PAIRS).contains(&allocations), "{allocations}");
+    // What the hooks forward after the stop is not lost: it is behind the capture's end.
+    assert_eq!(capture.number(None, "lost_events"), 0);
+    let remarks = capture.summary["warnings"].to_string();
+    assert!(remarks.contains("(the limit of --max-size is reached)"), "{remarks}");
+}
+
+#[test]
+fn a_budget_is_not_judged_by_a_limited_capture() {
+    let folder = scratch("limited-check");
+    build(&folder);
+    let script = r#"yes "" | head -n 5 | "$0" run --check --max leaked=1GiB --max-size 1MiB -o capture.mtk \
+        sh -c './phases 900000 >/dev/null; exit 0'"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, MEMTRACK]).current_dir(&folder).env("LD_LIBRARY_PATH", &folder);
+    let ended = run(&mut command);
+    assert_eq!(ended.status, "exit status: 3", "{ended:?}");
+    assert!(ended.stderr.contains("the capture ends early: the limit of --max-size is reached"), "{ended:?}");
+    assert!(ended.stderr.contains("the budgets were not judged"), "{ended:?}");
+}
+
 /// Runs a shell script that may mount file systems.
 fn mounting(folder: &Path, script: &str) -> Ended {
     let root = run(Command::new("unshare").args(["-m", "true"])).status == "exit status: 0";

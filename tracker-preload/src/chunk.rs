@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use tracker_core::format::lanes::{BITMAP_WORDS, ChunkHeader, OWNER_FULL, SMALL_CHUNKS, owner};
 
 use crate::lanes::{ChunkBytes, Lanes};
-use crate::{os, sandbox, weak};
+use crate::{os, sandbox, session, weak};
 
 /// How long hooks wait without any chunk coming free before they give up, in milliseconds.
 const PATIENCE: u32 = 1000;
@@ -28,6 +28,7 @@ pub(crate) struct Claim {
 pub(crate) fn claim(lanes: Lanes, image: u32, tid: u32, small: bool) -> Option<Claim> {
     let talk = &lanes.control().talk.0;
     if talk.stopped.load(Ordering::Relaxed) != 0 {
+        session::end();
         return None;
     }
     if tid == 0 {

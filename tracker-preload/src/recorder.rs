@@ -379,9 +379,11 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
     #[cold]
     fn lose(&mut self) {
-        self.lost += 1;
-        if let Some(lanes) = Lanes::get() {
-            lanes.control().talk.0.lost.fetch_add(1, Ordering::Relaxed);
+        let Some(talk) = Lanes::get().map(|lanes| &lanes.control().talk.0) else { return };
+        // After the recording's end nothing is lost: the capture says when that was.
+        if talk.stopped.load(Ordering::Relaxed) == 0 {
+            self.lost += 1;
+            talk.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! NEW ──first hook or constructor──▶ STARTING ──lanes attached──▶ RECORDING ──fork child, children ignored──▶ OFF
-//!                                        └──────no session, or no lanes──────────────────────────────────────▲
+//!                                        │                            └───────recording stopped──────────────▲
+//!                                        └──────no session, or no lanes──────────────────────────────────────┘
 //! ```
 
 use core::cell::UnsafeCell;
@@ -125,7 +126,8 @@ fn attach(block: Block, session: Session) -> bool {
     if session.parent != u32::MAX {
         // Whoever ran exec counted this image as under way.
         control.talk.0.pending_execs.fetch_sub(1, Ordering::AcqRel);
-        if control.flags.load(Ordering::Relaxed) & flag::IGNORE_CHILDREN != 0 {
+        let ignored = control.flags.load(Ordering::Relaxed) & flag::IGNORE_CHILDREN != 0;
+        if ignored || control.talk.0.stopped.load(Ordering::Relaxed) != 0 {
             return false;
         }
     }
@@ -152,6 +154,14 @@ fn attach(block: Block, session: Session) -> bool {
     }
     IDENTITY.store(identity, Ordering::Release);
     true
+}
+
+/// The recording has stopped before the program's end: from here on the calling thread's hooks only forward, and so will
+/// each other thread's once it has filled its chunk. Images that come by exec start without us.
+#[cold]
+pub(crate) fn end() {
+    STATE.store(OFF, Ordering::Release);
+    thread::detach();
 }
 
 /// An allocator that is not the C library's may call its own entry points: those calls are not the program's.

@@ -363,6 +363,11 @@ impl Hook {
     }
 }
 
+/// Lets go of this thread's place: its next hook asks whether there is a recording at all. The one at hand goes on with it.
+pub(crate) fn detach() {
+    set_word(0);
+}
+
 /// Counts an event that could not be recorded.
 #[cold]
 pub(crate) fn lose() {

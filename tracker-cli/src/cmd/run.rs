@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracker_core::format::lanes::flag;
-use tracker_core::report::budget::Limit;
+use tracker_core::report::budget::{Limit, size};
 use tracker_core::report::suppress::Suppressions;
 
 use super::check;
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// Replace an existing capture
     #[arg(short, long)]
     force: bool,
+
+    /// Stop recording when the capture has this size, such as 2GiB; the program goes on, and an index may come on top
+    #[arg(long, value_name = "SIZE", value_parser = max_size)]
+    max_size: Option<u64>,
 
     /// Print nothing, and leave the summary to the first reader
     #[arg(short, long)]
@@ -107,6 +111,18 @@ enum Order {
 enum Unwind {
     Cached,
     Check,
+}
+
+/// Smallest limit of a capture: with less there may be no room for more than the description of the program.
+const MIN_SIZE: u64 = 1 << 20;
+
+/// For `value_parser`: the limit of a capture's size in bytes.
+fn max_size(text: &str) -> Result<u64, String> {
+    match size(text) {
+        Some(bytes) if bytes >= MIN_SIZE => Ok(bytes),
+        Some(_) => Err("a capture needs at least 1MiB".to_owned()),
+        None => Err("this is no size; write for example 256MiB, 1.5GB or 2_000_000".to_owned()),
+    }
 }
 
 /// Exit code of `--check` for a program that cannot be recorded.
@@ -218,6 +234,7 @@ fn request(args: Args) -> Result<Request, Error> {
         arguments,
         output: args.output,
         force: args.force,
+        max_size: args.max_size.unwrap_or(u64::MAX),
         // A budget is one of the whole tree.
         wait: args.wait || args.check,
         silent: args.quiet && !args.check,

@@ -102,6 +102,11 @@ impl Drain {
         self.taken
     }
 
+    /// Whether what is taken is written no more.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.queue.is_stopped()
+    }
+
     /// Whether any image has said that it is there.
     pub(super) fn has_met_images(&self) -> bool {
         !self.introduced.is_empty()

@@ -25,6 +25,18 @@ pub(super) trait Sink: Write {
     fn finish(&self);
 }
 
+/// The file would become larger than it may.
+#[derive(Debug)]
+pub(super) struct LimitReached;
+
+impl std::fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the limit of --max-size is reached")
+    }
+}
+
+impl std::error::Error for LimitReached {}
+
 /// A file that takes a write wholly or not at all.
 #[derive(Debug)]
 pub(crate) struct CaptureFile {
@@ -33,6 +45,8 @@ pub(crate) struct CaptureFile {
     position: u64,
     /// Up to here the disk has room for us.
     reserved: u64,
+    /// Most bytes it may have.
+    limit: u64,
     /// The file system cannot reserve.
     unreserved: bool,
     /// The last words may use what was kept for them.
@@ -40,20 +54,27 @@ pub(crate) struct CaptureFile {
 }
 
 impl CaptureFile {
-    /// Takes a new, empty file. An error means that the disk has no room even for a failure notice.
-    pub(crate) fn new(file: File) -> io::Result<Self> {
-        let mut this = Self { file, position: 0, reserved: 0, unreserved: false, last_words: false };
+    /// Takes a new, empty file, which may become `limit` bytes long. An error means that there is no room even for a
+    /// failure notice.
+    pub(crate) fn new(file: File, limit: u64) -> io::Result<Self> {
+        let mut this = Self { file, position: 0, reserved: 0, limit, unreserved: false, last_words: false };
         this.make_room(LAST_WORDS)?;
         Ok(this)
     }
 
     fn make_room(&mut self, len: u64) -> io::Result<()> {
         let needed = self.position + len + LAST_WORDS;
-        if self.unreserved || self.last_words || needed <= self.reserved {
+        if self.last_words || needed <= self.reserved {
+            return Ok(());
+        }
+        if needed > self.limit {
+            return Err(io::Error::other(LimitReached));
+        }
+        if self.unreserved {
             return Ok(());
         }
         // Near the end of the disk there may be room for the block but not for the whole step.
-        for end in [needed + self.position.min(STEP), needed] {
+        for end in [(needed + self.position.min(STEP)).min(self.limit), needed] {
             match sys::file::reserve(&self.file, self.reserved, end) {
                 Ok(()) => {
                     self.reserved = end;

@@ -221,6 +221,9 @@ impl Collector {
             let wake = talk.wake.load(Ordering::Acquire);
             beat(&lanes);
             let taken = self.drain.published(&lanes);
+            if self.drain.is_in_vain() {
+                talk.stopped.store(1, Ordering::Relaxed);
+            }
             let asked = talk.attention.swap(0, Ordering::AcqRel) != 0 || wake != woken;
             woken = wake;
             if asked || Instant::now() >= next_unfinished {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tracker_core::capture::meta::Meta;
 use tracker_core::capture::writer::{Events, Writer};
 
 use super::Clock;
-use super::file::{CaptureFile, Sink};
+use super::file::{CaptureFile, LimitReached, Sink};
 
 /// Most items waiting; with chunks of 64 KiB at most 32 MiB.
 const CAPACITY: usize = 512;
@@ -65,6 +65,7 @@ impl Item {
 pub(super) struct Queue {
     sender: SyncSender<Item>,
     depth: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Queue {
@@ -95,7 +96,12 @@ impl Queue {
     #[cfg(test)]
     pub(super) fn open() -> (Self, Receiver<Item>) {
         let (sender, receiver) = sync_channel(1 << 16);
-        (Self { sender, depth: Arc::default() }, receiver)
+        (Self { sender, depth: Arc::default(), stopped: Arc::default() }, receiver)
+    }
+
+    /// Whether the capture ends here, because no more can be written.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Appends a metadata frame.
@@ -117,8 +123,8 @@ pub(super) struct Outcome {
 pub(super) fn start(writer: Writer<CaptureFile>, clock: Clock) -> io::Result<(Queue, JoinHandle<Outcome>)> {
     let (sender, receiver) = sync_channel(CAPACITY);
     let depth = Arc::new(AtomicUsize::new(0));
-    let mut scribe = Scribe { writer, clock, stopped: None };
-    let queue = Queue { sender, depth: Arc::clone(&depth) };
+    let mut scribe = Scribe { writer, clock, stopped: None, tell: Arc::default() };
+    let queue = Queue { sender, depth: Arc::clone(&depth), stopped: Arc::clone(&scribe.tell) };
     let thread = super::spawn("writer", move || scribe.work(&receiver, &depth))?;
     Ok((queue, thread))
 }
@@ -142,6 +148,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),
         io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
         io::ErrorKind::FileTooLarge => "the limit on file sizes (ulimit -f) is reached".to_owned(),
+        _ if error.get_ref().is_some_and(|inner| inner.is::<LimitReached>()) => error.to_string(),
         _ => format!("the disk failed: {error}"),
     }
 }
@@ -151,6 +158,8 @@ struct Scribe<S> {
     writer: Writer<S>,
     clock: Clock,
     stopped: Option<Stop>,
+    /// Set when it stops.
+    tell: Arc<AtomicBool>,
 }
 
 impl<S: Sink> Scribe<S> {
@@ -176,6 +185,7 @@ impl<S: Sink> Scribe<S> {
         self.writer.get_mut().begin_last_words();
         let frame = Item::Meta(stop.frame());
         self.stopped = Some(stop);
+        self.tell.store(true, Ordering::Relaxed);
         // If even this fails, the parent still says it.
         let _ = self.write(&frame, Codec::Raw);
     }
@@ -243,7 +253,7 @@ mod tests {
     fn a_full_disk_is_written_down() {
         let header = FileHeader { version: VERSION, session: [0; 16], start_unix_ns: 0 };
         let writer = Writer::new(Disk { bytes: Vec::new(), room: 1000 }, &header).unwrap();
-        let mut scribe = Scribe { writer, clock: Clock::start(), stopped: None };
+        let mut scribe = Scribe { writer, clock: Clock::start(), stopped: None, tell: Arc::default() };
         let (sender, receiver) = sync_channel(16);
         for _ in 0..5 {
             sender.send(Item::Events(Events::default(), vec![0; 300])).unwrap();
@@ -256,6 +266,7 @@ mod tests {
         sender.send(Item::Finish).unwrap();
         let outcome = scribe.work(&receiver, &AtomicUsize::new(9));
         assert_eq!(outcome.stopped.as_deref(), Some("the disk is full"));
+        assert!(scribe.tell.load(Ordering::Relaxed));
 
         let found = blocks(&scribe.writer.get_mut().bytes);
         let (events, metas): (Vec<_>, Vec<_>) =

@@ -127,7 +127,7 @@ impl Rig {
         let lanes = lanes_file.map().unwrap();
         let (parent, theirs) = socket::pair().unwrap();
         let header = FileHeader { version: VERSION, session: [1; 16], start_unix_ns: 0 };
-        let writer = Writer::new(CaptureFile::new(file).unwrap(), &header).unwrap();
+        let writer = Writer::new(CaptureFile::new(file, u64::MAX).unwrap(), &header).unwrap();
         let session = Session {
             clock,
             lanes: lanes_file,

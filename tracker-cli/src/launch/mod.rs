@@ -54,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) output: Option<PathBuf>,
     /// Replace an existing capture.
     pub(crate) force: bool,
+    /// Most bytes of the capture.
+    pub(crate) max_size: u64,
     /// Wait for the whole tree.
     pub(crate) wait: bool,
     /// We shall have nothing to say once the program runs.
@@ -172,7 +174,7 @@ impl Plan {
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
         let descriptor = file.as_raw_fd();
-        let writer = CaptureFile::new(file).and_then(|file| Writer::new(file, &header));
+        let writer = CaptureFile::new(file, self.request.max_size).and_then(|file| Writer::new(file, &header));
         let writer = writer.map_err(|error| output::cannot_create(&capture.path(), &error))?;
 
         let (ours, theirs) = socket::pair().map_err(|error| internal("the socket", &error))?;

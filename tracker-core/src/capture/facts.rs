@@ -25,7 +25,7 @@ pub struct Facts {
     pub untracked: Vec<(u32, Vec<u8>, String)>,
     /// Remarks of the recording side.
     pub warnings: Vec<String>,
-    /// Writing stopped early: when, why, bytes that were not written.
+    /// Recording stopped before the program: when, why, bytes of records that were not written.
     pub stopped: Option<(u64, String, u64)>,
     /// The capture's end: when, events lost, differences found by the unwinder's self-check.
     pub end: Option<(u64, u64, u64)>,

@@ -36,11 +36,14 @@ pub(super) fn remarks(
         }
     };
     let missing = &outcome.missing;
-    if let Some((time, reason, bytes)) = &facts.stopped {
+    if let Some((time, reason, _)) = &facts.stopped {
         let seconds = *time as f64 / 1e9;
         say(
             true,
-            format!("writing stopped {seconds:.3} s after the start ({reason}): {bytes} bytes of events are missing"),
+            format!(
+                "recording stopped {seconds:.3} s after the start ({reason}): what came later is missing, and blocks \
+                 freed later count as leaked"
+            ),
         );
     }
     say(

@@ -205,15 +205,26 @@ fn losses_are_counted_and_leave_a_gap() {
     let mut recorder = recorder();
     let frames = entries(&[0x40_1000]);
     let stack = captured(Function::Malloc, &frames);
-    lanes.control().talk.0.stopped.store(1, Ordering::Relaxed);
+    // A thread without an id gets no chunk.
+    let tid = std::mem::take(&mut recorder.tid);
     for address in 1..=5 {
         recorder.alloc(address << 4, 8, stack, false);
     }
     recorder.free(16, false);
     assert_eq!(lanes.control().talk.0.lost.load(Ordering::Relaxed), 6);
-    lanes.control().talk.0.stopped.store(0, Ordering::Relaxed);
+    recorder.tid = tid;
     recorder.alloc(0x600, 8, stack, false);
     assert_eq!(read(lanes), [Said::Gap(6), expected(0x600, 8, &[0x40_1000], Function::Malloc)]);
+}
+
+#[test]
+fn a_recording_that_was_stopped_loses_nothing() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    lanes.control().talk.0.stopped.store(1, Ordering::Relaxed);
+    recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
+    recorder.free(0x10, false);
+    assert_eq!((read(lanes), lanes.control().talk.0.lost.load(Ordering::Relaxed)), (Vec::new(), 0));
 }
 
 /// The collector may have given the chunk of a dead thread to somebody else by then: nothing of it may be touched.
