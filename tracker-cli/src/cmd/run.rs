@@ -16,6 +16,7 @@ use crate::launch::{self, Ended, Plan, Recording, Request};
 use crate::output::check::partial;
 use crate::output::look::Look;
 use crate::output::run_summary::{next, run_summary};
+use crate::output::units::counted;
 use crate::output::{note, print_note};
 
 /// Run a program and record every heap allocation of it and its children
@@ -155,7 +156,7 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     if !quiet {
         tell(&capture, &ended);
     }
-    let over = matches!(ended.recording, Recording::Done(_) | Recording::Lost);
+    let over = matches!(ended.recording, Recording::Done(_) | Recording::Lost(_));
     let kept = match &budgets {
         _ if untracked.is_some() => Ok(true),
         Some(_) if !over => Err(unjudged(&capture, "is still being recorded")),
@@ -259,8 +260,12 @@ fn tell(capture: &Path, ended: &Ended) {
             print_note(&next("summary", capture));
         }
         Recording::Unfinished => note(&format!("not waiting: the collector is still writing {path}")),
-        Recording::Lost => {
+        Recording::Lost(None) => {
             note(&format!("the collector has died; {path} holds what it had written until then"));
+        }
+        Recording::Lost(Some(counts)) => {
+            let lost = counted(counts.lost, "event");
+            note(&format!("the collector has died; {path} holds what was there until then; {lost} missing"));
         }
     }
 }

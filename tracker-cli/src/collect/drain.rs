@@ -43,16 +43,18 @@ struct Progress {
     key: Key,
     offset: usize,
     deltas: Deltas,
+    /// Allocations and frees up to `offset`.
+    events: u64,
     /// The rest cannot be read.
     damaged: bool,
 }
 
 /// A chunk to be taken; orders by stream and sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    stream: u32,
-    sequence: u32,
-    index: usize,
+pub(super) struct Candidate {
+    pub(super) stream: u32,
+    pub(super) sequence: u32,
+    pub(super) index: usize,
 }
 
 /// What was taken so far.
@@ -180,6 +182,7 @@ impl Drain {
         let mut progress = progress.copied().unwrap_or_else(|| Progress {
             key,
             offset: 0,
+            events: 0,
             deltas: Deltas::at_chunk_start(
                 header.first_epoch.load(Ordering::Relaxed),
                 header.first_time.load(Ordering::Relaxed),
@@ -201,6 +204,7 @@ impl Drain {
         });
         let records = bytes.get(..walked.len).unwrap_or_default().to_vec();
         progress.offset += walked.len;
+        progress.events += walked.allocations + walked.frees();
         progress.damaged = walked.damaged;
         self.progress.insert(index, progress);
         self.taken.allocations += walked.allocations;
@@ -229,10 +233,12 @@ impl Drain {
     }
 
     fn release(&mut self, lanes: &Lanes, index: usize) {
-        self.progress.remove(&index);
+        let talk = &lanes.control().talk.0;
+        if let Some(progress) = self.progress.remove(&index) {
+            talk.released.fetch_add(progress.events, Ordering::Relaxed);
+        }
         lanes.release(index);
         beat(lanes);
-        let talk = &lanes.control().talk.0;
         talk.freed.fetch_add(1, Ordering::SeqCst);
         if talk.waiters.load(Ordering::SeqCst) != 0 {
             futex::wake_all(&talk.heartbeat);
@@ -297,7 +303,7 @@ fn published(lanes: &Lanes) -> Vec<Candidate> {
 
 /// The chunks that have an owner. A claimer clears a chunk's bit before it writes anything, so the bitmap forgets no
 /// records.
-fn started(lanes: &Lanes) -> Vec<Candidate> {
+pub(super) fn started(lanes: &Lanes) -> Vec<Candidate> {
     let mut found = Vec::new();
     for (word, free) in lanes.control().free.iter().enumerate() {
         for index in bits(word, !free.load(Ordering::Acquire)) {

@@ -57,9 +57,14 @@ impl CaptureFile {
     /// Takes a new, empty file, which may become `limit` bytes long. An error means that there is no room even for a
     /// failure notice.
     pub(crate) fn new(file: File, limit: u64) -> io::Result<Self> {
-        let mut this = Self { file, position: 0, reserved: 0, limit, unreserved: false, last_words: false };
+        let mut this = Self::behind(file, 0, limit);
         this.make_room(LAST_WORDS)?;
         Ok(this)
+    }
+
+    /// Goes on with a file of `position` bytes.
+    pub(super) fn behind(file: File, position: u64, limit: u64) -> Self {
+        Self { file, position, reserved: position, limit, unreserved: false, last_words: false }
     }
 
     fn make_room(&mut self, len: u64) -> io::Result<()> {

@@ -22,6 +22,7 @@ mod modules;
 mod observer;
 pub(crate) mod proc;
 mod queue;
+pub(crate) mod rescue;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -104,14 +105,14 @@ pub(crate) struct Session {
     /// What images say to the listener to be let in.
     pub(crate) secret: String,
     pub(crate) parent: OwnedFd,
-    /// Has the file's header written.
+    /// Has the file's header and its first frames written.
     pub(crate) writer: Writer<CaptureFile>,
     /// The root's process.
     pub(crate) root: u32,
     /// The file that it runs.
     pub(crate) program: PathBuf,
-    /// The first frames of the capture.
-    pub(crate) front: Vec<Meta>,
+    /// The program was started so that it can be recorded.
+    pub(crate) is_tracked: bool,
 }
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
@@ -133,13 +134,9 @@ pub(crate) fn run(session: Session) -> u8 {
 }
 
 fn collect(session: Session) -> io::Result<()> {
-    let Session { clock, lanes, listener, secret, parent, writer, root, program, front } = session;
-    let is_tracked = !front.iter().any(|frame| matches!(frame, Meta::Untracked { .. }));
+    let Session { clock, lanes, listener, secret, parent, writer, root, program, is_tracked } = session;
     let (lanes_file, parent) = (Arc::new(lanes), Arc::new(parent));
     let (queue, writer) = queue::start(writer, clock)?;
-    for frame in front {
-        queue.meta(frame);
-    }
     let lanes = lanes_file.map()?;
     let (images, ending) = (Arc::<Images>::default(), Arc::<Ending>::default());
     let waker = Arc::new(Waker::new(lanes_file.map()?));

@@ -30,6 +30,7 @@ use self::parent::Parent;
 pub(crate) use self::parent::{Ended, Recording};
 pub(crate) use self::python::command;
 use crate::collect::file::CaptureFile;
+use crate::collect::rescue::Rescue;
 use crate::collect::{self, Clock, proc};
 use crate::elf::{self, Program};
 use crate::error::Error;
@@ -174,8 +175,14 @@ impl Plan {
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
         let descriptor = file.as_raw_fd();
-        let writer = CaptureFile::new(file, self.request.max_size).and_then(|file| Writer::new(file, &header));
-        let writer = writer.map_err(|error| output::cannot_create(&capture.path(), &error))?;
+        let limit = self.request.max_size;
+        let rescue = lanes.try_clone().and_then(|lanes| Ok(Rescue::new(lanes, file.try_clone()?, limit, clock))).ok();
+        let writer = CaptureFile::new(file, limit).and_then(|file| Writer::new(file, &header));
+        let begun = writer.and_then(|mut writer| {
+            front.iter().try_for_each(|frame| writer.meta(frame))?;
+            Ok(writer)
+        });
+        let writer = begun.map_err(|error| output::cannot_create(&capture.path(), &error))?;
 
         let (ours, theirs) = socket::pair().map_err(|error| internal("the socket", &error))?;
         let program = pending.pid;
@@ -190,7 +197,7 @@ impl Plan {
             root: program,
             // Its folder will be another.
             program: std::path::absolute(&self.target.file).unwrap_or_else(|_| self.target.file.clone()),
-            front,
+            is_tracked: self.target.untracked.is_none(),
         };
         // The closure is run in the child only; here it is dropped, and with it our copies of what it owns.
         let collector = process::spawn_daemon(&keep, move || collect::run(session));
@@ -203,7 +210,8 @@ impl Plan {
         // Whoever reads the program's output waits for its end, not for ours; and what feeds its input wants to know
         // when nobody reads it any more. Without /dev/null we hold on to them.
         let _ = sys::fd::null_stdio(if self.request.silent { 3 } else { 2 });
-        let parent = Parent { program, collector, socket: ours, signals, clock, resident, wait: self.request.wait };
+        let wait = self.request.wait;
+        let parent = Parent { program, collector, socket: ours, signals, clock, resident, wait, rescue };
         Ok(Started { parent, mask, capture: capture.keep() })
     }
 

@@ -89,7 +89,7 @@ fn default(names: &Names) -> Result<(PathBuf, File), Error> {
 }
 
 fn open_new(path: &Path) -> io::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    File::options().read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// Why there is no capture at `path`.

@@ -9,6 +9,7 @@ use tracker_core::capture::meta::{ExitStatus, Meta};
 use crate::collect::Clock;
 use crate::collect::link::{self, Counts, Reply};
 use crate::collect::proc;
+use crate::collect::rescue::Rescue;
 use crate::sys::fd::poll;
 use crate::sys::process::{self, Change};
 use crate::sys::signals::{self, Signal, Signals};
@@ -29,8 +30,8 @@ pub(crate) enum Recording {
     Running(u32),
     /// It is still being written; we were told not to wait for that.
     Unfinished,
-    /// The collector is gone, nobody knows why.
-    Lost,
+    /// The collector is gone, nobody knows why. With what was brought to safety, if that was possible.
+    Lost(Option<Counts>),
 }
 
 /// The parent's belongings.
@@ -45,12 +46,14 @@ pub(crate) struct Parent {
     pub(super) resident: u64,
     /// Wait for the whole tree.
     pub(super) wait: bool,
+    /// For the case that the collector dies.
+    pub(super) rescue: Option<Rescue>,
 }
 
 impl Parent {
     /// Waits until the program has ended and the collector has answered. All signals are blocked.
-    pub(crate) fn watch(self) -> Ended {
-        let mut exit = None;
+    pub(crate) fn watch(mut self) -> Ended {
+        let mut exit: Option<(ExitStatus, Meta)> = None;
         let mut recording = None;
         loop {
             let collector = if recording.is_some() { self.signals.as_fd() } else { self.socket.as_fd() };
@@ -70,22 +73,25 @@ impl Parent {
                     Some(Reply::Running(_)) if self.wait => {}
                     Some(Reply::Running(images)) => recording = Some(Recording::Running(images)),
                     Some(Reply::Done(counts)) => recording = Some(Recording::Done(counts)),
-                    None => recording = Some(Recording::Lost),
+                    None => recording = Some(Recording::Lost(None)),
                 }
             }
-            if exit.is_some()
-                && let Some(recording) = recording.take()
+            if let Some((exit, told)) = &exit
+                && let Some(mut recording) = recording.take()
             {
                 if !matches!(recording, Recording::Running(_) | Recording::Unfinished) {
                     // It ends by itself now; nothing of ours is left behind.
                     process::reap(self.collector);
                 }
-                return Ended { exit: exit.unwrap_or(ExitStatus::Code(0)), recording };
+                if let (Recording::Lost(counts), Some(rescue)) = (&mut recording, self.rescue.take()) {
+                    *counts = rescue.carry_out(told).ok();
+                }
+                return Ended { exit: *exit, recording };
             }
         }
     }
 
-    fn children(&self, exit: &mut Option<ExitStatus>) {
+    fn children(&self, exit: &mut Option<(ExitStatus, Meta)>) {
         while let Some((pid, change, max_rss)) = process::changed_child() {
             if pid != self.program {
                 continue;
@@ -101,8 +107,9 @@ impl Parent {
                 Change::Continued => continue,
             };
             let (time, before) = (self.clock.now(), self.resident);
-            link::tell(self.socket.as_fd(), &Meta::RootExit { time, status, max_rss, before });
-            *exit = Some(status);
+            let told = Meta::RootExit { time, status, max_rss, before };
+            link::tell(self.socket.as_fd(), &told);
+            *exit = Some((status, told));
         }
     }
 

@@ -52,6 +52,11 @@ impl LanesFile {
         Ok(this)
     }
 
+    /// A second descriptor of the same lanes.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     fn seal(&self, seals: libc::c_int) -> io::Result<()> {
         // SAFETY: F_ADD_SEALS touches no memory of ours.
         check(unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)

@@ -156,6 +156,8 @@ pub struct Talk {
     pub unwind_differences: AtomicU64,
     /// Chunks that the collector has freed so far; wraps.
     pub freed: AtomicU32,
+    /// Events in the chunks that the collector has freed so far.
+    pub released: AtomicU64,
 }
 
 /// Who writes a chunk, and where its delta coding starts. All fields but `owner` are written by the owner before its

@@ -216,6 +216,8 @@ fn layouts() {
         (offset_of!(Control, talk.0.stopped), 4, "stopped"),
         (offset_of!(Control, talk.0.lost), 8, "lost"),
         (offset_of!(Control, talk.0.unwind_differences), 8, "unwind_differences"),
+        (offset_of!(Control, talk.0.freed), 4, "freed"),
+        (offset_of!(Control, talk.0.released), 8, "released"),
         (offset_of!(Control, free), BITMAP_WORDS * 8, "free"),
         (offset_of!(Control, full), BITMAP_WORDS * 8, "full"),
     ];
