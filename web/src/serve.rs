@@ -1,4 +1,4 @@
-//! The page on this machine: axum on a loopback address, for one person.
+//! The page on this machine: axum on a loopback address or a socket of the file system, for one person.
 //!
 //! Other users of the machine can connect too, so the data wants a session, and a session wants the token in the
 //! printed address. Pages from elsewhere that the same browser shows are kept out by `guard`. Nothing here takes a
@@ -7,12 +7,14 @@
 mod connection;
 mod feed;
 mod guard;
+mod place;
 mod secret;
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::parent_id;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use connection::{LimitedListener, Progress};
 pub use feed::Source;
 use feed::{Feeds, Reply};
 use guard::Guard;
+use place::Place;
 use secret::Secret;
 
 /// How often it is checked whether the server is still wanted.
@@ -42,6 +45,8 @@ pub struct ServeOptions {
     pub address: IpAddr,
     /// 0 leaves the choice to the kernel.
     pub port: u16,
+    /// Listen at this path instead, on a new socket that only its owner can open.
+    pub socket: Option<PathBuf>,
     /// Open the page in the desktop's browser.
     pub open: bool,
     /// End after this time without a request.
@@ -55,6 +60,7 @@ impl Default for ServeOptions {
         Self {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
+            socket: None,
             open: false,
             idle: Some(Duration::from_secs(8 * 3600)),
             outlive_parent: false,
@@ -70,7 +76,7 @@ pub fn serve(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) ->
     let open = options.open;
     let server = Server::bind(captures, options)?;
     let mut out = io::stdout();
-    writeln!(out, "Open {}   (Ctrl-C ends)", server.url())?;
+    writeln!(out, "{}", server.place.invitation(&server.url()))?;
     out.flush()?;
     if open {
         server.open_browser();
@@ -80,8 +86,7 @@ pub fn serve(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) ->
 
 /// A server that listens and does not answer yet.
 pub struct Server {
-    listener: std::net::TcpListener,
-    address: SocketAddr,
+    place: Place,
     site: Arc<Site>,
     options: ServeOptions,
 }
@@ -89,7 +94,7 @@ pub struct Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The token stays out of logs.
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -115,27 +120,18 @@ impl Server {
     /// # Errors
     /// When the address is not loopback or cannot be bound, or the first capture cannot be read.
     pub fn bind(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) -> io::Result<Self> {
-        if !options.address.is_loopback() {
-            let reason = format!(
-                "{} is not an address of this machine alone: reports are served on 127.0.0.1 or ::1, use ssh -L to \
-                 see them from elsewhere",
-                options.address
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
         let feeds = Feeds::new(captures).map_err(io::Error::other)?;
-        let wanted = SocketAddr::new(options.address, options.port);
-        let listener = std::net::TcpListener::bind(wanted)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}")))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let guard = Guard::new(address.port())?;
-        Ok(Self { listener, address, site: Arc::new(Site { guard, feeds, pages: Pages::new() }), options })
+        let place = match &options.socket {
+            Some(path) => Place::socket(path)?,
+            None => Place::port(options.address, options.port)?,
+        };
+        let guard = Guard::new(place.port_of_requests())?;
+        Ok(Self { place, site: Arc::new(Site { guard, feeds, pages: Pages::new() }), options })
     }
 
     /// The address to open, with the token.
     pub fn url(&self) -> String {
-        format!("http://{}/#token={}", self.address, self.site.guard.token())
+        format!("http://{}/#token={}", self.place.host(), self.site.guard.token())
     }
 
     /// Answers until Ctrl-C, until nobody asks any more, or until the parent process is gone.
@@ -146,8 +142,8 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let parent = parent_id();
         let result = runtime.block_on(async move {
-            let Self { listener, address: _, site, options } = self;
-            let listener = LimitedListener::new(tokio::net::TcpListener::from_std(listener)?);
+            let Self { place, site, options } = self;
+            let listener = LimitedListener::new(place)?;
             let service = router(Arc::clone(&site)).into_make_service_with_connect_info::<Progress>();
             tokio::select! {
                 result = axum::serve(listener, service) => result,
@@ -163,7 +159,7 @@ impl Server {
     /// Asks the desktop to open the page. Other users can read the address on the browser's command line, so it
     /// carries a token that opens one session only; a browser that comes second says so.
     fn open_browser(&self) {
-        let address = format!("http://{}/#token={}", self.address, self.site.guard.single_token());
+        let address = format!("http://{}/#token={}", self.place.host(), self.site.guard.single_token());
         let mut command = Command::new("xdg-open");
         command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Without a desktop nothing opens: the address is printed anyway.

@@ -4,8 +4,11 @@
 #[allow(dead_code, reason = "the example's other profiles are not needed here")]
 mod synthetic;
 
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -250,6 +253,50 @@ fn other_addresses_are_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(address), "{error}");
     }
+}
+
+#[test]
+fn a_socket_is_its_owners_and_checked_like_a_port() {
+    let folder = std::env::temp_dir().join(format!("memtrack-socket-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("page");
+    let bind = || {
+        let options = ServeOptions { socket: Some(path.clone()), idle: None, ..ServeOptions::default() };
+        Server::bind(vec![named(|| Ok(synthetic::small()))], options)
+    };
+    let server = bind().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let token = server.url().split_once("#token=").unwrap().1.to_owned();
+    let error = bind().unwrap_err();
+    assert!(error.to_string().contains("cannot listen at ") && error.kind() == ErrorKind::AlreadyExists, "{error}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left there");
+
+    thread::spawn(move || server.run().unwrap());
+    let ask = |method: &str, target: &str, host: &str, line: &str| {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        write!(stream, "{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{line}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        Answer::new(&answer)
+    };
+    assert_eq!(ask("GET", "/", "localhost:8000", "Accept: */*").status, 200);
+    for host in [
+        "evil.example:8000",
+        "localhost:8000x",
+        "localhost:",
+        "localhost.:8000",
+        "localhost:99999",
+        "localhost:+80",
+        "localhost",
+        "",
+    ] {
+        assert_eq!(ask("GET", "/", host, "Accept: */*").status, 421, "{host}");
+    }
+    assert_eq!(ask("GET", "/api/profile/0", "localhost:8000", "Accept: */*").status, 403);
+    let token = format!("Memtrack-Token: {token}");
+    assert_eq!(ask("POST", "/api/session", "localhost:1", "Memtrack-Token: 0").status, 403);
+    assert_eq!(ask("POST", "/api/session", "localhost:1", &token).status, 200);
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

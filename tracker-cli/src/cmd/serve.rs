@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Port on the loopback address, 0 for any free one
     #[arg(short = 'P', long, value_name = "PORT", default_value_t = 0)]
     port: u16,
+    /// Listen on a new socket at PATH that only you can open, for `ssh -L 8000:PATH`, instead of on a port
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "open"])]
+    socket: Option<PathBuf>,
     /// Open the page in the desktop's browser
     #[arg(long)]
     open: bool,
@@ -38,7 +41,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         (name, Box::new(load))
     };
     let sources = paths.into_iter().map(source).collect();
-    let options = ServeOptions { port: args.port, open: args.open, ..ServeOptions::default() };
+    let options =
+        ServeOptions { port: args.port, socket: args.socket.clone(), open: args.open, ..ServeOptions::default() };
     web::serve(sources, options).map_err(|error| Error::usage(format!("cannot serve: {error}")))?;
     Ok(ExitCode::SUCCESS)
 }

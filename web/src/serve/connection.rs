@@ -13,9 +13,11 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::place::{Place, SocketFile};
 
 /// Connections at once; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 32;
@@ -24,15 +26,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of requests before one of them is answered. The guard's own, smaller limit has a polite answer.
 const MOST_UNANSWERED: usize = 32 << 10;
 
-/// Accepts on loopback.
+/// Accepts at one place.
 pub(super) struct LimitedListener {
-    inner: TcpListener,
+    inner: Inner,
     places: Arc<Semaphore>,
 }
 
+enum Inner {
+    Port(TcpListener),
+    /// The file is kept as long as somebody listens.
+    Socket(UnixListener, #[expect(dead_code, reason = "its drop removes the file")] SocketFile),
+}
+
+/// Either kind of stream.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl LimitedListener {
-    pub(super) fn new(inner: TcpListener) -> Self {
-        Self { inner, places: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
+    pub(super) fn new(place: Place) -> io::Result<Self> {
+        let inner = match place {
+            Place::Port(listener, _) => Inner::Port(TcpListener::from_std(listener)?),
+            Place::Socket(listener, file) => Inner::Socket(UnixListener::from_std(listener)?, file),
+        };
+        Ok(Self { inner, places: Arc::new(Semaphore::new(MOST_CONNECTIONS)) })
     }
 }
 
@@ -47,7 +63,10 @@ impl Listener for LimitedListener {
                 break place;
             }
         };
-        let (stream, _) = Listener::accept(&mut self.inner).await;
+        let stream: Box<dyn Stream> = match &mut self.inner {
+            Inner::Port(listener) => Box::new(Listener::accept(listener).await.0),
+            Inner::Socket(listener, _) => Box::new(Listener::accept(listener).await.0),
+        };
         (Connection::new(stream, place), ())
     }
 
@@ -78,7 +97,7 @@ impl Connected<IncomingStream<'_, LimitedListener>> for Progress {
 
 /// One connection.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     progress: Progress,
     deadline: Pin<Box<Sleep>>,
     unanswered: usize,
@@ -86,7 +105,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: Box<dyn Stream>, place: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
             progress: Progress::default(),

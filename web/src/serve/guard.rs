@@ -91,8 +91,8 @@ impl IntoResponse for Refusal {
 
 /// The rules of one server.
 pub(super) struct Guard {
-    /// What `Host` may be, in lower case.
-    hosts: Vec<String>,
+    /// The port in `Host`; any when it is that of somebody who passes connections on to a socket.
+    port: Option<u16>,
     token: Secret,
     single_token: Secret,
     session: Secret,
@@ -110,20 +110,16 @@ struct Failures {
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("hosts", &self.hosts).finish_non_exhaustive()
+        f.debug_struct("Guard").field("port", &self.port).finish_non_exhaustive()
     }
 }
 
 impl Guard {
-    pub(super) fn new(port: u16) -> io::Result<Self> {
-        let names = ["127.0.0.1", "localhost", "[::1]"];
-        let mut hosts: Vec<String> = names.iter().map(|name| format!("{name}:{port}")).collect();
-        if port == 80 {
-            hosts.extend(names.map(str::to_owned));
-        }
+    /// `port`: of the loopback address; `None` for a socket of the file system.
+    pub(super) fn new(port: Option<u16>) -> io::Result<Self> {
         let start = Instant::now();
         Ok(Self {
-            hosts,
+            port,
             token: Secret::new()?,
             single_token: Secret::new()?,
             session: Secret::new()?,
@@ -177,6 +173,20 @@ impl Guard {
         }
     }
 
+    /// Whether `host`, in lower case, is a name of this server.
+    fn is_own(&self, host: &str) -> bool {
+        let mut rests = ["127.0.0.1", "localhost", "[::1]"].iter().filter_map(|name| host.strip_prefix(name));
+        rests.any(|rest| match self.port {
+            // That port goes without saying.
+            Some(80) if rest.is_empty() => true,
+            Some(port) => rest == format!(":{port}"),
+            None => rest
+                .strip_prefix(':')
+                .and_then(|port| port.parse::<u16>().ok())
+                .is_some_and(|port| rest == format!(":{port}")),
+        })
+    }
+
     /// Whether a request may go on to the routes.
     fn check(&self, parts: &Parts) -> Result<(), Refusal> {
         let (method, target, headers) = (&parts.method, &parts.uri, &parts.headers);
@@ -187,7 +197,7 @@ impl Guard {
             return Err(Refusal::TARGET);
         }
         let host = single(headers, &header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
-        if !self.hosts.contains(&host.to_ascii_lowercase()) {
+        if !self.is_own(&host.to_ascii_lowercase()) {
             return Err(Refusal::HOST);
         }
         let ours = |origin: &HeaderValue| {
@@ -275,7 +285,7 @@ mod tests {
     }
 
     fn check(request: &str) -> Result<(), Refusal> {
-        Guard::new(4711).unwrap().check(&parts(request))
+        Guard::new(Some(4711)).unwrap().check(&parts(request))
     }
 
     #[test]
@@ -283,7 +293,7 @@ mod tests {
         for host in ["127.0.0.1:4711", "localhost:4711", "LocalHost:4711", "[::1]:4711"] {
             assert_eq!(check(&format!("GET /\nhost: {host}")), Ok(()), "{host}");
         }
-        let web = Guard::new(80).unwrap();
+        let web = Guard::new(Some(80)).unwrap();
         assert_eq!(web.check(&parts("GET /\nhost: localhost")), Ok(()));
         assert_eq!(
             check("GET /\nhost: localhost:4711\norigin: http://localhost:4711\nsec-fetch-site: same-origin"),
@@ -362,7 +372,7 @@ mod tests {
 
     #[test]
     fn data_wants_the_session() {
-        let guard = Guard::new(4711).unwrap();
+        let guard = Guard::new(Some(4711)).unwrap();
         let session = guard.session.to_string();
         let ask = |path: &str, line: &str| guard.check(&parts(&format!("GET {path}\nhost: localhost:4711{line}")));
         assert_eq!(ask("/api/profile", &format!("\nmemtrack-session: {session}")), Ok(()));
@@ -384,7 +394,7 @@ mod tests {
 
     #[test]
     fn tokens_open_sessions() {
-        let guard = Guard::new(4711).unwrap();
+        let guard = Guard::new(Some(4711)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let open = |token: &str| {
             let parts = parts(&format!("POST /api/session\nmemtrack-token: {token}"));
@@ -396,5 +406,25 @@ mod tests {
         assert_eq!(open(&guard.single_token().to_string()), session);
         assert_eq!(open(&guard.single_token().to_string()), None);
         assert_eq!(open(&guard.session.to_string()), None);
+    }
+
+    #[test]
+    fn guessing_takes_time_and_nobody_elses() {
+        let guard = Guard::new(Some(4711)).unwrap();
+        // Its clock moves only when everybody waits.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let open = |token: &str| {
+            let parts = parts(&format!("POST /api/session\nmemtrack-token: {token}"));
+            let begun = runtime.block_on(async { tokio::time::Instant::now() });
+            let session = runtime.block_on(guard.open_session(&parts.headers));
+            (session.is_some(), runtime.block_on(async { begun.elapsed() }))
+        };
+        for _ in 0..FREE_FAILURES {
+            assert_eq!(open("0"), (false, Duration::ZERO));
+        }
+        for _ in 0..3 {
+            assert_eq!(open("0"), (false, PENALTY));
+        }
+        assert_eq!(open(&guard.token().to_string()), (true, Duration::ZERO));
     }
 }
