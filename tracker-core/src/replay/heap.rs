@@ -4,7 +4,8 @@
 //! if it has not done so since the current maximum; so at the end the saved value (or the present one, if the row never
 //! changed again) is what the row held at the last maximum. Of equal maxima the earliest is the peak.
 //!
-//! Knows nothing of order, stack contents or time's meaning. Sums saturate: sizes come from a file.
+//! Knows nothing of order, stack contents or time's meaning. Sizes come from a file: sums of what is live are kept below
+//! their limit, all others saturate.
 
 use rustc_hash::FxHashMap;
 
@@ -251,12 +252,14 @@ impl Heap {
         self.images.get_mut(image as usize)?.blocks.insert(address, block)
     }
 
-    /// A block that its thread has just been given, not counted yet.
+    /// A block that its thread has just been given, to be counted before any other one. No bigger than what there is room
+    /// for in the sum of what is live: a sum that was cut could not be taken apart again.
     #[inline]
     pub fn allocate(&mut self, row: u32, size: u64, time: u64) -> Option<Block> {
         let thread = self.rows.get(row as usize)?.thread;
         let serial = self.serials.get_mut(thread as usize)?;
         *serial += 1;
+        let size = size.min(u64::MAX - self.tree.live.bytes);
         Some(Block { size, time, serial: *serial, row, turn: self.slices.turn() })
     }
 

@@ -48,6 +48,19 @@ fn a_row_keeps_what_it_held_at_the_last_maximum() {
     );
 }
 
+/// Only a damaged or forged capture has such sizes. A sum that had been cut would be too small after the free.
+#[test]
+fn no_more_is_live_than_can_be_added_up() {
+    check(
+        "t1 alloc a 18446744073709551610 main
+         t1 alloc b 100 main
+         t1 alloc c 100 main
+         t1 free a",
+        "3/18446744073709551615 peak 2/18446744073709551615 leaked 2/5 frees 1
+         p1.t1 main: 3/18446744073709551615 peak 2/18446744073709551615 leaked 2/5",
+    );
+}
+
 #[test]
 fn temporary_counts_the_allocations_of_the_same_thread_between() {
     check(
