@@ -127,7 +127,8 @@ impl Rig {
         let lanes = lanes_file.map().unwrap();
         let (parent, theirs) = socket::pair().unwrap();
         let header = FileHeader { version: VERSION, session: [1; 16], start_unix_ns: 0 };
-        let writer = Writer::new(CaptureFile::new(file, u64::MAX).unwrap(), &header).unwrap();
+        let mut writer = Writer::new(CaptureFile::new(file, u64::MAX).unwrap(), &header).unwrap();
+        writer.meta(&Meta::Session(Default::default())).unwrap();
         let session = Session {
             clock,
             lanes: lanes_file,
@@ -137,7 +138,7 @@ impl Rig {
             writer,
             root: std::process::id(),
             program: PathBuf::from("/proc/self/exe"),
-            front: vec![Meta::Session(Default::default())],
+            is_tracked: true,
         };
         let thread = std::thread::spawn(move || run(session));
         Self { path, lanes: Some(lanes), parent, thread }
