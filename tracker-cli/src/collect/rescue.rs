@@ -31,12 +31,14 @@ use crate::sys::lanes::{Lanes, LanesFile};
 pub(crate) struct Rescue {
     lanes: LanesFile,
     capture: File,
+    limit: u64,
     clock: Clock,
 }
 
 impl Rescue {
-    pub(crate) fn new(lanes: LanesFile, capture: File, clock: Clock) -> Self {
-        Self { lanes, capture, clock }
+    /// `limit`: bytes that the capture may become long.
+    pub(crate) fn new(lanes: LanesFile, capture: File, limit: u64, clock: Clock) -> Self {
+        Self { lanes, capture, limit, clock }
     }
 
     /// Brings the capture to an end: `exit` is how the program ended. The collector is dead. When other processes still
@@ -47,19 +49,19 @@ impl Rescue {
         let written = Written::read(&self.capture)?;
         // Behind the last whole block there may be a piece of one, and room that was reserved.
         self.capture.set_len(written.end)?;
-        let file = CaptureFile::behind(self.capture, written.end);
-        let mut salvage = Salvage { writer: Writer::behind(file, written.end)?, counts: written.counts };
+        let file = CaptureFile::behind(self.capture, written.end, self.limit);
+        let mut salvage = Salvage { writer: Writer::behind(file, written.end)?, counts: written.counts, full: false };
         let mut held = 0u64;
         let mut chunks = started(&lanes);
         chunks.sort_unstable();
         for chunk in chunks {
             let end = written.ends.get(&(chunk.stream, chunk.sequence)).copied().unwrap_or(0);
-            held += salvage.chunk(&lanes, &chunk, end as usize)?;
+            held += salvage.chunk(&lanes, &chunk, end as usize);
         }
 
         let talk = &lanes.control().talk.0;
         let there_were = talk.released.load(Ordering::Relaxed).saturating_add(held);
-        let Salvage { mut writer, mut counts } = salvage;
+        let Salvage { mut writer, mut counts, .. } = salvage;
         let missing = there_were.saturating_sub(counts.allocations + counts.frees);
         counts.lost = talk.lost.load(Ordering::Relaxed).saturating_add(missing);
         counts.unwind_differences = talk.unwind_differences.load(Ordering::Relaxed);
@@ -121,13 +123,15 @@ impl Written {
 struct Salvage {
     writer: Writer<CaptureFile>,
     counts: Counts,
+    /// The file takes no more: only counting goes on.
+    full: bool,
 }
 
 impl Salvage {
     /// Writes down what of a chunk lies behind `written` bytes; answers how many events the whole chunk has.
-    fn chunk(&mut self, lanes: &Lanes, chunk: &Candidate, written: usize) -> io::Result<u64> {
+    fn chunk(&mut self, lanes: &Lanes, chunk: &Candidate, written: usize) -> u64 {
         let Some(header) = lanes.header(chunk.index).filter(|_| lanes.first_tag(chunk.index) != 0) else {
-            return Ok(0);
+            return 0;
         };
         let owner = header.owner.load(Ordering::Acquire);
         let full = owner & OWNER_FULL != 0;
@@ -156,12 +160,23 @@ impl Salvage {
                 first_time: first.1,
                 last_time: deltas.time,
             };
-            // Somebody waits for us: sorting into columns would take longer.
-            self.writer.events(&events, records, Codec::Zstd)?;
-            self.counts.allocations += walked.allocations;
-            self.counts.frees += walked.frees();
+            self.write(&events, records, &walked);
         }
         let events = |walked: &Walked| walked.allocations + walked.frees();
-        Ok(events(&before) + events(&walked))
+        events(&before) + events(&walked)
+    }
+
+    fn write(&mut self, events: &Events, records: &[u8], walked: &Walked) {
+        if self.full {
+            return;
+        }
+        // Somebody waits for us: sorting into columns would take longer.
+        if self.writer.events(events, records, Codec::Zstd).is_ok() {
+            self.counts.allocations += walked.allocations;
+            self.counts.frees += walked.frees();
+        } else {
+            self.full = true;
+            self.writer.get_mut().begin_last_words();
+        }
     }
 }
