@@ -15,5 +15,5 @@ pub mod targets;
 pub use campaign::campaign;
 pub use mutate::mutate;
 pub use random::Random;
-pub use repair::{raw, repair};
+pub use repair::{index_of, raw, repair};
 pub use sums::assert_sums;

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use common::{compile, record, scratch, victims};
-use fuzz::{campaign, raw, targets};
+use common::{compile, read, record, scratch, victims};
+use fuzz::{campaign, index_of, raw, targets};
 use tracker_core::capture::block::BlockKind;
 use tracker_core::capture::payload::Loader;
 use tracker_core::capture::scan::{Piece, Scan};
@@ -27,6 +27,19 @@ fn captures() -> &'static [Vec<u8>] {
         };
         programs.iter().enumerate().flat_map(record).collect()
     })
+}
+
+/// The indexes of two sealed captures, one of them with time in it.
+fn indexes() -> Vec<Vec<u8>> {
+    let known = victims().join("known");
+    let programs: [&[&str]; 2] =
+        [&[known.to_str().expect("plain path"), "threads"], &["/bin/sh", "-c", "ls /; sleep 0.1; true"]];
+    let sealed = |(number, program): (usize, &&[&str])| {
+        let path = record(&format!("fuzz-index-{number}"), program).path;
+        read(&["seal", path.to_str().expect("plain path")]);
+        index_of(&fs::read(path).expect("just sealed"))
+    };
+    programs.iter().enumerate().map(sealed).collect()
 }
 
 /// The payloads of one kind of block, each once.
@@ -68,6 +81,15 @@ fn meta() {
 #[test]
 fn replay() {
     campaign("replay", captures(), 200, targets::replay);
+}
+
+#[test]
+fn index() {
+    let seeds = indexes();
+    assert!(seeds.iter().all(|seed| targets::index(seed)));
+    campaign("index", &seeds, 400, |bytes| {
+        targets::index(bytes);
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One function for each kind of hostile input.
 
 mod blocks;
+mod index;
 mod meta;
 mod perf_map;
 mod records;
@@ -11,6 +12,7 @@ mod symbols;
 mod views;
 
 pub use blocks::blocks;
+pub use index::index;
 pub use meta::meta;
 pub use perf_map::perf_map;
 pub use records::records;

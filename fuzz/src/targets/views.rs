@@ -4,6 +4,7 @@ use serde_json::Value;
 use tracker_core::export;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
+use tracker_core::report::profile::Profile;
 use tracker_core::report::rows::{Kind, Limits, Report};
 use tracker_core::report::stats::Stats;
 use tracker_core::report::summary::Summary;
@@ -18,13 +19,19 @@ use crate::repair::repair;
 pub fn views(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     repair(&mut bytes);
-    let profile = profile(&bytes);
-    let selection = Selection::whole(&profile);
+    all(&profile(&bytes));
+}
+
+/// Makes everything that is made of a profile.
+pub(super) fn all(profile: &Profile) {
+    let selection = Selection::whole(profile);
     json(&Summary::of(&selection));
     for kind in [Kind::Leaks, Kind::Peak, Kind::Temporary, Kind::Allocations] {
         json(&Report::new(selection.clone(), kind, &Limits::default(), &Suppressions::builtin()));
     }
     Stats::of(&selection, 10);
+    let window = profile.slices.window(0..profile.slices.len(), profile.rows.len());
+    assert_eq!(window.rows.len(), profile.rows.len());
     for metric in Metric::ALL {
         let tree = Tree::new(&selection, metric, metric == Metric::Peak);
         assert_eq!(tree.total, selection.total(metric));
@@ -33,7 +40,7 @@ pub fn views(bytes: &[u8]) {
         }
     }
     let mut page = Vec::new();
-    export_html(&profile, &ExportOptions::default(), &mut page).expect("a vector takes everything");
+    export_html(profile, &ExportOptions::default(), &mut page).expect("a vector takes everything");
     let page = String::from_utf8(page).expect("a page is UTF-8");
     assert_eq!(page.matches("</script>").count(), page.matches("<script").count());
 }

@@ -42,4 +42,4 @@ pub mod verify;
 
 pub use json::{StatsJson, TableJson, TimelineJson, TreeJson};
 pub use open::{OpenError, OpenOptions, narrow, open, seal, symbolize, verify};
-pub use seal::Unsealed;
+pub use seal::{Unsealed, load};

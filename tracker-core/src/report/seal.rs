@@ -53,7 +53,7 @@ impl From<io::Error> for Unsealed {
 }
 
 /// The profile that the index of `source` holds; `None` where there is no index that answers these options.
-pub(super) fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
+pub fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
     if !options.symbols || options.cuts != Cuts::Even {
         return None;
     }
