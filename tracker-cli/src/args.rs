@@ -61,6 +61,11 @@ pub(crate) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whether nothing is filtered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.process.is_none() && self.thread.is_none() && self.function.is_empty() && self.module.is_empty()
+    }
+
     /// Applies them.
     ///
     /// # Errors
@@ -141,9 +146,17 @@ impl SuppressionArgs {
     /// # Errors
     /// A file that cannot be read, or a line in it that is no suppression.
     pub(crate) fn load(&self) -> Result<Suppressions, Error> {
+        self.load_with(&[])
+    }
+
+    /// The same with further files.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn load_with(&self, more: &[PathBuf]) -> Result<Suppressions, Error> {
         let builtin = !self.no_builtin_suppressions;
         let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
-        for path in &self.suppressions {
+        for path in more.iter().chain(&self.suppressions) {
             let failed =
                 |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
             let bytes = std::fs::read(path).map_err(|error| failed(&error))?;

@@ -35,6 +35,17 @@ pub(crate) fn read(named: Option<&Path>) -> Result<Capture, Error> {
     Ok(Capture { path, profile })
 }
 
+/// Reads all of the named captures, or the newest in this folder.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_all(named: &[PathBuf]) -> Result<Vec<Capture>, Error> {
+    match named {
+        [] => Ok(vec![read(None)?]),
+        named => named.iter().map(|path| read(Some(path))).collect(),
+    }
+}
+
 impl Capture {
     /// Narrows the numbers to a part of the time, if one is asked for.
     ///

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod args;
+mod budgets;
 mod captures;
 mod cmd;
 mod collect;

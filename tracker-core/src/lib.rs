@@ -1,7 +1,7 @@
 //! The stations between the bytes a recorded program leaves and the numbers a person reads.
 //!
 //! ```text
-//! format ← capture ← replay ← report ← export        symbol stands beside replay
+//! format ← capture ← replay ← report ← export, budget        symbol stands beside replay
 //! ```
 //!
 //! [`mod@format`] is all that the preload library takes (`default-features = false`): `no_std`, no allocation.
@@ -11,6 +11,8 @@
 
 pub mod format;
 
+#[cfg(feature = "std")]
+pub mod budget;
 #[cfg(feature = "std")]
 pub mod capture;
 #[cfg(feature = "std")]

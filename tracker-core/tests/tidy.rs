@@ -99,7 +99,7 @@ fn has_word(text: &str, word: &str) -> bool {
 
 #[test]
 fn stations_know_only_those_before_them() {
-    let stations = ["format", "capture", "symbol", "replay", "report", "export"];
+    let stations = ["format", "capture", "symbol", "replay", "report", "export", "budget"];
     for (station, knows) in [
         ("format", &[][..]),
         ("capture", &["format"]),
@@ -107,6 +107,7 @@ fn stations_know_only_those_before_them() {
         ("replay", &["format", "capture"]),
         ("report", &["format", "capture", "symbol", "replay"]),
         ("export", &["format", "report"]),
+        ("budget", &["format", "report"]),
     ] {
         let sources = files(&format!("tracker-core/src/{station}"), &[".rs"]);
         assert!(!sources.is_empty(), "{station}");

@@ -1,77 +1,92 @@
 //! `memtrack check`: does the program still fit its memory budget?
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tracker_core::report::budget::{self, Limit, Verdict};
-use tracker_core::report::filter::Selection;
-use tracker_core::report::profile::Profile;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::budget::baseline::program_name;
 
-use crate::args::{CaptureArg, FilterArgs, SuppressionArgs};
+use crate::args::FilterArgs;
+use crate::budgets::BudgetArgs;
+use crate::budgets::results::{self, Terminal, Wanted};
+use crate::captures::{self, Capture};
 use crate::error::Error;
+use crate::output::check::partial;
 use crate::output::look::Look;
-use crate::{captures, output};
-
-/// Stacks named below a broken budget.
-const WORST: usize = 5;
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Budgets: peak, rss, leaked, alloc_bytes take sizes (256MiB, 1.5GB, 2_000_000); peak_blocks, \
-                        leaked_blocks,\nallocs, temporary take counts. leaked (of the allocated bytes), leaked_blocks and \
-                        temporary (of the\nallocations) also take percentages.")]
+                        leaked_blocks,\nallocs, temporary take counts; growth takes rates (1MiB/min); temporary_ratio takes \
+                        percentages, and so do leaked\n(of the allocated bytes), leaked_blocks and temporary (of the \
+                        allocations). +5% or +64KiB is so much more than\nthe baseline. Budget files: docs/ci.md.")]
 pub(crate) struct Args {
+    /// Captures of the same program, of which the least of each number counts [default: the newest in this folder]
+    #[arg(value_name = "CAPTURE")]
+    captures: Vec<PathBuf>,
     #[command(flatten)]
-    capture: CaptureArg,
-    /// A limit, for example peak=256MiB or leaked=0; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", required = true, value_parser = limit)]
-    max: Vec<Limit>,
+    budget: BudgetArgs,
     /// Judge a capture that is cut, running, or of a program that could not be recorded, too
     #[arg(long)]
     allow_partial: bool,
-    /// Write JSON (memtrack.check/1)
+    /// Write JSON (memtrack.check/1); short for --format json
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     filter: FilterArgs,
-    #[command(flatten)]
-    suppressions: SuppressionArgs,
-}
-
-/// For `value_parser`: one limit.
-pub(crate) fn limit(text: &str) -> Result<Limit, String> {
-    budget::parse(text).map_err(|error| error.to_string())
 }
 
 /// Judges and prints. Exit code 0 when every limit is kept, 1 when one is broken, 3 when the capture cannot tell.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let suppressions = args.suppressions.load()?;
-    let capture = captures::read(args.capture.capture.as_deref())?;
-    let selection = args.filter.select(&capture.profile)?;
-    let verdict = budget::evaluate(selection, &args.max, &suppressions, WORST);
-    if !args.allow_partial
-        && let Some(reason) = output::check::partial(&capture.profile)
-    {
-        // No verdict, lest a script or a person takes it for one.
-        let path = capture.path.display();
-        return Err(Error::capture(format!("{path} {reason}: this proves nothing (--allow-partial judges it anyway)")));
+    let budgets = args.budget.load()?;
+    if budgets.is_empty() {
+        return Err(Error::usage(
+            "there is no budget: give --max KEY=VALUE, or write memtrack.toml with a [budget] (memtrack check --help)",
+        ));
     }
+    if budgets.is_relative() && !args.filter.is_empty() {
+        return Err(Error::usage("a baseline is of the whole program: use rules of a budget file in place of filters"));
+    }
+    let captures = captures::read_all(&args.captures)?;
+    refuse_strangers(&captures)?;
+    let runs = captures.iter().map(|capture| args.filter.select(&capture.profile));
+    let runs = runs.collect::<Result<Vec<_>, _>>()?;
+    refuse_partial(&captures, args.allow_partial)?;
+    let verdict = budgets.judge(runs)?;
+    let mut wanted = budgets.wanted().to_vec();
     if args.json {
-        output::print_json(&verdict)?;
-    } else {
-        output::print(&output::check::text(look, &verdict))?;
+        wanted.push(Wanted::here("json"));
+    }
+    if let Some(first) = captures.first() {
+        results::tell(look, &verdict, &first.path, &wanted, Terminal::Stdout)?;
     }
     Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// For `run --check`: the lines to print about `limits`, and whether all of them are kept.
-pub(crate) fn after_run(
-    look: &Look,
-    profile: &Profile,
-    limits: &[Limit],
-    suppressions: &Suppressions,
-) -> (String, bool) {
-    let whole = Selection::whole(profile);
-    let verdict: Verdict<'_, '_> = budget::evaluate(whole, limits, suppressions, WORST);
-    (output::check::budgets(look, &verdict), verdict.passed())
+/// No verdict where a capture is not the whole story, lest a script or a person takes it for one.
+///
+/// # Errors
+/// There is such a capture, and it is not allowed.
+pub(crate) fn refuse_partial(captures: &[Capture], allowed: bool) -> Result<(), Error> {
+    let reason = captures.iter().find_map(|capture| Some((capture.path.display(), partial(&capture.profile)?)));
+    match reason.filter(|_| !allowed) {
+        Some((path, reason)) => {
+            Err(Error::capture(format!("{path} {reason}: this proves nothing (--allow-partial judges it anyway)")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Several captures are several runs of one program.
+///
+/// # Errors
+/// They are not.
+pub(crate) fn refuse_strangers(captures: &[Capture]) -> Result<(), Error> {
+    let mut names = captures.iter().map(|capture| (program_name(&capture.profile), capture.path.display()));
+    let Some((first, _)) = names.next() else { return Ok(()) };
+    match names.find(|(name, _)| *name != first) {
+        Some((name, path)) => Err(Error::usage(format!(
+            "{path} is a capture of {name:?}, the first one is of {first:?}; judge them apart"
+        ))),
+        None => Ok(()),
+    }
 }

@@ -8,11 +8,13 @@ use crate::args::Cli;
 use crate::error::Error;
 use crate::output::look::Look;
 
+mod baseline;
 pub(crate) mod check;
 mod doctor;
 mod dump;
 mod export;
 mod flamegraph;
+mod repeat;
 mod report;
 mod run;
 mod seal;
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Serve(serve::Args),
     /// Compare a capture with a memory budget, for CI
     Check(check::Args),
+    /// Keep the numbers of a capture for later budgets to be compared with
+    Baseline(baseline::Args),
     /// Write a capture in another tool's format
     Export(export::Args),
     /// Make a capture open at once, with names and lines on any machine; reading it does, too
@@ -85,6 +89,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Flamegraph(args) => flamegraph::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &look()),
+        Command::Baseline(args) => baseline::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Symbolize(args) => symbolize::run(&args),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use tracker_core::report::budget;
+use tracker_core::report::quantity;
 use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
 
 use crate::args::{CaptureArg, FilterArgs, FrameArgs, SuppressionArgs, TimeArgs};
@@ -64,7 +64,7 @@ enum Sort {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    budget::size(text).ok_or_else(|| "write a size like 4096, 64KiB or 1.5MB".to_owned())
+    quantity::size(text).ok_or_else(|| "write a size like 4096, 64KiB or 1.5MB".to_owned())
 }
 
 impl Args {

@@ -1,19 +1,20 @@
 //! `memtrack run`: records a program.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tracker_core::budget::Outcome;
 use tracker_core::format::lanes::flag;
-use tracker_core::report::budget::{Limit, size};
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::filter::Selection;
+use tracker_core::report::quantity;
 
-use super::check;
-use crate::args::SuppressionArgs;
-use crate::captures;
+use super::{check, repeat};
+use crate::budgets::results::{self, Terminal};
+use crate::budgets::{BudgetArgs, Budgets};
+use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::launch::{self, Ended, Plan, Recording, Request};
-use crate::output::check::partial;
 use crate::output::look::Look;
 use crate::output::run_summary::{next, run_summary};
 use crate::output::units::counted;
@@ -24,7 +25,7 @@ use crate::output::{note, print_note};
 pub(crate) struct Args {
     /// Where to put the capture; %p process id, %n program, %h host, %t time [default: memtrack.%n.%p.mtk]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 
     /// Replace an existing capture
     #[arg(short, long)]
@@ -71,12 +72,20 @@ pub(crate) struct Args {
     #[arg(long)]
     check: bool,
 
-    /// A budget for --check, such as peak=256MiB; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", requires = "check", value_parser = check::limit)]
-    max: Vec<Limit>,
+    /// Judge a recording of a program that did not end, or lost events, too
+    #[arg(long, requires = "check")]
+    allow_partial: bool,
+
+    /// Run the program so often; the least of each number counts [default: 1, or what the budget file says]
+    #[arg(long, value_name = "TIMES", requires = "check", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: Option<u32>,
+
+    /// Run the program so often before that, without recording it
+    #[arg(long, value_name = "TIMES", requires = "check", value_parser = clap::value_parser!(u32).range(..=1000))]
+    warmup: Option<u32>,
 
     #[command(flatten)]
-    suppressions: SuppressionArgs,
+    budget: BudgetArgs,
 
     /// Exit code of a broken budget
     #[arg(long, value_name = "CODE", requires = "check", default_value_t = 97)]
@@ -119,7 +128,7 @@ const MIN_SIZE: u64 = 1 << 20;
 
 /// For `value_parser`: the limit of a capture's size in bytes.
 fn max_size(text: &str) -> Result<u64, String> {
-    match size(text) {
+    match quantity::size(text) {
         Some(bytes) if bytes >= MIN_SIZE => Ok(bytes),
         Some(_) => Err("a capture needs at least 1MiB".to_owned()),
         None => Err("this is no size; write for example 256MiB, 1.5GB or 2_000_000".to_owned()),
@@ -130,8 +139,29 @@ fn max_size(text: &str) -> Result<u64, String> {
 const UNTRACKED: u8 = 3;
 
 pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
-    let Args { quiet, check, error_exitcode, .. } = args;
-    let budgets = check.then(|| Budgets::new(&args)).transpose()?;
+    let Args { quiet, check, error_exitcode, allow_partial, .. } = args;
+    if args.budget.is_used() && !check {
+        return Err(Error::usage("flags about budgets go with --check"));
+    }
+    let budgets = check.then(|| args.budget.load()).transpose()?;
+    let judge = budgets.as_ref().map(|budgets| Judge { budgets, quiet, allow_partial, look });
+    if let Some(judge) = &judge {
+        let (repeat, warmup) = judge.budgets.runs();
+        let (repeat, warmup) = (args.repeat.or(repeat).unwrap_or(1), args.warmup.or(warmup).unwrap_or(0));
+        if repeat > 1 || warmup > 0 {
+            return match repeat::run(&args, repeat, warmup)? {
+                repeat::Ended::Early(code) => Ok(code),
+                repeat::Ended::Recorded(captures) => Ok(ExitCode::from(match judge.all(&captures) {
+                    Ok(true) => 0,
+                    Ok(false) => error_exitcode,
+                    Err(error) => {
+                        note(&error.to_string());
+                        error.code()
+                    }
+                })),
+            };
+        }
+    }
     let name = args.program.clone();
     let plan = Plan::new(request(args)?)?;
     if let Some(reason) = Plan::obstacle() {
@@ -157,12 +187,14 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
         tell(&capture, &ended);
     }
     let over = matches!(ended.recording, Recording::Done(_) | Recording::Lost(_));
-    let kept = match &budgets {
+    let kept = match &judge {
         _ if untracked.is_some() => Ok(true),
-        Some(_) if !over => Err(unjudged(&capture, "is still being recorded")),
+        Some(_) if !over => {
+            Err(Error::capture(format!("{} is still being recorded: the budgets were not judged", capture.display())))
+        }
         // A quiet run without a budget never replays: the first reader does.
         None if quiet || !over => Ok(true),
-        budgets => review(&capture, quiet, budgets.as_ref(), look),
+        judge => review(&capture, quiet, judge.as_ref()),
     };
     if let Err(error) = &kept {
         note(&error.to_string());
@@ -179,42 +211,83 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
 }
 
 /// What `--check` judges by.
-struct Budgets {
-    limits: Vec<Limit>,
-    suppressions: Suppressions,
+struct Judge<'a> {
+    budgets: &'a Budgets,
+    quiet: bool,
+    allow_partial: bool,
+    look: &'a Look,
 }
 
-impl Budgets {
-    fn new(args: &Args) -> Result<Self, Error> {
-        Ok(Self { limits: args.max.clone(), suppressions: args.suppressions.load()? })
+impl Judge<'_> {
+    /// Judges the captures of repeated runs, and tells the result. Whether the budgets are kept.
+    fn all(&self, paths: &[PathBuf]) -> Result<bool, Error> {
+        self.captures(&captures::read_all(paths)?)
     }
-}
 
-fn unjudged(capture: &Path, reason: &str) -> Error {
-    Error::capture(format!("{} {reason}: the budgets were not judged", capture.display()))
+    fn captures(&self, captures: &[Capture]) -> Result<bool, Error> {
+        check::refuse_partial(captures, self.allow_partial)?;
+        let runs = captures.iter().map(|capture| Selection::whole(&capture.profile)).collect();
+        let verdict = self.budgets.judge(runs)?;
+        let loud = !self.quiet || !verdict.outcomes.iter().all(Outcome::kept);
+        if let Some(first) = captures.first() {
+            let wanted = self.budgets.wanted();
+            results::tell(self.look, &verdict, &first.path, wanted, Terminal::Stderr { loud })?;
+        }
+        Ok(verdict.passed())
+    }
 }
 
 /// Replays the capture: the summary unless `quiet`, the budgets if there are any. Whether they are kept.
-fn review(capture: &Path, quiet: bool, budgets: Option<&Budgets>, look: &Look) -> Result<bool, Error> {
+fn review(capture: &Path, quiet: bool, judge: Option<&Judge<'_>>) -> Result<bool, Error> {
     if !capture.exists() {
         return Err(Error::capture(format!("{} is gone: somebody removed it during the run", capture.display())));
     }
-    let profile = captures::profile(capture)?;
+    let capture = Capture { path: capture.to_owned(), profile: captures::profile(capture)? };
     if !quiet {
-        print_note(&run_summary(&profile, capture));
+        print_note(&run_summary(&capture.profile, &capture.path));
     }
-    let Some(Budgets { limits, suppressions }) = budgets else { return Ok(true) };
-    if let Some(reason) = partial(&profile) {
-        return Err(unjudged(capture, reason));
+    let Some(judge) = judge else { return Ok(true) };
+    let captures = [capture];
+    let kept = judge.captures(&captures)?;
+    if let [Capture { path, profile }] = &captures
+        && !quiet
+    {
+        captures::warn(path, profile);
     }
-    let (lines, passed) = check::after_run(look, &profile, limits, suppressions);
-    if !quiet || !passed {
-        print_note(&lines);
+    Ok(kept)
+}
+
+impl Args {
+    /// The flags of one of several recordings, whose budgets are judged elsewhere.
+    pub(super) fn of_one(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = ["run", "--quiet", "--wait"].map(OsString::from).to_vec();
+        for (wanted, flag) in [
+            (self.force, "--force"),
+            (self.no_python, "--no-python"),
+            (self.mmap, "--mmap"),
+            (self.children == Children::Ignore, "--children=ignore"),
+            (self.order == Order::Exact, "--order=exact"),
+            (self.unwind == Unwind::Check, "--unwind=check"),
+        ] {
+            words.extend(wanted.then(|| flag.into()));
+        }
+        if let Some(bytes) = self.max_size {
+            words.extend(["--max-size".into(), bytes.to_string().into()]);
+        }
+        if let Some(library) = &self.preload_lib {
+            words.extend(["--preload-lib".into(), library.clone().into_os_string()]);
+        }
+        words
     }
-    if !quiet {
-        captures::warn(capture, &profile);
+
+    /// What is run: as its user calls it, and the program with its arguments.
+    ///
+    /// # Errors
+    /// There is no such program.
+    pub(super) fn command(&self) -> Result<(&OsStr, OsString, Vec<OsString>), Error> {
+        let (program, arguments) = launch::command(&self.program, self.module, self.arguments.clone())?;
+        Ok((&self.program, program, arguments))
     }
-    Ok(passed)
 }
 
 fn request(args: Args) -> Result<Request, Error> {

@@ -6,7 +6,7 @@
 //!        └─fork──▶ collector
 //! ```
 
-mod output;
+pub(crate) mod output;
 mod parent;
 mod program;
 mod python;

@@ -72,6 +72,24 @@ fn may_be_capture(mut file: &File) -> io::Result<bool> {
     Ok(FILE_MAGIC.starts_with(&start))
 }
 
+/// The names of the captures of several runs: those that one run would have, numbered.
+///
+/// # Errors
+/// `pattern` is none.
+pub(crate) fn numbered(pattern: Option<&Path>, names: &Names, runs: u32) -> Result<Vec<PathBuf>, Error> {
+    let one = match pattern {
+        Some(pattern) => expand(pattern, names)?,
+        None => PathBuf::from(format!("memtrack.{}.{}.mtk", names.program, names.pid)),
+    };
+    let extension = one.extension().unwrap_or_default().to_owned();
+    let name = |run: u32| {
+        let mut end = std::ffi::OsString::from(format!("{run}."));
+        end.push(&extension);
+        one.with_extension(end)
+    };
+    Ok((1..=runs).map(name).collect())
+}
+
 fn default(names: &Names) -> Result<(PathBuf, File), Error> {
     let stem = format!("memtrack.{}.{}", names.program, names.pid);
     for attempt in 1..1000u32 {
@@ -177,6 +195,16 @@ mod tests {
         for wrong in ["%", "%x", "a%"] {
             assert_eq!(expand(wrong).unwrap_err().code(), 2);
         }
+    }
+
+    #[test]
+    fn several_runs_have_a_number_each() {
+        let shown = |pattern: Option<&str>| {
+            let paths = numbered(pattern.map(Path::new), &names(), 2).unwrap();
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(None), "memtrack.prog.42.1.mtk memtrack.prog.42.2.mtk");
+        assert_eq!(shown(Some("a/%n.mtk")), "a/prog.1.mtk a/prog.2.mtk");
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Look {
         Self { width: width(terminal).max(NARROWEST), color, unicode: unicode() }
     }
 
+    /// The same for a file: no colours, nothing shortened.
+    pub(crate) fn plain(&self) -> Self {
+        Self { width: UNLIMITED, color: false, ..*self }
+    }
+
     /// `text` in bold.
     pub(crate) fn bold(&self, text: &str) -> String {
         self.paint("1", text)

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tracker_core::report::budget;
+use tracker_core::budget::render::{FORMATS, Judged};
+use tracker_core::budget::{self, Baseline, Baselines, Budget, Verdict, file};
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::levels::levels;
 use tracker_core::report::metric::Metric;
@@ -237,11 +238,60 @@ fn golden_stats() {
 #[test]
 fn golden_check() {
     let profile = sample();
-    let limits = ["peak=256MiB", "leaked=64KiB", "temporary=1%", "rss=32MiB", "leaked_blocks=57"];
-    let limits = limits.map(|text| budget::parse(text).unwrap());
-    let whole = Selection::whole(&profile);
-    let verdict = budget::evaluate(whole, &limits, &Suppressions::builtin(), 2);
-    golden("check.txt", &NARROW, &check::text(&NARROW, &verdict));
+    let budget = rules(BUDGET);
+    golden("check.txt", &NARROW, &check::text(&NARROW, &judged(Selection::whole(&profile), &budget)));
+}
+
+/// The formats that CI systems read, of the same verdict.
+#[test]
+fn golden_check_formats() {
+    let profile = sample();
+    let budget = rules(BUDGET);
+    let verdict = judged(Selection::whole(&profile), &budget);
+    let judged = Judged { verdict: &verdict, capture: "memtrack.indexer.4711.mtk", root: "/home/user" };
+    for format in FORMATS.into_iter().filter(|format| format.name() != "json") {
+        let mut bytes = Vec::new();
+        format.write(&judged, &mut bytes).unwrap();
+        same(&format!("check.{}", format.name()), &String::from_utf8(bytes).unwrap());
+    }
+}
+
+/// Limits of all kinds, some of them broken.
+const BUDGET: &str = "[budget]
+peak = '256MiB'
+leaked = '64KiB'
+temporary = '1%'
+rss = '32MiB'
+leaked_blocks = 57
+[[budget.rule]]
+name = 'the index'
+under = 'index_all'
+baseline = 'base.json'
+peak = '+1%'
+[[budget.rule]]
+exe = 'worker'
+alloc_bytes = 1000
+level = 'warn'
+[[budget.rule]]
+test = 'unit::*'
+peak = 0
+[[budget.rule]]
+per = 'stack'
+temporary_ratio = '50%'
+";
+
+fn rules(text: &str) -> Budget {
+    file::parse("memtrack.toml", text).unwrap().unwrap()
+}
+
+/// The verdict, with a baseline that has half of the index.
+fn judged<'p, 'b>(selection: Selection<'p>, budget: &'b Budget) -> Verdict<'p, 'b> {
+    let mut before = selection.profile().clone();
+    before.rows.iter_mut().for_each(|row| row.metrics.peak_bytes /= 2);
+    let suppressions = Suppressions::builtin();
+    let baseline = Baseline::of(&[Selection::whole(&before)], budget, &suppressions);
+    let baselines = Baselines::from([("base.json".to_owned(), baseline)]);
+    budget::evaluate(vec![selection], budget, &suppressions, &baselines, 2).unwrap()
 }
 
 /// The contract with scripts: fields may be added, none may go or change its meaning.
@@ -263,8 +313,8 @@ fn golden_schemas() {
     golden_json("tree.json", &TreeJson { selection: &narrow, tree: &tree, metric, inverted: false });
     let stats = Stats::of(&narrow, 1);
     golden_json("stats.json", &StatsJson { selection: &narrow, stats: &stats });
-    let limits = ["leaked=8KiB", "peak=1KiB"].map(|text| budget::parse(text).unwrap());
-    golden_json("check.json", &budget::evaluate(narrow, &limits, &Suppressions::builtin(), 1));
+    let budget = rules("[budget]\nleaked = '8KiB'\npeak = '1KiB'\nbaseline = 'base.json'");
+    golden_json("check.json", &judged(narrow, &budget));
 }
 
 #[test]

@@ -169,6 +169,13 @@ impl<'p> Selection<'p> {
         &self.metrics
     }
 
+    /// The part of it in one process, an index into the profile's; its peak is the process's own.
+    #[must_use]
+    pub fn of_process(&self, at: u32) -> Self {
+        let rows = self.rows.iter().copied().filter(|row| row.process == at).collect();
+        Self::new(self.profile, rows, self.profile.processes.get(at as usize), self.narrowed)
+    }
+
     /// The part of it that `keep` accepts.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&Row) -> bool) -> Self {

@@ -6,7 +6,6 @@
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use super::budget::Verdict;
 use super::filter::Selection;
 use super::levels::Level;
 use super::metric::{Metric, PeakOf};
@@ -58,7 +57,7 @@ impl<'p> FrameJson<'p> {
 }
 
 /// Leaf first.
-struct StackJson<'p>(&'p Profile, Option<&'p Stack>);
+pub(crate) struct StackJson<'p>(pub(crate) &'p Profile, pub(crate) Option<&'p Stack>);
 
 impl Serialize for StackJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -101,7 +100,7 @@ impl<'p> RowJson<'p> {
     }
 }
 
-struct RowsJson<'r, 'p>(&'r Selection<'p>, &'r [Entry]);
+pub(crate) struct RowsJson<'r, 'p>(pub(crate) &'r Selection<'p>, pub(crate) &'r [Entry]);
 
 impl Serialize for RowsJson<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -398,49 +397,6 @@ impl Serialize for StatsJson<'_, '_> {
             allocators: allocators.collect(),
             top_by_bytes: stats.by_bytes.0.iter().map(|(_, p)| place(profile, p, peak)).collect(),
             top_by_count: stats.by_count.0.iter().map(|(_, p)| place(profile, p, peak)).collect(),
-        };
-        json.serialize(serializer)
-    }
-}
-
-/// `memtrack.check/1`.
-impl Serialize for Verdict<'_, '_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Json<'v, 'p> {
-            schema: &'static str,
-            #[serde(serialize_with = "state_name")]
-            state: State,
-            passed: bool,
-            #[serde(flatten)]
-            sums: Sums,
-            budgets: Vec<Budget<'v, 'p>>,
-        }
-        #[derive(Serialize)]
-        struct Budget<'v, 'p> {
-            budget: &'static str,
-            limit: &'v str,
-            allowed: u64,
-            measured: Option<u64>,
-            suppressed: u64,
-            passed: bool,
-            worst: RowsJson<'v, 'p>,
-        }
-        let budgets = self.outcomes.iter().map(|outcome| Budget {
-            budget: outcome.limit.what.name(),
-            limit: outcome.limit.text(),
-            allowed: outcome.allowed,
-            measured: outcome.measured,
-            suppressed: outcome.suppressed,
-            passed: outcome.passed(),
-            worst: RowsJson(&self.selection, &outcome.worst),
-        });
-        let json = Json {
-            schema: "memtrack.check/1",
-            state: self.selection.profile().state,
-            passed: self.passed(),
-            sums: Sums::of(&self.selection),
-            budgets: budgets.collect(),
         };
         json.serialize(serializer)
     }

@@ -4,7 +4,6 @@
 //! [`open()`] makes the [`profile::Profile`]; every view is a sum over the rows of a [`filter::Selection`], so all of them
 //! agree.
 
-pub mod budget;
 mod build;
 pub mod filter;
 mod index;
@@ -20,6 +19,7 @@ pub mod open;
 pub mod pattern;
 pub mod places;
 pub mod profile;
+pub mod quantity;
 mod remarks;
 mod resolve;
 pub mod rows;
@@ -40,6 +40,7 @@ pub mod table;
 pub mod tree;
 pub mod verify;
 
+pub(crate) use json::{RowsJson, StackJson};
 pub use json::{StatsJson, TableJson, TimelineJson, TreeJson};
 pub use open::{OpenError, OpenOptions, narrow, open, seal, symbolize, verify};
 pub use seal::{Unsealed, load};

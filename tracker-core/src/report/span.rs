@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::budget::scaled;
 use super::profile::{Metrics, Profile};
+use super::quantity::scaled;
 use super::slices::{Slices, Window};
 use crate::replay::slices::Cuts;
 
