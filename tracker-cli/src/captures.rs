@@ -30,8 +30,7 @@ pub(crate) struct Capture {
 /// There is none, or it cannot be read; the message names the file and the reason.
 pub(crate) fn read(named: Option<&Path>) -> Result<Capture, Error> {
     let path = find(named)?;
-    // Those of a sealed capture are loaded when somebody asks for a part of the time.
-    let profile = opened(&path, false)?;
+    let profile = summed(&path)?;
     Ok(Capture { path, profile })
 }
 
@@ -82,6 +81,14 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
 /// It cannot be read.
 pub(crate) fn profile(path: &Path) -> Result<Profile, Error> {
     opened(path, true)
+}
+
+/// The same without what happened over time, which a sealed capture's profile loads when somebody asks for a part of it.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn summed(path: &Path) -> Result<Profile, Error> {
+    opened(path, false)
 }
 
 fn opened(path: &Path, slices: bool) -> Result<Profile, Error> {

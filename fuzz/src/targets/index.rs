@@ -12,7 +12,7 @@ pub fn index(bytes: &[u8]) -> bool {
     seal(&mut bytes);
     let profile = load(&bytes[..], &OpenOptions::default());
     if let Some(profile) = &profile {
-        views::all(profile);
+        views::all(profile, &bytes);
     }
     profile.is_some()
 }

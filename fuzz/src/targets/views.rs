@@ -1,7 +1,8 @@
 //! Everything that is made of a profile: JSON, exports, the page.
 
 use serde_json::Value;
-use tracker_core::export;
+use tracker_core::export::{self, Exporter, Request};
+use tracker_core::report::events::Recorded;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::profile::Profile;
@@ -19,11 +20,11 @@ use crate::repair::repair;
 pub fn views(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     repair(&mut bytes);
-    all(&profile(&bytes));
+    all(&profile(&bytes), &bytes);
 }
 
-/// Makes everything that is made of a profile.
-pub(super) fn all(profile: &Profile) {
+/// Makes everything that is made of a profile, and of the events in `bytes`.
+pub(super) fn all(profile: &Profile, bytes: &[u8]) {
     let selection = Selection::whole(profile);
     json(&Summary::of(&selection));
     for kind in [Kind::Leaks, Kind::Peak, Kind::Temporary, Kind::Allocations] {
@@ -35,8 +36,13 @@ pub(super) fn all(profile: &Profile) {
     for metric in Metric::ALL {
         let tree = Tree::new(&selection, metric, metric == Metric::Peak);
         assert_eq!(tree.total, selection.total(metric));
-        for exporter in export::ALL {
-            exporter.export(&selection, metric, &mut std::io::sink()).expect("a sink takes everything");
+        // Those that hold all metrics are the same for each.
+        let once = |exporter: &&dyn Exporter| metric == Metric::Peak || !exporter.limits().all_metrics;
+        for exporter in export::ALL.into_iter().filter(once) {
+            let mut progress = |_, _| {};
+            let events = &mut Recorded::new(bytes, profile, &mut progress);
+            let request = Request { selection: &selection, metric, events };
+            exporter.export(request, &mut std::io::sink()).expect("a sink takes everything");
         }
     }
     let mut page = Vec::new();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tracker_core::export;
+use tracker_core::export::{self, Request};
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use web::{ExportOptions, export_html};
@@ -47,8 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         None => name,
     };
     let picture = output.extension().is_some_and(|ending| ending == "svg");
-    target.write(|mut out| match export::ALL.into_iter().find(|format| picture && format.name() == "svg") {
-        Some(svg) => svg.export(&Selection::whole(&capture.profile), args.metric, &mut out),
+    target.write(|mut out| match export::by_name("svg").filter(|_| picture) {
+        Some(svg) => {
+            let selection = Selection::whole(&capture.profile);
+            svg.export(Request { selection: &selection, metric: args.metric, events: &mut Vec::new() }, &mut out)
+        }
         None => export_html(&capture.profile, &ExportOptions { name }, &mut out),
     })?;
     if output.as_os_str() != "-" {

@@ -2,13 +2,9 @@
 
 use std::io;
 
-use rustc_hash::FxHashMap;
-
-use super::Exporter;
-use crate::report::filter::Selection;
-use crate::report::metric::Metric;
+use super::stacks::by_stack;
+use super::{Exporter, Request};
 use crate::report::name::UNKNOWN;
-use crate::report::profile::FrameId;
 
 /// Frames only, inlined ones included; a stack without frames is `[unknown]`. Values are exact and nothing is pruned,
 /// so that the lines sum to the summary's number. In names `\` is written `\\`, `;` is `\x3b` and a newline `\x0a`.
@@ -20,38 +16,36 @@ impl Exporter for Collapsed {
         "collapsed"
     }
 
-    fn export(&self, selection: &Selection<'_>, metric: Metric, out: &mut dyn io::Write) -> io::Result<()> {
-        let profile = selection.profile();
-        let mut values: FxHashMap<&[FrameId], u64> = FxHashMap::default();
-        for row in selection.rows() {
-            let stack = profile.stacks.get(row.stack.0 as usize);
-            let frames = stack.map_or(&[][..], |stack| &stack.frames);
-            let value = values.entry(frames).or_default();
-            *value = value.saturating_add(selection.value(metric, row));
-        }
-        values.retain(|_, value| *value > 0);
-        // Largest first, then by frames, so that the same capture always gives the same file.
-        let mut values: Vec<_> = values.into_iter().collect();
-        values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    fn about(&self) -> &'static str {
+        "one line per stack, `root;…;leaf VALUE`"
+    }
 
+    fn export(&self, request: Request<'_, '_>, out: &mut dyn io::Write) -> io::Result<()> {
+        let profile = request.selection.profile();
         let names: Vec<String> = profile.frames.iter().map(|frame| escape(&profile.frame_name(frame))).collect();
-        for (frames, value) in values {
+        for (frames, value) in by_stack(request.selection, request.metric, |_| true) {
             let names = frames.iter().rev().filter_map(|id| names.get(id.0 as usize));
-            let mut separator = "";
-            for name in names {
-                write!(out, "{separator}{name}")?;
-                separator = ";";
-            }
-            if separator.is_empty() {
-                out.write_all(UNKNOWN.as_bytes())?;
-            }
+            write_names(names, out)?;
             writeln!(out, " {value}")?;
         }
         Ok(())
     }
 }
 
-fn escape(name: &str) -> String {
+/// Escaped names from the root to the leaf.
+pub(super) fn write_names<'n>(names: impl Iterator<Item = &'n String>, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut separator = "";
+    for name in names {
+        write!(out, "{separator}{name}")?;
+        separator = ";";
+    }
+    if separator.is_empty() {
+        out.write_all(UNKNOWN.as_bytes())?;
+    }
+    Ok(())
+}
+
+pub(super) fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for c in name.chars() {
         match c {
@@ -68,6 +62,7 @@ fn escape(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::filter::Filter;
+    use crate::report::metric::Metric;
     use crate::report::profile::Profile;
     use crate::report::sketch::{Numbers, Sketch};
 
@@ -76,7 +71,8 @@ mod tests {
         let filter = Filter { process, ..Filter::default() };
         let selection = filter.select(profile).unwrap();
         let mut out = Vec::new();
-        Collapsed.export(&selection, metric, &mut out).unwrap();
+        let request = Request { selection: &selection, metric, events: &mut Vec::new() };
+        Collapsed.export(request, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, expected);
         let sum: u64 = text.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();

@@ -3,9 +3,8 @@
 
 use std::io;
 
-use super::Exporter;
-use crate::report::filter::Selection;
-use crate::report::metric::{Metric, Unit};
+use super::{Exporter, Request};
+use crate::report::metric::Unit;
 use crate::report::name::UNKNOWN;
 use crate::report::profile::{FrameKind, Profile};
 use crate::report::runtime::{Role, role};
@@ -36,7 +35,12 @@ impl Exporter for Svg {
         "svg"
     }
 
-    fn export(&self, selection: &Selection<'_>, metric: Metric, out: &mut dyn io::Write) -> io::Result<()> {
+    fn about(&self) -> &'static str {
+        "a flamegraph as a picture"
+    }
+
+    fn export(&self, request: Request<'_, '_>, out: &mut dyn io::Write) -> io::Result<()> {
+        let Request { selection, metric, .. } = request;
         let profile = selection.profile();
         let tree = Tree::new(selection, metric, false);
         let mut boxes = Vec::new();
@@ -167,6 +171,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::filter::Selection;
+    use crate::report::metric::Metric;
     use crate::report::sketch::{Numbers, Sketch};
 
     fn svg(rows: &[(&str, u64)]) -> String {
@@ -174,7 +180,9 @@ mod tests {
         let sketch = rows.iter().fold(Sketch::new("./app"), |sketch, (stack, n)| sketch.row(stack, peak(*n)));
         let mut out = Vec::new();
         let profile = sketch.build();
-        Svg.export(&Selection::whole(&profile), Metric::Peak, &mut out).unwrap();
+        let selection = Selection::whole(&profile);
+        let request = Request { selection: &selection, metric: Metric::Peak, events: &mut Vec::new() };
+        Svg.export(request, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

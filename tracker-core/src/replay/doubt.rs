@@ -18,6 +18,7 @@ type Place = (u32, u64);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Double {
     pub(super) image: u32,
+    pub(super) address: u64,
     pub(super) block: Block,
 }
 
@@ -182,8 +183,8 @@ impl Doubts {
         let mut left = Left::default();
         // Most epochs leave nothing, and a map that was large once takes long to walk over.
         if !self.doubles.is_empty() {
-            for ((image, _), blocks) in std::mem::take(&mut self.doubles) {
-                left.doubles.extend(blocks.into_iter().map(|block| Double { image, block }));
+            for ((image, address), blocks) in std::mem::take(&mut self.doubles) {
+                left.doubles.extend(blocks.into_iter().map(|block| Double { image, address, block }));
             }
         }
         if !self.debts.is_empty() {

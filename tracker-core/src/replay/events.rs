@@ -3,6 +3,7 @@
 
 use super::doubt::Debt;
 use super::heap::Block;
+use super::journal::Ending;
 use super::stacks::{Known, NodeId};
 use super::state::State;
 
@@ -27,7 +28,9 @@ pub(super) enum Pending {
         block: Block,
     },
     /// Nothing was known at the address.
-    Unknown,
+    Unknown {
+        address: u64,
+    },
 }
 
 impl State {
@@ -62,6 +65,7 @@ impl State {
         let Some(block) = self.heap.allocate(row, size, time) else { return true };
         if let Some(debt) = debt {
             self.heap.count(block, self.now);
+            self.note_allocation(block, address, realloc);
             self.take_for(debt, block);
             return true;
         }
@@ -69,6 +73,7 @@ impl State {
             self.displace(old, (image, address), certainty);
         }
         self.heap.count(block, self.now);
+        self.note_allocation(block, address, realloc);
         true
     }
 
@@ -81,10 +86,10 @@ impl State {
             self.admit(lane_id);
         }
         match self.take(lane_id, image, address, certainty) {
-            Some(block) => self.heap.release(block, true),
+            Some(block) => self.release(block, address),
             None if certainty == Certainty::Shared => return false,
             None if certainty == Certainty::Forced => self.doubts.owe(image, address, lane_id, false),
-            None => self.count_unknown_free(image),
+            None => self.count_unknown_free(image, address),
         }
         true
     }
@@ -108,7 +113,7 @@ impl State {
         if let Some(lane) = self.lanes.get_mut(lane_id as usize) {
             lane.pending = match taken {
                 Some(block) => Pending::Block { address, block },
-                None => Pending::Unknown,
+                None => Pending::Unknown { address },
             };
         }
         true
@@ -129,7 +134,7 @@ impl State {
     fn take_for(&mut self, debt: Debt, block: Block) {
         match self.lanes.get_mut(debt.stream as usize).filter(|_| debt.intent) {
             Some(lane) => lane.pending = Pending::Block { address: debt.address, block },
-            None => self.heap.release(block, true),
+            None => self.release(block, debt.address),
         }
     }
 
@@ -139,10 +144,10 @@ impl State {
         let image = lane.image;
         match std::mem::take(&mut lane.pending) {
             Pending::None => {}
-            Pending::Block { block, .. } => self.heap.release(block, true),
-            Pending::Unknown => {
+            Pending::Block { address, block } => self.release(block, address),
+            Pending::Unknown { address } => {
                 if !self.doubts.end_realloc(lane_id, true) {
-                    self.count_unknown_free(image);
+                    self.count_unknown_free(image, address);
                 }
             }
         }
@@ -163,7 +168,7 @@ impl State {
                     self.displace(other, (image, address), certainty);
                 }
             }
-            Pending::Unknown => {
+            Pending::Unknown { .. } => {
                 self.doubts.end_realloc(lane_id, false);
             }
         }
@@ -177,11 +182,11 @@ impl State {
         match std::mem::take(&mut lane.pending) {
             Pending::None => {}
             // Somebody was given its address: so the realloc had moved it.
-            Pending::Block { address, block } if self.heap.has(image, address) => self.heap.release(block, true),
+            Pending::Block { address, block } if self.heap.has(image, address) => self.release(block, address),
             Pending::Block { address, block } => {
                 self.heap.put(image, address, block);
             }
-            Pending::Unknown => {
+            Pending::Unknown { .. } => {
                 self.doubts.end_realloc(lane_id, false);
             }
         }
@@ -190,22 +195,31 @@ impl State {
     /// A block whose address was given out again.
     fn displace(&mut self, block: Block, (image, address): (u32, u64), certainty: Certainty) {
         if certainty == Certainty::Alone {
-            self.vanish(block, image);
+            self.vanish(block, (image, address));
         } else {
             self.doubts.double(image, address, block);
         }
     }
 
-    fn count_unknown_free(&mut self, image: u32) {
+    /// Ends a block that was freed.
+    #[inline]
+    pub(super) fn release(&mut self, block: Block, address: u64) {
+        self.heap.release(block, true);
+        self.note_end(block, address, Ending::Freed);
+    }
+
+    fn count_unknown_free(&mut self, image: u32, address: u64) {
         let inherits = self.census.images.get(image as usize).is_some_and(|image| image.inherits());
         if let Some(heap) = self.heap.image_mut(image) {
             *(if inherits { &mut heap.inherited_frees } else { &mut heap.unmatched_frees }) += 1;
         }
+        self.note_unknown(image, address, inherits);
     }
 
     /// A block is gone and its free was never seen.
-    fn vanish(&mut self, block: Block, image: u32) {
+    fn vanish(&mut self, block: Block, (image, address): (u32, u64)) {
         self.heap.release(block, false);
+        self.note_end(block, address, Ending::Unseen);
         if let Some(image) = self.heap.image_mut(image) {
             image.unmatched_frees += 1;
         }
@@ -215,7 +229,7 @@ impl State {
     pub(super) fn settle(&mut self) {
         let left = self.doubts.settle();
         for double in left.doubles {
-            self.vanish(double.block, double.image);
+            self.vanish(double.block, (double.image, double.address));
         }
         for debt in left.debts {
             // Where several streams freed the address, the numbers of allocations and frees decide: as many of one as of
@@ -223,7 +237,7 @@ impl State {
             match debt.any.then(|| self.heap.take(debt.image, debt.address)).flatten() {
                 Some(block) => self.take_for(debt, block),
                 None if debt.intent => {}
-                None => self.count_unknown_free(debt.image),
+                None => self.count_unknown_free(debt.image, debt.address),
             }
         }
     }

@@ -121,6 +121,13 @@ pub struct ImageHeap {
     pub unmatched_frees: u64,
 }
 
+impl ImageHeap {
+    /// Its live blocks by their addresses; those of mappings by numbers of their own.
+    pub(super) fn blocks(&self) -> &FxHashMap<u64, Block> {
+        &self.blocks
+    }
+}
+
 /// Everything that is live.
 #[derive(Debug)]
 pub struct Heap {

@@ -19,6 +19,8 @@ struct Part {
     end: u64,
     /// The mapping's number: where its block is in the heap.
     mapping: u64,
+    /// Where the mapping started when it was made.
+    base: u64,
 }
 
 /// All mapped pages of each image.
@@ -62,6 +64,12 @@ impl Mappings {
         u64::MAX - self.mapped
     }
 
+    /// Where each mapping of an image started, by its number.
+    pub(super) fn bases(&self, image: u32) -> FxHashMap<u64, u64> {
+        let parts = self.images.get(&image).into_iter().flat_map(BTreeMap::values);
+        parts.map(|part| (part.mapping, part.base)).collect()
+    }
+
     /// Forgets an image.
     pub(super) fn end(&mut self, image: u32) {
         self.images.remove(&image);
@@ -103,9 +111,10 @@ impl State {
         let row = self.row(lane_id, stack);
         let Some(block) = self.heap.allocate(row, end - start, time) else { return };
         let mapping = self.mappings.next();
-        self.mappings.insert(image, Part { start, end, mapping });
+        self.mappings.insert(image, Part { start, end, mapping, base: start });
         self.heap.put(image, mapping, block);
         self.heap.count(block, self.now);
+        self.note_allocation(block, start, kind == MapKind::Moved);
     }
 
     /// The stream is about to unmap a range, or to move it.
@@ -131,13 +140,14 @@ impl State {
     }
 
     fn unmap_parts(&mut self, image: u32, parts: Vec<Part>) {
-        for Part { start, end, mapping } in parts {
+        for Part { start, end, mapping, base } in parts {
             // Gone where its image has ended.
             let Some(mut block) = self.heap.take(image, mapping) else { continue };
             let len = end - start;
             if len >= block.size {
-                self.heap.release(block, true);
+                self.release(block, base);
             } else {
+                self.note_shrink(block, base, len);
                 self.heap.shrink(&mut block, len);
                 self.heap.put(image, mapping, block);
             }

@@ -8,6 +8,7 @@ use std::collections::BinaryHeap;
 use std::io;
 
 use super::events::Certainty;
+use super::journal::Listener;
 use super::state::State;
 use crate::capture::cursor::{Cursor, Missing};
 use crate::capture::payload::Loader;
@@ -109,6 +110,22 @@ pub(super) enum Stop {
     Stuck,
 }
 
+/// Who hears of the merge.
+pub(super) struct Watch<'w> {
+    pub(super) progress: Progress<'w>,
+    pub(super) listener: Option<&'w mut Listener<'w>>,
+}
+
+impl Watch<'_> {
+    /// Tells what has happened.
+    pub(super) fn tell(&mut self, state: &mut State) -> io::Result<()> {
+        let (Some(listener), Some(journal)) = (&mut self.listener, &mut state.journal) else { return Ok(()) };
+        listener(journal)?;
+        journal.clear();
+        Ok(())
+    }
+}
+
 /// All streams of a capture, being merged.
 #[derive(Debug)]
 pub(super) struct Merge<'s, S> {
@@ -141,12 +158,13 @@ impl<'s, S: Source> Merge<'s, S> {
     }
 
     /// Applies everything to `state`.
-    pub(super) fn run(&mut self, state: &mut State, progress: Progress<'_>) -> io::Result<()> {
+    pub(super) fn run(&mut self, state: &mut State, watch: &mut Watch<'_>) -> io::Result<()> {
         let mut shared = Vec::new();
         while let Some(Reverse((epoch, lane))) = self.queue.pop() {
+            watch.tell(state)?;
             let next = self.queue.peek().map_or(u64::MAX, |next| next.0.0);
             if next > epoch {
-                let stop = self.advance(lane, Turn::alone(next), state, progress)?;
+                let stop = self.advance(lane, Turn::alone(next), state, watch)?;
                 self.put_back(lane, stop, state);
                 continue;
             }
@@ -156,7 +174,7 @@ impl<'s, S: Source> Merge<'s, S> {
                 self.queue.pop();
                 shared.push(lane);
             }
-            self.share(epoch, &shared, state, progress)?;
+            self.share(epoch, &shared, state, watch)?;
         }
         Ok(())
     }
@@ -175,7 +193,7 @@ impl<'s, S: Source> Merge<'s, S> {
         lane_id: u32,
         turn: Turn,
         state: &mut State,
-        progress: Progress<'_>,
+        watch: &mut Watch<'_>,
     ) -> io::Result<Stop> {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return Ok(Stop::End) };
         let mut frees = turn.frees;
@@ -263,7 +281,8 @@ impl<'s, S: Source> Merge<'s, S> {
                 return Ok(Stop::End);
             };
             self.done += u64::from(block.stored_len);
-            progress(self.done.min(self.total), self.total);
+            (watch.progress)(self.done.min(self.total), self.total);
+            watch.tell(state)?;
             if entered.lost {
                 state.forget(lane_id);
             }

@@ -8,6 +8,7 @@ pub mod census;
 mod doubt;
 mod events;
 pub mod heap;
+pub mod journal;
 pub mod lines;
 mod mappings;
 mod merge;
@@ -23,7 +24,8 @@ use std::io;
 use crate::capture::cursor::Missing;
 use crate::capture::reader::{Capture, Progress};
 use crate::capture::source::Source;
-use merge::Merge;
+use journal::Listener;
+use merge::{Merge, Watch};
 use slices::Cuts;
 use state::State;
 
@@ -52,10 +54,28 @@ const STACKS: usize = 1 << 20;
 
 /// Replays all events of a capture. Takes the streams' block lists out of it.
 pub fn replay<S: Source>(capture: &mut Capture<S>, options: &Options, progress: Progress<'_>) -> io::Result<Outcome> {
+    watched(capture, options, Watch { progress, listener: None })
+}
+
+/// The same, telling `listener` what happens.
+///
+/// # Errors
+/// Those of the source, and of `listener`.
+pub fn replay_to<S: Source>(
+    capture: &mut Capture<S>,
+    options: &Options,
+    progress: Progress<'_>,
+    listener: &mut Listener<'_>,
+) -> io::Result<Outcome> {
+    watched(capture, options, Watch { progress, listener: Some(listener) })
+}
+
+fn watched<S: Source>(capture: &mut Capture<S>, options: &Options, mut watch: Watch<'_>) -> io::Result<Outcome> {
     let (facts, streams) = (&capture.facts, std::mem::take(&mut capture.streams));
     // A stack takes more than one byte, so an honest capture cannot reach this.
     let stack_limit = usize::try_from(capture.size).unwrap_or(usize::MAX).saturating_add(STACKS);
     let mut state = State::new(options, stack_limit);
+    state.journal = watch.listener.is_some().then(Vec::new);
     if facts.session.is_some() || !streams.is_empty() {
         // The first row belongs to the program that was started, whether it allocates or not.
         let first = state.image(1);
@@ -66,8 +86,9 @@ pub fn replay<S: Source>(capture: &mut Capture<S>, options: &Options, progress: 
     }
     state.expect_ends(&facts.image_ends);
     let mut merge = Merge::new(&capture.source, streams)?;
-    merge.run(&mut state, progress)?;
+    merge.run(&mut state, &mut watch)?;
     let end = facts.end.map_or(facts.last_time.max(state.now), |end| end.0);
     state.finish(end);
+    watch.tell(&mut state)?;
     Ok(Outcome { state, missing: merge.missing, end })
 }

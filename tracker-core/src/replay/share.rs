@@ -6,9 +6,8 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::events::Certainty;
-use super::merge::{Merge, Stop, Turn, Waiting};
+use super::merge::{Merge, Stop, Turn, Waiting, Watch};
 use super::state::State;
-use crate::capture::reader::Progress;
 use crate::capture::source::Source;
 use crate::format::Record;
 
@@ -26,7 +25,7 @@ impl<S: Source> Merge<'_, S> {
         epoch: u64,
         lanes: &[u32],
         state: &mut State,
-        progress: Progress<'_>,
+        watch: &mut Watch<'_>,
     ) -> io::Result<()> {
         let (mut at_free, mut stuck) = (VecDeque::new(), Vec::new());
         let mut open = lanes.to_vec();
@@ -36,7 +35,7 @@ impl<S: Source> Merge<'_, S> {
         loop {
             let mut moved = false;
             for (lane, frees) in next.drain(..) {
-                match self.advance(lane, Turn::shared(epoch, frees), state, progress)? {
+                match self.advance(lane, Turn::shared(epoch, frees), state, watch)? {
                     Stop::AtFree => at_free.push_back(lane),
                     Stop::Stuck => stuck.push(lane),
                     stop => {

@@ -6,6 +6,7 @@ use super::census::{Census, Image, ModuleName, Range};
 use super::doubt::Doubts;
 use super::events::Pending;
 use super::heap::Heap;
+use super::journal::Happening;
 use super::mappings::{Mappings, Moving};
 use super::python::{Code, Python};
 use super::slices::Sliced;
@@ -40,6 +41,8 @@ pub struct State {
     pub(super) lanes: Vec<Lane>,
     pub(super) doubts: Doubts,
     pub(super) mappings: Mappings,
+    /// What has happened and was not told yet, if there is somebody to tell.
+    pub(super) journal: Option<Vec<Happening>>,
     /// Latest time seen.
     pub now: u64,
     /// When something has to be done before anything at or behind this time is counted.
@@ -76,6 +79,7 @@ impl State {
             lanes: Vec::new(),
             doubts: Doubts::default(),
             mappings: Mappings::default(),
+            journal: None,
             now: 0,
             ends: Vec::new(),
             active: Vec::new(),
@@ -226,6 +230,7 @@ impl State {
                 }
             }
         }
+        self.note_leaks(image, time);
         self.heap.end_image(image, time);
         self.mappings.end(image);
         if let Some(image) = self.census.images.get_mut(image as usize) {
@@ -242,6 +247,7 @@ impl State {
         }
         self.close_interval(self.now);
         for image in 0..self.census.images.len() as u32 {
+            self.note_leaks(image, last);
             self.heap.end_image(image, last);
         }
         self.sliced = self.heap.finish_slices(last);

@@ -154,6 +154,18 @@ impl<'p> Selection<'p> {
         !self.narrowed && self.profile.span.is_none()
     }
 
+    /// Whether it is less than the whole of the capture or of one process.
+    pub fn is_narrowed(&self) -> bool {
+        self.narrowed
+    }
+
+    /// For each row of the profile whether it is selected.
+    pub fn mask(&self) -> Vec<bool> {
+        // The rows are some of the profile's, in its order.
+        let mut selected = self.rows.iter().peekable();
+        self.profile.rows.iter().map(|row| selected.next_if(|next| std::ptr::eq(**next, row)).is_some()).collect()
+    }
+
     /// Whose peak its peak is: the process's own as soon as one is named.
     pub fn peak_of(&self) -> PeakOf {
         if self.process.is_some() { PeakOf::Process } else { PeakOf::Capture }

@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use super::profile::Metrics;
-use crate::replay::slices::{Sliced, What};
+use crate::replay::slices::Sliced;
+pub use crate::replay::slices::What;
 use crate::replay::{heap::Amount, slices};
 
 /// What happened to blocks of one row in one slice.

