@@ -91,9 +91,9 @@ pub(crate) struct FrameArgs {
 }
 
 impl FrameArgs {
-    /// The profile with the frames that text shows.
-    pub(crate) fn shown(&self, profile: Profile) -> Profile {
-        if self.interpreter { profile } else { profile.without_interpreter() }
+    /// The profile with the frames that are shown: text shows fewer than `json`.
+    pub(crate) fn shown(&self, profile: Profile, json: bool) -> Profile {
+        if self.interpreter || json { profile } else { profile.without_interpreter() }
     }
 }
 

@@ -2,110 +2,12 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use common::python::{profile, pythons, recorded, script, told, with_each};
 use common::{MEMTRACK, compile, read, record, run, scratch};
-use serde_json::Value;
-use tracker_core::report::profile::{FrameKind, Profile};
-use tracker_core::report::{self, OpenOptions};
-
-/// Versions whose frames can be read.
-const MINORS: std::ops::RangeInclusive<u32> = 8..=15;
-
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/victims/python").join(name)
-}
-
-/// CPythons on this machine, by minor version and path: Debian's, those in PATH, and pyenv's.
-fn pythons() -> BTreeSet<(u32, PathBuf)> {
-    let names = || std::iter::once("python3".to_owned()).chain(MINORS.map(|minor| format!("python3.{minor}")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.push("/usr/bin".into());
-    let pyenv = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv/versions"));
-    for version in pyenv.and_then(|versions| versions.read_dir().ok()).into_iter().flatten().flatten() {
-        folders.push(version.path().join("bin"));
-    }
-    let candidates = folders.iter().flat_map(|folder| names().map(|name| folder.join(name)));
-    candidates.filter_map(|path| Some((minor(&path)?, path.canonicalize().ok()?))).collect()
-}
-
-/// The minor version of a CPython with a global lock; `None` for anything else.
-fn minor(python: &Path) -> Option<u32> {
-    // A shim that chooses a version is no interpreter.
-    let program = std::fs::read(python.canonicalize().ok()?).ok()?;
-    if !program.starts_with(b"\x7fELF") {
-        return None;
-    }
-    let ask = "import sys, sysconfig; print(sys.implementation.name, sys.version_info.major, sys.version_info.minor, \
-               sysconfig.get_config_var('Py_GIL_DISABLED') or 0)";
-    let said = run(Command::new(python).args(["-I", "-c", ask])).stdout;
-    let words: Vec<_> = said.split_whitespace().collect();
-    match words.as_slice() {
-        ["cpython", "3", minor, "0"] => minor.parse().ok().filter(|minor| MINORS.contains(minor)),
-        _ => None,
-    }
-}
-
-/// Runs `check` with each interpreter, numbered, and says which there are.
-fn with_each(check: impl Fn(usize, &Path)) {
-    let pythons = pythons();
-    let absent: Vec<_> = MINORS.filter(|minor| pythons.iter().all(|found| found.0 != *minor)).collect();
-    // Past the test harness, which keeps what passing tests print to itself.
-    let say = |text: String| writeln!(std::io::stderr(), "{text}").expect("stderr is there");
-    say(format!("absent CPythons: {}", absent.iter().map(|minor| format!("3.{minor} ")).collect::<String>()));
-    assert!(!pythons.is_empty(), "no CPython is found (apt-get install python3)");
-    for (number, (minor, python)) in pythons.iter().enumerate() {
-        say(format!("CPython 3.{minor}: {}", python.display()));
-        check(number, python);
-    }
-}
-
-/// A Python stack, innermost frame first: file, function, line.
-type Stack = Vec<(String, String, u32)>;
-
-/// Allocations and bytes per Python stack.
-type Sums = BTreeMap<Stack, (u64, u64)>;
-
-fn recorded(profile: &Profile) -> Sums {
-    let mut sums = Sums::new();
-    for row in &profile.rows {
-        let frames = profile.stacks[row.stack.0 as usize].frames.iter().map(|id| &profile.frames[id.0 as usize]);
-        let python = frames.filter(|frame| frame.kind == FrameKind::Python);
-        let text = |text: &Option<String>| text.clone().expect("Python frames have names");
-        let stack = python.map(|f| (text(&f.file), text(&f.function), f.line.unwrap_or(0))).collect();
-        let sum = sums.entry(stack).or_default();
-        *sum = (sum.0 + row.metrics.allocations, sum.1 + row.metrics.allocated_bytes);
-    }
-    sums
-}
-
-/// What the processes of a script wrote to the files that begin with `out`.
-fn told(out: &Path) -> Sums {
-    let mut sums = Sums::new();
-    let folder = out.parent().expect("a file in a folder");
-    for file in folder.read_dir().expect("readable").map(|file| file.expect("readable").path()) {
-        if file.file_stem() != out.file_name() {
-            continue;
-        }
-        for line in std::fs::read_to_string(&file).expect("text").lines() {
-            let line: Value = serde_json::from_str(line).expect("one object a line");
-            let stack = serde_json::from_value(line["stack"].clone()).expect("file, function, line");
-            let number = |key: &str| line[key].as_u64().expect("a number");
-            let sum = sums.entry(stack).or_insert((0, 0));
-            *sum = (sum.0 + number("count"), sum.1 + number("bytes"));
-        }
-    }
-    sums
-}
-
-fn profile(capture: &Path) -> Profile {
-    let options = OpenOptions { symbols: false, ..OpenOptions::default() };
-    report::open(capture, &options, &mut |_, _| ()).expect("a capture")
-}
+use tracker_core::report::profile::FrameKind;
 
 /// Records parts of the script of truth; every allocation it tells of must have been recorded with the stack it tells.
 #[track_caller]

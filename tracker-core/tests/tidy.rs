@@ -132,8 +132,9 @@ fn has_unsafe(code: &str) -> bool {
 }
 
 /// The files of the library that touch the C ABI, the system, thread storage, shared memory or foreign stacks.
-const UNSAFE_PRELOAD: [&str; 27] = [
+const UNSAFE_PRELOAD: [&str; 29] = [
     "environment.rs",
+    "entry.rs",
     "exec.rs",
     "exports.rs",
     "hooks.rs",
@@ -144,6 +145,7 @@ const UNSAFE_PRELOAD: [&str; 27] = [
     "python/frames.rs",
     "python/interpreter.rs",
     "python/memory.rs",
+    "python/objects.rs",
     "python/places.rs",
     "python/symbols.rs",
     "real.rs",

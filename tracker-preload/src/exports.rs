@@ -7,24 +7,12 @@ use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
 
 use crate::real::{Real, TABLE};
-use crate::{exec, hooks, real, sandbox, session, shell, spawn};
+use crate::{entry, exec, hooks, real, sandbox, session, shell, spawn};
 
-/// `$name` with its arguments in the first registers; slot and frame pointer go into the next two.
+/// One that the loader binds.
 macro_rules! entry {
     ($(#[$doc:meta])* $name:ident => $hook:path, $slot:literal, $rbp:literal) => {
-        $(#[$doc])*
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name() {
-            naked_asm!(
-".cfi_startproc",
-                concat!("mov ", $slot, ", rsp"),
-                concat!("mov ", $rbp, ", rbp"),
-                "jmp {hook}",
-".cfi_endproc",
-                hook = sym $hook,
-            )
-        }
+        entry::point!($(#[$doc])* #[unsafe(no_mangle)] $name => $hook, $slot, $rbp);
     };
 }
 

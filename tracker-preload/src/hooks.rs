@@ -95,7 +95,12 @@ fn record_nested_free(hook: &Hook, block: *mut c_void, realloc: bool) {
 /// # Safety
 /// `start` describes the hook's own frame.
 #[inline(always)]
-unsafe fn allocate(function: Function, size: usize, start: Start, call: impl FnOnce() -> *mut c_void) -> *mut c_void {
+pub(crate) unsafe fn allocate(
+    function: Function,
+    size: usize,
+    start: Start,
+    call: impl FnOnce() -> *mut c_void,
+) -> *mut c_void {
     let hook = Hook::enter(start);
     let block = call();
     if let Some(hook) = &hook
@@ -162,19 +167,26 @@ pub(crate) unsafe extern "C" fn posix_memalign(
 }
 
 pub(crate) unsafe extern "C" fn free(block: *mut c_void, slot: usize, rbp: usize) {
-    let hook = if block.is_null() { None } else { Hook::enter(Start { slot, rbp }) };
+    // SAFETY: forwarding is exact.
+    release(block, Start { slot, rbp }, || unsafe { real::free(block) });
+}
+
+/// Records the end of a block, then lets `call` end it.
+#[inline(always)]
+pub(crate) fn release(block: *mut c_void, start: Start, call: impl FnOnce()) {
+    let hook = if block.is_null() { None } else { Hook::enter(start) };
     if let Some(hook) = &hook
         && !real::is_bootstrap(block)
     {
         record_free(hook, block, false);
     }
-    // SAFETY: forwarding is exact. The hook is held meanwhile: an allocator's calls to itself are not the program's.
-    unsafe { real::free(block) }
+    // The hook is held meanwhile: an allocator's calls to itself are not the program's.
+    call();
 }
 
 pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize, slot: usize, rbp: usize) -> *mut c_void {
-    // SAFETY: as malloc.
-    unsafe { resize(Function::Realloc, block, size, Start { slot, rbp }) }
+    // SAFETY: as malloc; glibc frees on size 0.
+    unsafe { resize(Function::Realloc, (block, size), Start { slot, rbp }, || real::realloc(block, size), true) }
 }
 
 pub(crate) unsafe extern "C" fn reallocarray(
@@ -188,30 +200,34 @@ pub(crate) unsafe extern "C" fn reallocarray(
         weak::set_errno(libc::ENOMEM);
         return core::ptr::null_mut();
     };
-    // SAFETY: as malloc.
-    unsafe { resize(Function::Reallocarray, block, bytes, Start { slot, rbp }) }
+    // SAFETY: as realloc.
+    unsafe { resize(Function::Reallocarray, (block, bytes), Start { slot, rbp }, || real::realloc(block, bytes), true) }
 }
 
+/// Forwards, and records that a block was replaced. `zero_frees`: whether a null result for size 0 means that it is gone.
+///
 /// # Safety
-/// As `realloc`; `start` describes the hook's own frame.
+/// `start` describes the hook's own frame.
 #[inline(always)]
-unsafe fn resize(function: Function, block: *mut c_void, size: usize, start: Start) -> *mut c_void {
+pub(crate) unsafe fn resize(
+    function: Function,
+    (block, size): (*mut c_void, usize),
+    start: Start,
+    call: impl FnOnce() -> *mut c_void,
+    zero_frees: bool,
+) -> *mut c_void {
     let hook = Hook::enter(start);
-    let Some(hook) = &hook else {
-        // SAFETY: forwarding is exact.
-        return unsafe { real::realloc(block, size) };
-    };
+    let Some(hook) = &hook else { return call() };
     let replaces = !block.is_null() && !real::is_bootstrap(block);
     if replaces {
         record_free(hook, block, true);
     }
-    // SAFETY: forwarding is exact.
-    let new = unsafe { real::realloc(block, size) };
+    let new = call();
     if !new.is_null() {
         Allocated { function, block: new, size, start, realloc: replaces }.record(hook);
     } else if replaces {
-        // glibc frees on size 0; any other null result leaves the block alone.
-        with_recorder!(hook, |recorder, _frames| recorder.end_realloc(size == 0));
+        // Any other null result leaves the block alone.
+        with_recorder!(hook, |recorder, _frames| recorder.end_realloc(zero_frees && size == 0));
     }
     new
 }
@@ -245,7 +261,8 @@ fn record_map(function: Function, (address, len): (*mut c_void, usize), kind: Ma
 
 #[cold]
 fn record_unmap((address, len): (*mut c_void, usize), moves: bool, start: Start) {
-    let Some(hook) = &Hook::enter(start) else { return };
+    // An arena may have been mapped before its interpreter's objects were recorded.
+    let Some(hook) = &Hook::enter_served(start) else { return };
     with_recorder!(hook, |recorder, _frames| recorder.unmap((address as u64, len as u64), moves));
 }
 
@@ -264,19 +281,24 @@ pub(crate) struct MmapArguments {
 pub(crate) unsafe extern "C" fn mmap(a: &MmapArguments, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: forwarding is exact.
     let result = unsafe { real::mmap(a.address, a.len, a.prot, a.flags, a.fd, a.offset) };
-    if result != libc::MAP_FAILED && records_maps() {
+    let start = Start { slot, rbp };
+    let plain = (a.flags, a.prot) == (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
+    let of_python = if plain { python::mapped(start.caller(), a.len) } else { None };
+    if result != libc::MAP_FAILED
+        && let Some(function) = of_python.or_else(|| records_maps().then_some(Function::Mmap))
+    {
         let kind = match (a.flags & libc::MAP_ANONYMOUS, a.prot) {
             (0, _) => MapKind::File,
             (_, libc::PROT_NONE) => MapKind::Reserved,
             _ => MapKind::Memory,
         };
-        record_map(Function::Mmap, (result, a.len), kind, Start { slot, rbp });
+        record_map(function, (result, a.len), kind, start);
     }
     result
 }
 
 pub(crate) unsafe extern "C" fn munmap(address: *mut c_void, len: usize, slot: usize, rbp: usize) -> c_int {
-    if records_maps() && is_range(address, len) {
+    if (records_maps() || python::may_map()) && is_range(address, len) {
         record_unmap((address, len), false, Start { slot, rbp });
     }
     // SAFETY: forwarding is exact.

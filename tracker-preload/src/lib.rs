@@ -18,6 +18,7 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod chunk;
+mod entry;
 mod environment;
 mod exec;
 #[cfg(feature = "interpose")]

@@ -178,13 +178,33 @@ pub(crate) struct Hook(NonZeroUsize);
 
 /// Hooks inside of more hooks than this are not recorded, but counted.
 const DEEPEST: u32 = 7;
-const _: () = assert!((DEEPEST as usize) < align_of::<Place>());
+/// Beside the depth: the innermost hook answers for what its forwarded call asks of others.
+const SERVING: u32 = 16;
+const _: () = assert!(DEEPEST + 1 < SERVING && (SERVING as usize * 2) <= align_of::<Place>());
+
+/// Runs the forwarded call of a hook that answers for all of it: what the call asks of hooks is not recorded again.
+#[inline(always)]
+pub(crate) fn serve<T>(call: impl FnOnce() -> T) -> T {
+    let place = word() as *mut Place;
+    if place as usize <= ATTACHING {
+        return call();
+    }
+    // SAFETY: a word above ATTACHING is the address of a place that is never unmapped, and only this thread touches this
+    // field; every hook inside leaves it as it was.
+    unsafe {
+        let depth = (*place).depth;
+        (*place).depth = depth | SERVING;
+        let answer = call();
+        (*place).depth = depth;
+        answer
+    }
+}
 
 impl Drop for Hook {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the place belongs to this thread while its hooks run.
-        unsafe { (*self.place()).depth = self.depth() };
+        unsafe { (*self.place()).depth = self.before() };
     }
 }
 
@@ -230,9 +250,16 @@ impl Hook {
         (self.0.get() & !(align_of::<Place>() - 1)) as *mut Place
     }
 
+    /// What the place's depth was.
+    #[inline(always)]
+    fn before(&self) -> u32 {
+        (self.0.get() & (align_of::<Place>() - 1)) as u32
+    }
+
+    /// How many hooks of the thread this one interrupted.
     #[inline(always)]
     fn depth(&self) -> u32 {
-        (self.0.get() & (align_of::<Place>() - 1)) as u32
+        self.before() & DEEPEST
     }
 
     /// Enters a hook called from `caller`. `None`: do not record, forward only.
@@ -251,36 +278,49 @@ impl Hook {
         Self::enter_rarely(place, start)
     }
 
+    /// As [`Self::enter`], also inside a call that another hook answers for.
+    #[cold]
+    pub(crate) fn enter_served(start: Start) -> Option<Self> {
+        let place = word() as *mut Place;
+        // SAFETY: as in `enter`.
+        let serves = place as usize > ATTACHING && unsafe { (*place).live == 1 && (*place).depth & SERVING != 0 };
+        if serves { Self::enter_nested(place, start, true) } else { Self::enter(start) }
+    }
+
     #[cold]
     #[inline(never)]
     fn enter_rarely(place: *mut Place, start: Start) -> Option<Self> {
         // SAFETY: as in `enter`.
         if place as usize > ATTACHING && unsafe { (*place).live } == 1 {
-            Self::enter_nested(place, start)
+            Self::enter_nested(place, start, false)
         } else {
             Self::enter_new(place as usize, start)
         }
     }
 
-    fn enter_nested(place: *mut Place, start: Start) -> Option<Self> {
+    fn enter_nested(place: *mut Place, start: Start, served: bool) -> Option<Self> {
         if crate::program::is_allocator(start.caller()) {
             return None;
         }
         // SAFETY: the place is this thread's; only it touches these fields.
         unsafe {
-            let (bounds, outermost, depth) = ((*place).bounds, (*place).outermost, (*place).depth);
+            let (bounds, outermost, before) = ((*place).bounds, (*place).outermost, (*place).depth);
             if bounds.contain(start.slot) && bounds.contain(outermost) && start.slot >= outermost {
                 // The hook we seem to be inside of has left the stack: a signal handler jumped out of it.
                 (*place).depth = 1;
                 (*place).outermost = start.slot;
                 return Self::new(place, 0);
             }
+            if before & SERVING != 0 && !served {
+                return None;
+            }
+            let depth = before & !SERVING;
             if depth > DEEPEST {
                 lose();
                 return None;
             }
             (*place).depth = depth + 1;
-            Self::new(place, depth)
+            Self::new(place, before)
         }
     }
 

@@ -97,7 +97,7 @@ impl Args {
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let suppressions = args.suppressions.load()?;
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
-    let profile = if args.json { capture.profile } else { args.frames.shown(capture.profile) };
+    let profile = args.frames.shown(capture.profile, args.json);
     let selection = args.filter.select(&profile)?;
     let report = Report::new(selection, args.kind(), &args.limits(), &suppressions);
     if args.json {

@@ -63,6 +63,11 @@ pub(crate) struct Args {
     #[arg(long)]
     no_python: bool,
 
+    /// Record every object of Python's memory and object domains, small ones too, with its own stack (slow); without this,
+    /// small objects count as the arenas they lie in
+    #[arg(long, conflicts_with = "no_python")]
+    python_allocators: bool,
+
     /// Count anonymous mappings (mmap, mremap, munmap) as blocks, too
     #[arg(long)]
     mmap: bool,
@@ -297,6 +302,7 @@ fn request(args: Args) -> Result<Request, Error> {
         (args.order == Order::Exact, flag::ORDER_EXACT),
         (args.mmap, flag::RECORD_MAPS),
         (args.no_python, flag::NO_PYTHON),
+        (args.python_allocators, flag::PYTHON_OBJECTS),
         (args.unwind == Unwind::Check, flag::UNWIND_CHECK),
     ] {
         flags |= if wanted { bit } else { 0 };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tracker_core::report::StatsJson;
 use tracker_core::report::stats::Stats;
 
-use crate::args::{CaptureArg, FilterArgs};
+use crate::args::{CaptureArg, FilterArgs, FrameArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -22,13 +22,16 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    frames: FrameArgs,
+    #[command(flatten)]
     filter: FilterArgs,
 }
 
 /// Prints them.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?;
-    let selection = args.filter.select(&capture.profile)?;
+    let profile = args.frames.shown(capture.profile, args.json);
+    let selection = args.filter.select(&profile)?;
     let stats = Stats::of(&selection, args.count);
     if args.json {
         output::print_json(&StatsJson { selection: &selection, stats: &stats })?;

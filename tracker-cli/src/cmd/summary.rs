@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tracker_core::report::summary::Summary;
 
-use crate::args::{CaptureArg, FilterArgs};
+use crate::args::{CaptureArg, FilterArgs, FrameArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -18,13 +18,16 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    frames: FrameArgs,
+    #[command(flatten)]
     filter: FilterArgs,
 }
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?;
-    let selection = args.filter.select(&capture.profile)?;
+    let profile = args.frames.shown(capture.profile, args.json);
+    let selection = args.filter.select(&profile)?;
     if args.json {
         output::print_json(&Summary::of(&selection))?;
     } else {

@@ -7,7 +7,7 @@ use tracker_core::report::TableJson;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::table::{By, Table};
 
-use crate::args::{CaptureArg, FilterArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, FilterArgs, FrameArgs, TimeArgs, metric};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -33,6 +33,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    frames: FrameArgs,
+    #[command(flatten)]
     time: TimeArgs,
     #[command(flatten)]
     filter: FilterArgs,
@@ -54,7 +56,8 @@ fn by(name: &str) -> Result<By, String> {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
-    let selection = args.filter.select(&capture.profile)?;
+    let profile = args.frames.shown(capture.profile, args.json);
+    let selection = args.filter.select(&profile)?;
     let mut table = Table::new(&selection, args.by, args.metric);
     match args.sort {
         Sort::Own => {}

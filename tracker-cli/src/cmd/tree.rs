@@ -52,7 +52,7 @@ fn percent(text: &str) -> Result<f64, String> {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
-    let profile = if args.json { capture.profile } else { args.frames.shown(capture.profile) };
+    let profile = args.frames.shown(capture.profile, args.json);
     let selection = args.filter.select(&profile)?;
     let tree = Tree::new(&selection, args.metric, args.inverted);
     let (metric, inverted) = (args.metric, args.inverted);

@@ -37,8 +37,24 @@ pub(crate) fn text(look: &Look, report: &Report<'_>, depth: usize) -> String {
             text += &format!("  {size:>10}  {:>12}  {rule}\n", counted(sum.blocks, "block"));
         }
     }
+    text += &arenas(look, report);
     text.push('\n');
     text + &trust::text(look, profile, &sums)
+}
+
+/// What blocks of arenas mean, where there are any.
+fn arenas(look: &Look, report: &Report<'_>) -> String {
+    if report.arenas.blocks == 0 {
+        return String::new();
+    }
+    let (size, count) = (bytes(report.arenas.bytes), counted(report.arenas.blocks, "arena"));
+    let remark = format!(
+        "{size} of this are {count} of pymalloc, which small Python objects share. One counts as long as a single object in it \
+         lives, and its stack is that of whoever needed room next. `memtrack run --python-allocators` records each object instead."
+    );
+    let words: Vec<_> = remark.split(' ').map(str::to_owned).collect();
+    let lines = wrap(&words, " ", look.width).join("\n");
+    format!("\n{}\n", look.dim(&lines))
 }
 
 /// A number of what the report's rows count.

@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: victims built once, recordings, and the numbers of a capture.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod python;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -84,6 +84,8 @@ pub mod flag {
     pub const UNWIND_CHECK: u32 = 8;
     /// Python frames are not recorded (`--no-python`).
     pub const NO_PYTHON: u32 = 16;
+    /// Every object of Python's memory and object domains is recorded (`--python-allocators`).
+    pub const PYTHON_OBJECTS: u32 = 32;
 }
 
 /// One cache line of its own.

@@ -72,11 +72,19 @@ pub enum Function {
     Pvalloc = 8,
     Mmap = 9,
     Mremap = 10,
+    /// `mmap`, called by a Python interpreter for an arena of pymalloc.
+    PythonArena = 11,
+    PyMemMalloc = 12,
+    PyMemCalloc = 13,
+    PyMemRealloc = 14,
+    PyObjectMalloc = 15,
+    PyObjectCalloc = 16,
+    PyObjectRealloc = 17,
 }
 
 impl Function {
     /// All of them, in numerical order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::Malloc,
         Self::Calloc,
         Self::Realloc,
@@ -88,9 +96,16 @@ impl Function {
         Self::Pvalloc,
         Self::Mmap,
         Self::Mremap,
+        Self::PythonArena,
+        Self::PyMemMalloc,
+        Self::PyMemCalloc,
+        Self::PyMemRealloc,
+        Self::PyObjectMalloc,
+        Self::PyObjectCalloc,
+        Self::PyObjectRealloc,
     ];
 
-    /// The C name.
+    /// The C name, or what the call was for.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Malloc => "malloc",
@@ -104,6 +119,13 @@ impl Function {
             Self::Pvalloc => "pvalloc",
             Self::Mmap => "mmap",
             Self::Mremap => "mremap",
+            Self::PythonArena => "pymalloc arena",
+            Self::PyMemMalloc => "PyMem_Malloc",
+            Self::PyMemCalloc => "PyMem_Calloc",
+            Self::PyMemRealloc => "PyMem_Realloc",
+            Self::PyObjectMalloc => "PyObject_Malloc",
+            Self::PyObjectCalloc => "PyObject_Calloc",
+            Self::PyObjectRealloc => "PyObject_Realloc",
         }
     }
 

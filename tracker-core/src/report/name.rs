@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::profile::{Frame, FrameId, FrameKind, Profile, Stack};
 use super::runtime::role;
+use crate::format::Function;
 
 /// What stands where nothing at all is known.
 pub const UNKNOWN: &str = "[unknown]";
@@ -47,6 +48,9 @@ impl Profile {
     pub fn blamed<'p>(&'p self, stack: &Stack) -> Option<&'p Frame> {
         let frames = || stack.frames.iter().filter_map(|&id| self.frame(id));
         let real = |frame: &&Frame| frame.kind != FrameKind::Marker;
+        if stack.function == Some(Function::PythonArena) {
+            return frames().next();
+        }
         let python = self.is_python(stack);
         let own = |frame: &&Frame| real(frame) && !self.is_runtime(frame) && !(python && self.is_interpreter(frame));
         if let Some(first) = frames().find(own) {

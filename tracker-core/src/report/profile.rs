@@ -69,9 +69,12 @@ pub enum FrameKind {
     /// Made at run time; named by a perf map file, if at all.
     Jit,
     Python,
-    /// Stands for frames that are not there: truncated, not walked, lost definition.
+    /// Stands for frames that are not there (truncated, not walked, lost definition), or is [`ARENA`].
     Marker,
 }
+
+/// The innermost frame of memory that Python's pymalloc cuts small objects from: whoever asked for it is not who fills it.
+pub const ARENA: &str = "[pymalloc arena]";
 
 /// One distinct frame.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

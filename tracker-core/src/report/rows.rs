@@ -7,6 +7,7 @@ use super::filter::Selection;
 use super::metric::Metric;
 use super::profile::{Row, Stack, StackId};
 use super::suppress::Suppressions;
+use crate::format::Function;
 
 /// The question a report answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +156,8 @@ pub struct Report<'p> {
     pub hidden: Sum,
     /// Largest first.
     pub suppressed: Vec<Suppressed>,
+    /// What of `sum` are arenas of Python's small objects: blocks that hold other blocks, which were not recorded.
+    pub arenas: Sum,
 }
 
 impl<'p> Report<'p> {
@@ -174,6 +177,14 @@ impl<'p> Report<'p> {
         }
         let mut entries = group(&selection, kind, limits, &shown);
         let sum = Sum::of(&entries);
+        let is_arena = |entry: &&Entry| {
+            let stack = selection.profile().stacks.get(entry.stack.0 as usize);
+            stack.is_some_and(|stack| stack.function == Some(Function::PythonArena))
+        };
+        let arenas = entries.iter().filter(is_arena).fold(Sum::default(), |mut sum, entry| {
+            sum.add(entry);
+            sum
+        });
         entries.retain(|entry| entry.bytes >= limits.min_bytes);
         entries.truncate(limits.count.unwrap_or(usize::MAX));
         let hidden = sum.minus(&Sum::of(&entries));
@@ -184,7 +195,7 @@ impl<'p> Report<'p> {
         };
         let mut suppressed: Vec<_> = suppressed.into_iter().map(apart).collect();
         suppressed.sort_by(|a, b| (b.sum.bytes, &a.rule).cmp(&(a.sum.bytes, &b.rule)));
-        Self { selection, kind, entries, sum, hidden, suppressed }
+        Self { selection, kind, entries, sum, hidden, suppressed, arenas }
     }
 
     /// The stack of an entry.

@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::merge::{Part, merged};
 use super::names::Symbols;
-use super::profile::{Frame, FrameId, FrameKind, Stack, StackId};
+use super::profile::{ARENA, Frame, FrameId, FrameKind, Stack, StackId};
 use crate::format::python::NO_CODE;
 use crate::format::{Function, PC_NOT_WALKED, PC_TRUNCATED};
 use crate::replay::census::Census;
@@ -104,8 +104,12 @@ impl Naming {
             Location::Lost => vec![self.marker("[definition lost]")],
             Location::Marker(PC_TRUNCATED) => vec![self.marker("[truncated]")],
             Location::Marker(PC_NOT_WALKED) => vec![self.marker("[not walked]")],
-            Location::Marker(pc) if Function::from_marker(pc).is_some() => Vec::new(),
-            Location::Marker(_) => vec![self.marker("[unknown marker]")],
+            Location::Marker(pc) => match Function::from_marker(pc) {
+                // What lies in it is not its caller's: every view shall say so.
+                Some(Function::PythonArena) => vec![self.marker(ARENA)],
+                Some(_) => Vec::new(),
+                None => vec![self.marker("[unknown marker]")],
+            },
             Location::Merge { .. } => Vec::new(),
             Location::Python { code: NO_CODE, .. } => vec![self.marker("[truncated]")],
             Location::Python { code, offset } => vec![self.python(python, code, offset)],
@@ -238,7 +242,8 @@ impl Naming {
         *self.children.entry((parent, frame)).or_insert_with(|| {
             let above = self.nodes.get(parent as usize);
             let depth = above.map_or(0, |node| node.depth) + 1;
-            let marker = self.frames.get(frame.0 as usize).is_some_and(|frame| frame.kind == FrameKind::Marker);
+            let is_gap = |frame: &Frame| frame.kind == FrameKind::Marker && frame.function.as_deref() != Some(ARENA);
+            let marker = self.frames.get(frame.0 as usize).is_some_and(is_gap);
             let partial = marker || above.is_some_and(|node| node.partial);
             self.nodes.push(Node { parent, frame, depth, partial });
             next

@@ -11,9 +11,11 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use tracker_core::format::python::InterpreterState;
 
+use super::arenas;
 use super::codes;
 use super::layout::{self, Described, Family, Layout};
 use super::memory::Pages;
+use super::objects::Domains;
 use super::symbols::Symbols;
 use crate::module::Module;
 use crate::thread::control_block;
@@ -39,6 +41,7 @@ pub(super) struct Interpreter {
     first: usize,
     head: usize,
     next: usize,
+    domains: Domains,
     /// What its code objects' type did at their end, before we were told first.
     dealloc: usize,
     /// The stream was told of it.
@@ -76,16 +79,18 @@ pub(super) fn retire() {
     ACTIVE.store(core::ptr::null_mut(), Ordering::Release);
 }
 
-/// Looks for an interpreter in a module that was met for the first time.
+/// Looks for an interpreter in a module that was met for the first time. `frames`: whether its frames shall be read.
 #[cold]
 #[inline(never)]
-pub(super) fn meet(module: &Module) {
+pub(super) fn meet(module: &Module, frames: bool) {
     let Some(symbols) = Symbols::of(module) else { return };
     let Some((runtime, _)) = symbols.find(b"_PyRuntime") else { return };
     if MEETING.swap(true, Ordering::AcqRel) {
         return;
     }
-    if active().is_none()
+    arenas::meet(module.range(), version(&symbols));
+    if frames
+        && active().is_none()
         && let Some(interpreter) = known(runtime).or_else(|| add(module, &symbols, runtime))
         && !interpreter.distrusted.load(Ordering::Relaxed)
     {
@@ -160,6 +165,7 @@ impl Interpreter {
             first: 0,
             head: 0,
             next: 0,
+            domains: Domains::none(),
             dealloc: 0,
             told: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
@@ -218,6 +224,7 @@ impl Interpreter {
             first: find(b"PyGILState_GetThisThreadState")?,
             head: find(b"PyInterpreterState_Head")?,
             next: find(b"PyInterpreterState_Next")?,
+            domains: Domains::of(symbols),
             dealloc,
             ..Self::none()
         })
@@ -227,6 +234,15 @@ impl Interpreter {
     #[inline(always)]
     pub(super) fn is_news(&self) -> bool {
         !self.told.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
+    }
+
+    /// Puts our functions in front of its allocators, if its objects shall be recorded.
+    #[inline(always)]
+    pub(super) fn own_allocators(&self) {
+        if self.domains.are_pending() {
+            // The state that holds the lock is the thread's first: not in a subinterpreter, but there is a later time.
+            self.domains.wrap(|| matches!(call(self.attached), holder if holder != 0 && holder == call(self.first)));
+        }
     }
 
     /// Its frames are left alone from now on.

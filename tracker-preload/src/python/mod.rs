@@ -9,12 +9,14 @@
 //!
 //! A program without Python pays one test per allocation: whether there is an interpreter.
 
+mod arenas;
 mod codes;
 mod describe;
 mod frames;
 mod interpreter;
 mod layout;
 mod memory;
+mod objects;
 mod places;
 mod symbols;
 
@@ -27,6 +29,7 @@ use crate::lanes::Lanes;
 use crate::module::Module;
 use crate::program;
 
+pub(crate) use arenas::{mapped, may_map};
 pub(crate) use frames::{Frames, Path};
 pub(crate) use places::places;
 
@@ -35,9 +38,8 @@ pub(crate) type Note<'n> = &'n mut dyn FnMut(&mut dyn FnMut(&mut [u8]) -> Option
 
 /// A module was met for the first time: it may be an interpreter.
 pub(crate) fn meet(module: &Module) {
-    let wanted = |lanes: Lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::NO_PYTHON == 0;
-    if Lanes::get().is_some_and(wanted) {
-        interpreter::meet(module);
+    if let Some(lanes) = Lanes::get() {
+        interpreter::meet(module, lanes.control().flags.load(Ordering::Relaxed) & flag::NO_PYTHON == 0);
     }
 }
 
@@ -73,6 +75,7 @@ fn capture_of<'f>(
             return Path::NONE;
         }
     }
+    interpreter.own_allocators();
     if program::checks_unwinding() {
         let known = frames.capture(interpreter, &mut note).hash();
         frames.forget();

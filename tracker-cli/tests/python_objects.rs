@@ -1,0 +1,123 @@
+//! Memory of Python's small objects: the arenas they lie in, and on request each object by itself. The script knows how many
+//! objects it makes, and pymalloc how many arenas it has.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::python::{profile, pythons, script, with_each};
+use common::{Ended, MEMTRACK, run, scratch};
+use tracker_core::format::record::Function;
+use tracker_core::report::profile::{Metrics, Profile, Row};
+
+/// Records the script; its capture and what it says.
+fn recorded(name: &str, python: &Path, flags: &[&str], (variable, options): (&str, &[&str])) -> (Profile, Ended) {
+    let capture = scratch(name).join("capture.mtk");
+    let mut command = Command::new(MEMTRACK);
+    command.args(["run", "-q", "-f"]).args(flags).arg("-o").arg(&capture).arg("--");
+    command.arg(python).args(options).arg(script("objects.py"));
+    if let Some((name, value)) = variable.split_once('=') {
+        command.env(name, value);
+    }
+    let ended = run(&mut command);
+    assert_eq!(ended.status, "exit status: 0", "{}", ended.stderr);
+    let profile = profile(&capture);
+    assert_eq!(
+        (profile.totals.lost_events, profile.totals.unmatched_frees),
+        (0, 0),
+        "{flags:?} {variable} {options:?}"
+    );
+    (profile, ended)
+}
+
+/// Sums over the rows of a function of the allocator.
+fn sum(profile: &Profile, function: Function) -> Metrics {
+    let rows = profile.rows.iter().filter(|row| profile.stacks[row.stack.0 as usize].function == Some(function));
+    rows.fold(Metrics::default(), |sum, row| Metrics {
+        allocations: sum.allocations + row.metrics.allocations,
+        allocated_bytes: sum.allocated_bytes + row.metrics.allocated_bytes,
+        leaked_blocks: sum.leaked_blocks + row.metrics.leaked_blocks,
+        leaked_bytes: sum.leaked_bytes + row.metrics.leaked_bytes,
+        ..sum
+    })
+}
+
+/// The rows of stacks that run through a function of the script.
+fn under<'p>(profile: &'p Profile, function: &'p str) -> impl Iterator<Item = &'p Row> {
+    profile.rows.iter().filter(move |row| {
+        let frames = &profile.stacks[row.stack.0 as usize].frames;
+        frames.iter().any(|id| profile.frames[id.0 as usize].function.as_deref() == Some(function))
+    })
+}
+
+/// What pymalloc says of its arenas, all there ever were and those there are.
+fn arenas(stderr: &str) -> (u64, u64) {
+    let number = |what: &str| {
+        let line = stderr.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {stderr}"));
+        line.rsplit(' ').next().and_then(|number| number.replace(',', "").parse().ok()).expect("a number")
+    };
+    (number("# arenas allocated total"), number("# arenas allocated current"))
+}
+
+#[track_caller]
+fn check_objects(name: &str, python: &Path, mode: (&str, &[&str])) {
+    let (profile, _) = recorded(name, python, &["--python-allocators"], mode);
+    for (function, count, bytes, leaked) in [
+        ("small", 1000, 133_000, 1000),
+        ("large", 100, 503_300, 100),
+        ("gone", 300, 69_900, 0),
+        ("many", 20_000, 8_660_000, 0),
+    ] {
+        let known = |row: &&Row| (row.metrics.allocations, row.metrics.allocated_bytes) == (count, bytes);
+        let rows: Vec<&Row> = under(&profile, function).filter(known).collect();
+        let [row] = rows.as_slice() else {
+            panic!("{name} {mode:?} {function}: {:#?}", under(&profile, function).collect::<Vec<_>>())
+        };
+        assert_eq!(row.metrics.leaked_blocks, leaked, "{name} {mode:?} {function}");
+    }
+    let large: u64 = under(&profile, "large").map(|row| row.metrics.allocated_bytes).sum();
+    assert!(large < 520_000, "{name} {mode:?}: {large}, so that no object is counted twice");
+    assert_eq!(sum(&profile, Function::PythonArena), Metrics::default(), "{name} {mode:?}: objects, not arenas");
+}
+
+#[test]
+fn every_object_is_recorded_once_on_request() {
+    with_each(|number, python| check_objects(&format!("objects-{number}"), python, ("", &[])));
+}
+
+#[test]
+fn every_object_is_recorded_whatever_allocates_it() {
+    let (_, python) = pythons().pop_last().expect("python3 (apt-get install python3)");
+    let modes: [(&str, &[&str]); 5] = [
+        ("PYTHONMALLOC=pymalloc", &[]),
+        ("PYTHONMALLOC=malloc", &[]),
+        ("PYTHONMALLOC=pymalloc_debug", &[]),
+        ("PYTHONMALLOC=malloc_debug", &[]),
+        ("", &["-X", "dev"]),
+    ];
+    for (number, mode) in modes.into_iter().enumerate() {
+        check_objects(&format!("modes-{number}"), &python, mode);
+    }
+}
+
+#[test]
+fn arenas_are_as_many_as_pymalloc_says() {
+    with_each(|number, python| {
+        for (index, flags) in [&[][..], &["--no-python"], &["--mmap"]].into_iter().enumerate() {
+            let (profile, ended) = recorded(&format!("arenas-{number}-{index}"), python, flags, ("", &[]));
+            let found = sum(&profile, Function::PythonArena);
+            assert_eq!((found.allocations, found.leaked_blocks), arenas(&ended.stderr), "{python:?} {flags:?}");
+            let size = found.allocated_bytes / found.allocations;
+            assert!([256 << 10, 1 << 20].contains(&size), "{size}");
+            // Whose stack it is says nothing of who fills it.
+            let stacks = profile.stacks.iter().filter(|stack| stack.function == Some(Function::PythonArena));
+            for stack in stacks {
+                let blamed = profile.blamed(stack).and_then(|frame| frame.function.as_deref());
+                assert_eq!(blamed, Some("[pymalloc arena]"));
+            }
+        }
+        let (profile, _) = recorded(&format!("arenas-{number}-none"), python, &[], ("PYTHONMALLOC=malloc", &[]));
+        assert_eq!(sum(&profile, Function::PythonArena), Metrics::default());
+    });
+}
