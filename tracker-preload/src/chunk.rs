@@ -9,7 +9,8 @@ use crate::{os, sandbox, session, weak};
 
 /// How long hooks wait without any chunk coming free before they give up, in milliseconds.
 const PATIENCE: u32 = 1000;
-const SLICE: u32 = 50;
+/// The longest single wait, in milliseconds.
+pub(crate) const SLICE: u32 = 50;
 
 /// The collector has kept somebody waiting for [`PATIENCE`]: nobody waits again until a claim succeeds.
 static IMPATIENT: AtomicBool = AtomicBool::new(false);

@@ -9,6 +9,7 @@ use tracker_core::format::record::{self, Function, Record};
 use tracker_core::format::{Deltas, VERSION};
 
 use super::{Captured, Recorder};
+use crate::chunk::SLICE;
 use crate::lanes::{self, Lanes};
 use crate::python;
 use crate::stacks::{ROOT_HASH, extend};
@@ -215,6 +216,28 @@ fn losses_are_counted_and_leave_a_gap() {
     recorder.tid = tid;
     recorder.alloc(0x600, 8, stack, false);
     assert_eq!(read(lanes), [Said::Gap(6), expected(0x600, 8, &[0x40_1000], Function::Malloc)]);
+}
+
+/// Nobody frees chunks here. Each wait is counted in the word that wakes the collector, and is bounded itself.
+#[test]
+fn a_dead_collector_is_waited_for_once_and_for_one_second() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    let talk = &lanes.control().talk.0;
+    lanes.control().free.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    let waits = || talk.wake.load(Ordering::Relaxed);
+    let before = waits();
+    let frames = entries(&[0x40_1000]);
+    let stack = captured(Function::Malloc, &frames);
+    for address in 1..=1000 {
+        recorder.alloc(address << 4, 8, stack, false);
+        assert_eq!((waits() - before) * SLICE, 1000, "milliseconds after event {address}");
+    }
+    assert_eq!(talk.lost.load(Ordering::Relaxed), 1000);
+    // Room again: everything goes on, and the next want may wait again.
+    lanes.control().free[0].store(1, Ordering::Relaxed);
+    recorder.alloc(0x600, 8, stack, false);
+    assert_eq!(read(lanes), [Said::Gap(1000), expected(0x600, 8, &[0x40_1000], Function::Malloc)]);
 }
 
 #[test]
