@@ -247,10 +247,11 @@ fn programs_notice_nothing_and_nothing_is_lost() {
         fs::create_dir(&path).expect("ours");
         path
     });
-    let first = run(Command::new("sh").args(["-c", &script]).current_dir(&plain));
+    let cache = folder.join("cache");
+    let first = run(Command::new("sh").args(["-c", &script]).current_dir(&plain).env("XDG_CACHE_HOME", &cache));
     let mut command = Command::new(MEMTRACK);
     command.args(["run", "-q", "--wait", "-o"]).arg(&capture).args(["--", "sh", "-c", &script]);
-    let second = run(command.current_dir(&tracked).env("XDG_CACHE_HOME", folder.join("cache")));
+    let second = run(command.current_dir(&tracked).env("XDG_CACHE_HOME", &cache));
     assert_eq!(second, first);
 
     let (first, second) = (files(&plain), files(&tracked));

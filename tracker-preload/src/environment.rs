@@ -90,20 +90,22 @@ impl Start {
         (address, count)
     }
 
+    /// The last variable of this name: the one that the loader takes.
     fn find(&self, name: &[u8]) -> Option<(*mut *mut c_char, &'static mut [u8])> {
-        let mut entry = self.environment;
+        let (mut entry, mut found) = (self.environment, None);
         // SAFETY: envp is an array of C strings that ends with a null pointer; nobody else touches it yet.
         unsafe {
             while !(*entry).is_null() {
-                let len = CStr::from_ptr(*entry).to_bytes().len();
-                let text = core::slice::from_raw_parts_mut((*entry).cast::<u8>(), len);
+                let text = CStr::from_ptr(*entry).to_bytes();
                 if text.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'=')) {
-                    return text.get_mut(name.len() + 1..).map(|value| (entry, value));
+                    found = Some((entry, text.len()));
                 }
                 entry = entry.add(1);
             }
+            let (entry, len) = found?;
+            let text = core::slice::from_raw_parts_mut((*entry).cast::<u8>(), len);
+            text.get_mut(name.len() + 1..).map(|value| (entry, value))
         }
-        None
     }
 
     /// Takes the variable at `entry` out of the block.
@@ -208,5 +210,10 @@ mod tests {
             false,
         );
         check(&["MEMTRACK_SESSION=2:x", "C=3"], &["C=3"], false);
+        check(
+            &["LD_PRELOAD=a", "LD_PRELOAD=/x/lib.so:b", "D=4", SESSION],
+            &["LD_PRELOAD=a", "LD_PRELOAD=b", "D=4"],
+            true,
+        );
     }
 }

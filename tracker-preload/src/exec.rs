@@ -217,18 +217,21 @@ impl Variables {
         unsafe { CStr::from_ptr(entry) }.to_bytes()
     }
 
-    fn own_preload(&self) -> &'static [u8] {
-        self.entries().find_map(|entry| Self::text(entry).strip_prefix(PRELOAD)).unwrap_or(&[])
+    /// The program's own list of libraries. Of several the loader takes the last one.
+    fn own_preload(&self) -> Option<*const c_char> {
+        self.entries().filter(|entry| Self::text(*entry).starts_with(PRELOAD)).last()
     }
 
     /// Bytes that [`Self::build`] needs.
     fn size(&self) -> usize {
         let pointers = (self.entries().count() + 3) * size_of::<*const c_char>();
         let strings = SESSION_VARIABLE.len() + 64 + PRELOAD.len() + self.token.len() + 2 * self.library.len();
-        pointers + strings + self.own_preload().len() + 16
+        pointers + strings + self.own_preload().map_or(0, |own| Self::text(own).len()) + 16
     }
 
-    /// The new environment, all of it that is new inside `buffer` (8-aligned).
+    /// The new environment, all of it that is new inside `buffer` (8-aligned). Everything else stays as it is and where it
+    /// is, and what was not there comes last: once it is taken out again, arguments and variables lie in one piece in
+    /// the program's memory, which is where servers write their title.
     fn build(&self, buffer: &mut [u8]) -> Option<Strings> {
         let pointers = (self.entries().count() + 3) * size_of::<*const c_char>();
         let (table, text) = buffer.split_at_mut_checked(pointers)?;
@@ -237,9 +240,9 @@ impl Variables {
         let own = self.own_preload();
         writer.bytes(PRELOAD);
         writer.bytes(self.library);
-        if !own.is_empty() {
+        if let Some(list) = own.and_then(|own| Self::text(own).strip_prefix(PRELOAD)) {
             writer.u8(b':');
-            writer.bytes(own);
+            writer.bytes(list);
         }
         writer.u8(0);
         let session = writer.written();
@@ -252,14 +255,15 @@ impl Variables {
         writer.bytes(self.library);
         writer.u8(0);
         writer.finish()?;
-        let is_ours = |entry: &*const c_char| {
-            let text = Self::text(*entry);
-            text.starts_with(PRELOAD)
-                || text.strip_prefix(SESSION_VARIABLE.as_bytes()).is_some_and(|t| t.starts_with(b"="))
+        let is_session = |entry: &*const c_char| {
+            Self::text(*entry).strip_prefix(SESSION_VARIABLE.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
         };
+        let preload = base.cast::<c_char>();
+        let kept = self.entries().filter(|entry| !is_session(entry));
+        let kept = kept.map(|entry| if Some(entry) == own { preload } else { entry });
+        let new = own.is_none().then_some(preload).into_iter().chain([base.wrapping_add(session).cast()]);
         let mut next = table.as_mut_ptr().cast::<*const c_char>();
-        let new = [base.cast::<c_char>(), base.wrapping_add(session).cast()];
-        for entry in new.into_iter().chain(self.entries().filter(|entry| !is_ours(entry))).chain([core::ptr::null()]) {
+        for entry in kept.chain(new).chain([core::ptr::null()]) {
             // SAFETY: the table has room for all entries, two new ones and the null pointer; it is 8-aligned.
             unsafe {
                 next.write(entry);
@@ -520,4 +524,44 @@ pub(crate) unsafe extern "C" fn execle(path: *const c_char, registers: *const us
     let environment = list.get(list.count() + 1) as Strings;
     // SAFETY: the caller's arguments.
     list.with_array(|arguments| unsafe { execve(path, arguments, environment) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{CStr, CString};
+
+    use super::{Strings, Variables};
+
+    fn case(before: &[&str]) -> Vec<String> {
+        let strings: Vec<CString> = before.iter().map(|text| CString::new(*text).expect("no zero")).collect();
+        let mut entries: Vec<_> = strings.iter().map(|text| text.as_ptr()).collect();
+        entries.push(std::ptr::null());
+        let token = b"0123456789abcdef0123456789abcdef";
+        let environment: Strings = entries.as_ptr();
+        let variables = Variables { token, library: b"/x/lib.so", parent: 10, environment };
+        let mut buffer = vec![0u64; variables.size().div_ceil(8)];
+        // SAFETY: the bytes of a vector of words.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast(), buffer.len() * 8) };
+        let new = variables.build(bytes).expect("it fits");
+        let entry = |index| {
+            // SAFETY: an environment, which ends with a null pointer.
+            let entry = unsafe { *new.add(index) };
+            // SAFETY: its entries are C strings.
+            (!entry.is_null()).then(|| unsafe { CStr::from_ptr(entry) }.to_str().expect("text").to_owned())
+        };
+        (0..).map_while(entry).collect()
+    }
+
+    #[test]
+    fn the_environment_keeps_its_order() {
+        let session = "MEMTRACK_SESSION=1:0123456789abcdef0123456789abcdef:10:-:-:/x/lib.so";
+        assert_eq!(case(&[]), ["LD_PRELOAD=/x/lib.so", session]);
+        assert_eq!(case(&["A=1", "odd"]), ["A=1", "odd", "LD_PRELOAD=/x/lib.so", session]);
+        assert_eq!(case(&["LD_PRELOAD=a", "A=1"]), ["LD_PRELOAD=/x/lib.so:a", "A=1", session]);
+        assert_eq!(case(&["MEMTRACK_SESSION=1", "A=1"]), ["A=1", "LD_PRELOAD=/x/lib.so", session]);
+        assert_eq!(
+            case(&["LD_PRELOAD=a", "LD_PRELOAD=b", "B=2"]),
+            ["LD_PRELOAD=a", "LD_PRELOAD=/x/lib.so:b", "B=2", session]
+        );
+    }
 }
