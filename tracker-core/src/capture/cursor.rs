@@ -6,6 +6,7 @@
 
 use std::io;
 
+use super::ahead::Ahead;
 use super::payload::Loader;
 use super::reader::EventBlock;
 use super::source::Source;
@@ -93,10 +94,10 @@ pub struct Entered {
 }
 
 /// Loads `block` and sets `deltas` to decode it; `None` when it cannot be read, which is counted.
-pub(crate) fn enter(
+fn enter(
     block: &EventBlock,
     (chain, deltas): (&mut Chain, &mut Deltas),
-    (source, loader): (&impl Source, &mut Loader),
+    (ahead, loader): (&Ahead<'_, impl Source>, &mut Loader),
     payload: &mut Vec<u8>,
     missing: &mut Missing,
 ) -> io::Result<Option<Entered>> {
@@ -105,8 +106,11 @@ pub(crate) fn enter(
     if link == Link::Gap || first_orphan {
         missing.gaps += 1;
     }
-    payload.clear();
-    if link == Link::Orphan || !loader.load(source, &block.payload_header(), block.at, payload)? {
+    let orphan = link == Link::Orphan;
+    if orphan {
+        ahead.skip(block);
+    }
+    if orphan || !ahead.take(block, loader, payload)? {
         missing.blocks += 1;
         missing.records += u64::from(block.count);
         chain.skip(block);
@@ -166,16 +170,16 @@ impl Cursor {
     }
 
     /// Takes the next block that can be read into hand; `None` at the end of the stream.
-    pub fn next_block(
+    pub(crate) fn next_block(
         &mut self,
-        source: &impl Source,
+        ahead: &Ahead<'_, impl Source>,
         loader: &mut Loader,
         missing: &mut Missing,
     ) -> io::Result<Option<(Entered, EventBlock)>> {
         self.at = 0;
         for block in self.blocks.by_ref() {
             let state = (&mut self.chain, &mut self.deltas);
-            if let Some(entered) = enter(&block, state, (source, loader), &mut self.payload, missing)? {
+            if let Some(entered) = enter(&block, state, (ahead, loader), &mut self.payload, missing)? {
                 return Ok(Some((entered, block)));
             }
         }
@@ -254,13 +258,16 @@ mod tests {
         let mut cursor = Cursor::new(refs);
         let (mut missing, mut text) = (Missing::default(), String::new());
         let mut loader = Loader::new().unwrap();
-        while let Some((entered, _)) = cursor.next_block(&&file[..], &mut loader, &mut missing).unwrap() {
-            while let Some(record) = cursor.record(&mut missing) {
-                let Record::Gap { lost } = record else { panic!("{record:?}") };
-                text += if entered.lost { " !" } else { " " };
-                text += &lost.to_string();
+        let order = cursor.blocks.as_slice().to_vec();
+        Ahead::while_decoding(&&file[..], order, |ahead| {
+            while let Some((entered, _)) = cursor.next_block(ahead, &mut loader, &mut missing).unwrap() {
+                while let Some(record) = cursor.record(&mut missing) {
+                    let Record::Gap { lost } = record else { panic!("{record:?}") };
+                    text += if entered.lost { " !" } else { " " };
+                    text += &lost.to_string();
+                }
             }
-        }
+        });
         (text.trim_start().to_owned(), missing)
     }
 

@@ -1,10 +1,12 @@
 //! The capture file: header, then self-checking blocks, append-only. Written by the collector, read by everyone.
 //!
 //! Reading, in order: [`source`] gives bytes at a place, [`scan`] finds the valid blocks between them, [`reader`] sorts
-//! the blocks by stream and gathers the [`facts`], [`cursor`] decodes one stream's records. A sealed capture
+//! the blocks by stream and gathers the [`facts`], [`cursor`] decodes one stream's records (of payloads
+//! that `ahead` has ready). A sealed capture
 //! has its replay's results behind the events: the [`index`]. [`dump`] prints all of it,
 //! [`strip`] copies it without what [`redact`] takes out.
 
+pub(crate) mod ahead;
 pub mod block;
 pub mod cursor;
 pub mod dump;
@@ -19,4 +21,5 @@ pub mod redact;
 pub mod scan;
 pub mod source;
 pub mod strip;
+mod unpack;
 pub mod writer;

@@ -2,52 +2,47 @@
 //!
 //! In the lanes a record's bytes are mixed, as its writer had no time for more: the low byte of an address, which is
 //! noise, beside a tag, which is nearly always one of three. Apart, each has statistics of its own for zstd to find. And
-//! what follows from the events before ([`predict`](super::predict)) needs no bytes at all. Unpacking gives back the very
+//! what follows from the events before ([`predict`](super::predict)) needs no bytes at all. [Unpacking](super::unpack) gives back the very
 //! bytes that were packed, whatever they were. `docs/format.md` has the columns.
 
 use super::predict::Predictor;
 use crate::format::event::{self, Event};
 use crate::format::lanes::LARGE_CHUNK;
 use crate::format::record::{self, tag};
-use crate::format::wire::Reader;
-use crate::format::{Deltas, Encoded, Record};
+use crate::format::{Deltas, Record};
 
 /// Codes, the low and the second byte of addresses and their rest, the same of sizes and stack ids (two each), and
 /// records as they are.
-const COLUMNS: usize = 9;
+pub(super) const COLUMNS: usize = 9;
 const ADDRESS: [usize; 3] = [1, 2, 3];
 const SIZE: [usize; 2] = [4, 5];
 const STACK: [usize; 2] = [6, 7];
 const VERBATIM: usize = 8;
 
 /// First code of a free; below are allocations.
-const FREE: u8 = 192;
+pub(super) const FREE: u8 = 192;
 /// The epoch goes up by one.
-const NEXT_EPOCH: u8 = 202;
+pub(super) const NEXT_EPOCH: u8 = 202;
 /// The next record stands in the last column.
-const OTHER: u8 = 203;
+pub(super) const OTHER: u8 = 203;
 
 /// Address modes of an allocation beside the lengths of its delta.
-const REUSED: u8 = 4;
-const BEHIND: u8 = 5;
+pub(super) const REUSED: u8 = 4;
+pub(super) const BEHIND: u8 = 5;
 /// Address mode of a free.
-const NEWEST: u8 = 4;
-const SAME_SIZE: u8 = 3;
+pub(super) const NEWEST: u8 = 4;
+pub(super) const SAME_SIZE: u8 = 3;
 
 /// Shorter columns are stored as they are.
 const WORTH_COMPRESSING: usize = 64;
 
-const SIZE_LEN: [usize; 4] = [1, 2, 4, 0];
-const STACK_LEN: [usize; 4] = [0, 1, 2, 4];
-const ALLOC_ADDRESS_LEN: [usize; 6] = [1, 2, 3, 6, 0, 0];
-const FREE_ADDRESS_LEN: [usize; 5] = [1, 2, 3, 8, 0];
+pub(super) const SIZE_LEN: [usize; 4] = [1, 2, 4, 0];
+pub(super) const STACK_LEN: [usize; 4] = [0, 1, 2, 4];
+pub(super) const ALLOC_ADDRESS_LEN: [usize; 6] = [1, 2, 3, 6, 0, 0];
+pub(super) const FREE_ADDRESS_LEN: [usize; 5] = [1, 2, 3, 8, 0];
 
 fn zigzag_delta(to: u64, from: u64) -> u64 {
     crate::format::varint::zigzag(to.wrapping_sub(from) as i64)
-}
-
-fn undelta(delta: u64, from: u64) -> u64 {
-    from.wrapping_add(crate::format::varint::unzigzag(delta) as u64)
 }
 
 /// One column while it is written: a fixed buffer, so that a value is one store, whatever its length.
@@ -251,114 +246,16 @@ fn write_column(
     Ok(())
 }
 
-/// Puts records together again.
-pub(super) struct Unpacker {
-    predictor: Predictor,
-    columns: [Vec<u8>; COLUMNS],
-}
-
-impl Unpacker {
-    pub(super) fn new() -> Self {
-        Self { predictor: Predictor::new(), columns: Default::default() }
-    }
-
-    /// Appends the `len` bytes of records that `payload` packs to `records`. `None`: it packs no such.
-    pub(super) fn read(
-        &mut self,
-        payload: &[u8],
-        zstd: &mut zstd::bulk::Decompressor<'static>,
-        len: usize,
-        records: &mut Vec<u8>,
-    ) -> Option<()> {
-        let mut reader = Reader::new(payload);
-        for column in &mut self.columns {
-            let (raw_len, stored_len) = (reader.u32()? as usize, reader.u32()? as usize);
-            let stored = reader.bytes(stored_len)?;
-            column.clear();
-            // No column is longer than the records; each has a code.
-            if raw_len > len {
-                return None;
-            }
-            if stored_len == raw_len {
-                column.extend_from_slice(stored);
-            } else {
-                column.reserve_exact(raw_len);
-                zstd.decompress_to_buffer(stored, column).ok()?;
-            }
-            if column.len() != raw_len {
-                return None;
-            }
-        }
-        if !reader.rest().is_empty() {
-            return None;
-        }
-        let mut left = self.columns.each_ref().map(|column| Reader::new(column));
-        let mut deltas = self.predictor.start();
-        let [codes, ..] = &self.columns;
-        for &code in codes {
-            match code {
-                0..FREE => {
-                    let (realloc, stack_mode, size_mode) = (code & 1 != 0, code >> 1 & 3, code >> 3 & 3);
-                    let mode = code >> 5;
-                    let delta = take(&mut left, &ADDRESS, ALLOC_ADDRESS_LEN[usize::from(mode)])?;
-                    let size = take(&mut left, &SIZE, SIZE_LEN[usize::from(size_mode)])?;
-                    let stack_delta = take(&mut left, &STACK, STACK_LEN[usize::from(stack_mode)])?;
-                    let stack = undelta(stack_delta, deltas.stack.into()) as u32;
-                    let size = if size_mode == SAME_SIZE { self.predictor.size(stack)?.into() } else { size };
-                    let address = match mode {
-                        REUSED => self.predictor.reused(size)?,
-                        BEHIND => self.predictor.behind(),
-                        _ => undelta(delta, deltas.address),
-                    };
-                    self.predictor.alloc(address, size, stack);
-                    push(records, deltas.encode_alloc(address << 4, size, stack, realloc)?);
-                }
-                FREE..NEXT_EPOCH => {
-                    let (mode, realloc) = ((code - FREE) >> 1, code & 1 != 0);
-                    let delta = take(&mut left, &ADDRESS, FREE_ADDRESS_LEN[usize::from(mode)])?;
-                    // Asked in any case, as it was when the free was packed: asking lets go of dead blocks.
-                    let newest = self.predictor.newest();
-                    let address = if mode == NEWEST { newest? } else { undelta(delta, deltas.address) };
-                    self.predictor.free(address);
-                    push(records, deltas.encode_free(address << 4, realloc)?);
-                }
-                NEXT_EPOCH => push(records, deltas.encode_epoch(deltas.epoch.wrapping_add(1))),
-                OTHER => {
-                    let verbatim = &mut left[VERBATIM];
-                    let (_, len) = record::decode(&mut deltas, verbatim.rest()).ok()??;
-                    records.extend_from_slice(verbatim.bytes(len)?);
-                }
-                _ => return None,
-            }
-            if records.len() > len {
-                return None;
-            }
-        }
-        let used = left[1..].iter().all(|column| column.rest().is_empty());
-        (used && records.len() == len).then_some(())
-    }
-}
-
-fn take(left: &mut [Reader<'_>; COLUMNS], columns: &[usize], len: usize) -> Option<u64> {
-    let mut bytes = [0; 8];
-    let last = columns.len() - 1;
-    for (column, byte) in columns[..last].iter().zip(bytes.iter_mut().take(len)) {
-        *byte = left[*column].u8()?;
-    }
-    if len > last {
-        bytes[last..len].copy_from_slice(left[columns[last]].bytes(len - last)?);
-    }
-    Some(u64::from_le_bytes(bytes))
-}
-
-fn push(records: &mut Vec<u8>, event: Encoded) {
-    records.push(event.tag);
-    records.extend_from_slice(&event.payload.to_le_bytes()[..usize::from(event.len)]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::unpack::Unpacker;
+    use crate::format::Encoded;
+
+    fn push(records: &mut Vec<u8>, event: Encoded) {
+        records.push(event.tag);
+        records.extend_from_slice(&event.payload.to_le_bytes()[..usize::from(event.len)]);
+    }
 
     fn pack(records: &[u8]) -> Option<Vec<u8>> {
         let mut payload = Vec::new();

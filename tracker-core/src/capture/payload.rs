@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 
 use super::block::{BlockHeader, BlockKind, Codec, MAX_RAW_LEN};
-use super::pack::Unpacker;
 use super::source::{Source, read_at};
+use super::unpack::Unpacker;
 use crate::format::lanes::LARGE_CHUNK;
 
 /// Reads payloads, one at a time, reusing its buffers.

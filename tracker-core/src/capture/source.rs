@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 /// Something with bytes that can be read at any offset. May grow while it is read.
-pub trait Source {
+/// Asked by several threads at once.
+pub trait Source: Sync {
     /// Bytes there are now.
     fn size(&self) -> io::Result<u64>;
 

@@ -9,6 +9,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::blocks::Blocks;
 use super::slices::{Cuts, Sliced, Slices, Tally};
 use super::stacks::NodeId;
 
@@ -110,7 +111,7 @@ impl Scope {
 /// One image's blocks and sums.
 #[derive(Debug, Default)]
 pub struct ImageHeap {
-    blocks: FxHashMap<u64, Block>,
+    blocks: Blocks,
     pub scope: Scope,
     /// Blocks that were freed.
     pub frees: u64,
@@ -123,8 +124,8 @@ pub struct ImageHeap {
 
 impl ImageHeap {
     /// Its live blocks by their addresses; those of mappings by numbers of their own.
-    pub(super) fn blocks(&self) -> &FxHashMap<u64, Block> {
-        &self.blocks
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &Block)> {
+        self.blocks.iter()
     }
 }
 
@@ -244,13 +245,13 @@ impl Heap {
 
     /// The block at `address`.
     pub fn has(&self, image: u32, address: u64) -> bool {
-        self.images.get(image as usize).is_some_and(|image| image.blocks.contains_key(&address))
+        self.images.get(image as usize).is_some_and(|image| image.blocks.contains(address))
     }
 
     /// Takes the block at `address` out of the map; it still counts as live until [`Self::release`].
     #[inline]
     pub fn take(&mut self, image: u32, address: u64) -> Option<Block> {
-        self.images.get_mut(image as usize)?.blocks.remove(&address)
+        self.images.get_mut(image as usize)?.blocks.remove(address)
     }
 
     /// Puts a block (back) under `address`; answers the one it displaces.

@@ -67,7 +67,7 @@ impl State {
         let Some(journal) = &mut self.journal else { return };
         let time = time.max(self.now);
         let bases = self.mappings.bases(image);
-        for (&address, &Block { row, size, .. }) in self.heap.image(image).into_iter().flat_map(|heap| heap.blocks()) {
+        for (address, &Block { row, size, .. }) in self.heap.image(image).into_iter().flat_map(|heap| heap.blocks()) {
             let address = bases.get(&address).copied().unwrap_or(address);
             journal.push(Happening::Ended { time, row, address, size, ending: Ending::Leaked });
         }

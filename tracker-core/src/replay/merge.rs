@@ -10,9 +10,10 @@ use std::io;
 use super::events::Certainty;
 use super::journal::Listener;
 use super::state::State;
+use crate::capture::ahead::Ahead;
 use crate::capture::cursor::{Cursor, Missing};
 use crate::capture::payload::Loader;
-use crate::capture::reader::{Progress, Stream};
+use crate::capture::reader::{EventBlock, Progress, Stream};
 use crate::capture::source::Source;
 use crate::format::Record;
 
@@ -97,6 +98,22 @@ impl Waiting {
     }
 }
 
+/// The blocks in the order in which a merge of these streams will most likely come to them.
+pub(super) fn order(streams: &[Stream]) -> Vec<EventBlock> {
+    let in_stream = |stream: &Stream| {
+        let mut epoch = 0;
+        let at = move |block: &EventBlock| {
+            epoch = block.first_epoch.max(epoch);
+            (epoch, *block)
+        };
+        stream.blocks.iter().map(at).collect::<Vec<_>>()
+    };
+    let mut blocks: Vec<_> = streams.iter().flat_map(in_stream).collect();
+    // Stable, so a stream's blocks stay in order.
+    blocks.sort_by_key(|(epoch, _)| *epoch);
+    blocks.into_iter().map(|(_, block)| block).collect()
+}
+
 /// Why a stream stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -128,8 +145,8 @@ impl Watch<'_> {
 
 /// All streams of a capture, being merged.
 #[derive(Debug)]
-pub(super) struct Merge<'s, S> {
-    source: &'s S,
+pub(super) struct Merge<'a, 's, S> {
+    ahead: &'a Ahead<'s, S>,
     loader: Loader,
     pub(super) lanes: Vec<Lane>,
     queue: BinaryHeap<Reverse<(u64, u32)>>,
@@ -139,9 +156,9 @@ pub(super) struct Merge<'s, S> {
     total: u64,
 }
 
-impl<'s, S: Source> Merge<'s, S> {
+impl<'a, 's, S: Source> Merge<'a, 's, S> {
     /// Prepares to merge `streams`; lane numbers are their positions.
-    pub(super) fn new(source: &'s S, streams: Vec<Stream>) -> io::Result<Self> {
+    pub(super) fn new(ahead: &'a Ahead<'s, S>, streams: Vec<Stream>) -> io::Result<Self> {
         let total = streams.iter().flat_map(|stream| &stream.blocks).map(|block| u64::from(block.stored_len)).sum();
         let lanes: Vec<_> = streams
             .into_iter()
@@ -154,7 +171,7 @@ impl<'s, S: Source> Merge<'s, S> {
             })
             .collect();
         let queue = (0u32..).zip(&lanes).filter_map(|(id, lane)| Some(Reverse((lane.next_epoch()?, id)))).collect();
-        Ok(Self { source, loader: Loader::new()?, lanes, queue, missing: Missing::default(), done: 0, total })
+        Ok(Self { ahead, loader: Loader::new()?, lanes, queue, missing: Missing::default(), done: 0, total })
     }
 
     /// Applies everything to `state`.
@@ -276,7 +293,7 @@ impl<'s, S: Source> Merge<'s, S> {
                 Some(_) => {}
                 None => return Ok(Stop::End),
             }
-            let Some((entered, block)) = lane.cursor.next_block(self.source, &mut self.loader, &mut self.missing)?
+            let Some((entered, block)) = lane.cursor.next_block(self.ahead, &mut self.loader, &mut self.missing)?
             else {
                 return Ok(Stop::End);
             };

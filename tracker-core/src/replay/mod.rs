@@ -2,8 +2,9 @@
 //! distinct stacks.
 //!
 //! `merge` decides the order of records (`share` inside an epoch of several streams), [`state`] and `events` what each one
-//! does: to the blocks and sums in [`heap`] (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it. Nothing here knows symbols, reports or files.
+//! does: to the blocks and sums in [`heap`] (found by address in `blocks`) (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it. Nothing here knows symbols, reports or files.
 
+mod blocks;
 pub mod census;
 mod doubt;
 mod events;
@@ -21,6 +22,7 @@ pub mod timeline;
 
 use std::io;
 
+use crate::capture::ahead::Ahead;
 use crate::capture::cursor::Missing;
 use crate::capture::reader::{Capture, Progress};
 use crate::capture::source::Source;
@@ -85,10 +87,13 @@ fn watched<S: Source>(capture: &mut Capture<S>, options: &Options, mut watch: Wa
         state.add_lane(stream.image, stream.tid);
     }
     state.expect_ends(&facts.image_ends);
-    let mut merge = Merge::new(&capture.source, streams)?;
-    merge.run(&mut state, &mut watch)?;
+    let missing = Ahead::while_decoding(&capture.source, merge::order(&streams), |ahead| {
+        let mut merge = Merge::new(ahead, streams)?;
+        merge.run(&mut state, &mut watch)?;
+        io::Result::Ok(merge.missing)
+    })?;
     let end = facts.end.map_or(facts.last_time.max(state.now), |end| end.0);
     state.finish(end);
     watch.tell(&mut state)?;
-    Ok(Outcome { state, missing: merge.missing, end })
+    Ok(Outcome { state, missing, end })
 }

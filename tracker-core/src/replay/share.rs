@@ -18,7 +18,7 @@ const PATIENCE: usize = 1 << 18;
 /// Records looked at per epoch when searching for one that a waiting stream waits for.
 const LOOK_AHEAD: usize = 64 << 10;
 
-impl<S: Source> Merge<'_, S> {
+impl<S: Source> Merge<'_, '_, S> {
     /// Applies the events of one epoch that several streams share.
     pub(super) fn share(
         &mut self,

@@ -41,6 +41,8 @@ pub enum Location {
 struct Node {
     parent: u32,
     location: u32,
+    /// The child that was asked for last: streams define the same paths again and again.
+    recent: u32,
 }
 
 /// The tree. Bounded by the limit it is made with: a hostile file can define far more stacks than it has bytes.
@@ -59,7 +61,7 @@ impl Stacks {
     /// A tree with at most about `limit` nodes; stacks beyond are [`NodeId::LOST`].
     pub fn new(limit: usize) -> Self {
         let mut stacks = Self {
-            nodes: vec![Node { parent: 0, location: 0 }, Node { parent: 0, location: 0 }],
+            nodes: vec![Node { parent: 0, location: 0, recent: 0 }; 2],
             children: FxHashMap::default(),
             locations: vec![Location::Lost],
             location_ids: FxHashMap::default(),
@@ -114,11 +116,21 @@ impl Stacks {
             self.locations.push(location);
             next
         });
+        let recent = self.nodes.get(parent as usize).map_or(0, |node| node.recent);
+        if self.nodes.get(recent as usize).is_some_and(|node| (node.parent, node.location) == (parent, location))
+            && recent != 0
+        {
+            return Some(recent);
+        }
         let next = self.nodes.len() as u32;
-        Some(*self.children.entry(u64::from(parent) << 32 | u64::from(location)).or_insert_with(|| {
-            self.nodes.push(Node { parent, location });
+        let child = *self.children.entry(u64::from(parent) << 32 | u64::from(location)).or_insert_with(|| {
+            self.nodes.push(Node { parent, location, recent: 0 });
             next
-        }))
+        });
+        if let Some(node) = self.nodes.get_mut(parent as usize) {
+            node.recent = child;
+        }
+        Some(child)
     }
 }
 
