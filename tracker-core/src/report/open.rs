@@ -11,7 +11,7 @@ use super::names::{NoSymbols, Symbols};
 use super::profile::{Profile, State};
 use super::remarks;
 use super::resolve::FileSymbols;
-use super::seal::{self, Unsealed};
+use super::seal::{self, Turn, Unsealed};
 use super::span::Span;
 use super::verify::{IndexState, Verified, blocks, differences};
 use crate::capture::index::{Index, Prefix};
@@ -122,10 +122,17 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
     if let Some(profile) = seal::load(&file, options) {
         return Ok(profile);
     }
-    let (profile, covers) = fresh(path, &file, None, options, progress)?;
+    let capture = Capture::open(&file, progress).map_err(|error| OpenError::unreadable(path, error))?;
+    let turn = if options.seal && capture.facts.end.is_some() { Turn::wait(&file) } else { None };
+    if turn.is_some()
+        && let Some(profile) = seal::load(&file, options)
+    {
+        return Ok(profile);
+    }
+    let (profile, covers) = fresh(path, capture, None, options, progress)?;
     if options.seal {
         // Without an index the next reader has to do what this one did; that is all.
-        let _ = seal::append(path, &file, (&profile, covers), options);
+        let _ = seal::append(path, &file, (&profile, covers), turn.as_ref(), options);
     }
     Ok(profile)
 }
@@ -134,13 +141,15 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
 /// names are used where the files have no better ones.
 fn fresh(
     path: &Path,
-    file: &File,
+    capture: Capture<&File>,
     known: Option<&Profile>,
     options: &OpenOptions,
     progress: Progress<'_>,
 ) -> Result<(Profile, u64), OpenError> {
-    let held = is_held(file);
-    let replayed = Replayed::new(file, held, options, progress).map_err(|error| OpenError::unreadable(path, error))?;
+    // One with an end has no collector any more, but perhaps somebody who seals it.
+    let held = capture.facts.end.is_none() && is_held(capture.source);
+    let replayed =
+        Replayed::new(capture, held, options, progress).map_err(|error| OpenError::unreadable(path, error.into()))?;
     let covers = replayed.capture.size;
     if !options.symbols {
         return Ok((replayed.profile(&mut NoSymbols), covers));
@@ -170,8 +179,9 @@ pub fn seal(
     {
         return Ok(Ok((index.size(), true)));
     }
-    let (profile, covers) = fresh(path, &file, None, options, progress)?;
-    Ok(seal::append(path, &file, (&profile, covers), options).map(|bytes| (bytes, false)))
+    let capture = Capture::open(&file, progress).map_err(|error| OpenError::unreadable(path, error))?;
+    let (profile, covers) = fresh(path, capture, None, options, progress)?;
+    Ok(seal::append(path, &file, (&profile, covers), None, options).map(|bytes| (bytes, false)))
 }
 
 /// Names the frames of the capture at `path` once more, with the files that there are now, and keeps what was known.
@@ -186,11 +196,12 @@ pub fn symbolize(
 ) -> Result<Result<(Profile, u64), Unsealed>, OpenError> {
     let file = file(path)?;
     let known = seal::load(&file, options);
-    let (profile, covers) = fresh(path, &file, known.as_ref(), options, progress)?;
+    let capture = Capture::open(&file, progress).map_err(|error| OpenError::unreadable(path, error))?;
+    let (profile, covers) = fresh(path, capture, known.as_ref(), options, progress)?;
     if known.is_some_and(|known| differences(&known, &profile).is_empty()) {
         return Ok(Ok((profile, 0)));
     }
-    let appended = seal::append(path, &file, (&profile, covers), options);
+    let appended = seal::append(path, &file, (&profile, covers), None, options);
     Ok(appended.map(|bytes| (profile, bytes)))
 }
 
@@ -247,7 +258,9 @@ pub fn narrow(
             let unreadable = |error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) };
             let options = OpenOptions { cuts: span.cuts(), ..options.clone() };
             let file = file(path)?;
-            let replayed = Replayed::new(&file, false, &options, progress).map_err(unreadable)?;
+            let capture = Capture::open(&file, progress).map_err(unreadable)?;
+            let replayed =
+                Replayed::new(capture, false, &options, progress).map_err(|error| unreadable(error.into()))?;
             profile.slices.recut(replayed.outcome.state.sliced).window(1..2, rows)
         }
     };
@@ -262,7 +275,8 @@ pub fn read(
     symbols: &mut dyn Symbols,
     progress: Progress<'_>,
 ) -> Result<Profile, ReadError> {
-    Replayed::new(source, held, options, progress).map(|replayed: Replayed<_>| replayed.profile(symbols))
+    let capture = Capture::open(source, progress)?;
+    Ok(Replayed::new(capture, held, options, progress)?.profile(symbols))
 }
 
 /// A capture whose events are replayed and whose addresses have no names yet.
@@ -273,8 +287,7 @@ struct Replayed<S> {
 }
 
 impl<S: Source> Replayed<S> {
-    fn new(source: S, held: bool, options: &OpenOptions, progress: Progress<'_>) -> Result<Self, ReadError> {
-        let mut capture = Capture::open(source, progress)?;
+    fn new(mut capture: Capture<S>, held: bool, options: &OpenOptions, progress: Progress<'_>) -> io::Result<Self> {
         let chosen = replay::Options { temporary_distance: options.temporary_distance, cuts: options.cuts.clone() };
         let outcome = replay(&mut capture, &chosen, progress)?;
         let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);

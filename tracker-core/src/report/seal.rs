@@ -52,6 +52,26 @@ impl From<io::Error> for Unsealed {
     }
 }
 
+/// The right to seal a file, which one has at a time: whoever comes second waits for the first one's index instead of
+/// replaying the capture as well.
+#[derive(Debug)]
+pub(super) struct Turn<'f>(&'f File);
+
+impl<'f> Turn<'f> {
+    /// Waits for it. `file` must have been written to its end: its collector has the same lock. `None` where files cannot be
+    /// locked.
+    pub(super) fn wait(file: &'f File) -> Option<Self> {
+        file.lock().is_ok().then_some(Self(file))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Closing the file does it too.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The profile that the index of `source` holds; `None` where there is no index that answers these options.
 pub fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
     if !options.symbols || options.cuts != Cuts::Even {
@@ -65,7 +85,7 @@ pub fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
 }
 
 /// Appends the index of a profile that was made from the first `covers` bytes of `replayed`, the file at `path`.
-/// Answers the bytes written.
+/// Answers the bytes written. Without a turn, nobody else must be writing the file.
 ///
 /// # Errors
 /// See [`Unsealed`]; the file is then as it was.
@@ -73,6 +93,7 @@ pub(super) fn append(
     path: &Path,
     replayed: &File,
     (profile, covers): (&Profile, u64),
+    turn: Option<&Turn<'_>>,
     options: &OpenOptions,
 ) -> Result<u64, Unsealed> {
     if profile.state == State::Running {
@@ -80,10 +101,12 @@ pub(super) fn append(
     }
     let sections = index::encode(profile, options.temporary_distance);
     let file = File::options().read(true).append(true).open(path)?;
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => Unsealed::Busy,
-        TryLockError::Error(error) => Unsealed::Io(error),
-    })?;
+    if turn.is_none() {
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Unsealed::Busy,
+            TryLockError::Error(error) => Unsealed::Io(error),
+        })?;
+    }
     let (now, then) = (file.metadata()?, replayed.metadata()?);
     if (now.dev(), now.ino(), now.len()) != (then.dev(), then.ino(), covers) {
         return Err(Unsealed::Changed);

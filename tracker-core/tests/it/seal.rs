@@ -85,6 +85,35 @@ fn a_first_reader_seals() {
     assert!(capture.bytes() == sealed, "once is enough");
 }
 
+/// Somebody else is about to seal: the index that he appends is used.
+#[test]
+fn a_second_first_reader_waits_for_the_seal() {
+    let (bytes, _) = tell(1);
+    let sealed = OnDisk::new("first", &bytes);
+    sealed.seal().unwrap();
+    let capture = OnDisk::new("second", &bytes);
+    let first = File::options().append(true).open(&capture.0).unwrap();
+    first.lock().unwrap();
+    let (tell, met) = std::sync::mpsc::channel();
+    let path = capture.0.clone();
+    let second = std::thread::spawn(move || {
+        let options = OpenOptions { seal: true, ..OpenOptions::default() };
+        let mut replayed = false;
+        let profile = open(&path, &options, &mut |done, _| {
+            replayed |= done > 0;
+            let _ = tell.send(());
+        });
+        (profile.unwrap(), replayed)
+    });
+    // It has found no index.
+    met.recv().unwrap();
+    std::io::Write::write_all(&mut &first, &sealed.bytes()[bytes.len()..]).unwrap();
+    first.unlock().unwrap();
+    let (profile, replayed) = second.join().unwrap();
+    assert!(profile == sealed.open() && !replayed);
+    assert!(capture.bytes() == sealed.bytes());
+}
+
 #[test]
 fn an_index_cut_or_damaged_anywhere_costs_nothing() {
     let (bytes, _) = tell(2);
