@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tracker_core::export::{self, Exporter, Request};
+use tracker_core::report::diff::Diff;
 use tracker_core::report::events::Recorded;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
@@ -31,6 +32,7 @@ pub(super) fn all(profile: &Profile, bytes: &[u8]) {
         json(&Report::new(selection.clone(), kind, &Limits::default(), &Suppressions::builtin()));
     }
     Stats::of(&selection, 10);
+    json(&Diff::new(vec![selection.clone(); 2], vec![selection.clone()], Metric::Peak));
     let window = profile.slices.window(0..profile.slices.len(), profile.rows.len());
     assert_eq!(window.rows.len(), profile.rows.len());
     for metric in Metric::ALL {

@@ -10,6 +10,7 @@ use crate::output::look::Look;
 
 mod baseline;
 pub(crate) mod check;
+mod diff;
 mod doctor;
 mod dump;
 mod export;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Check(check::Args),
     /// Keep the numbers of a capture for later budgets to be compared with
     Baseline(baseline::Args),
+    /// What changed between two runs or builds of a program
+    Diff(diff::Args),
     /// Write a capture in another tool's format
     Export(export::Args),
     /// Make a capture open at once, with names and lines on any machine; reading it does, too
@@ -90,6 +93,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &look()),
         Command::Baseline(args) => baseline::run(&args),
+        Command::Diff(args) => diff::run(&args, &look()),
         Command::Export(args) => export::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Symbolize(args) => symbolize::run(&args),

@@ -12,6 +12,7 @@ use crate::error::Error;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod columns;
+pub(crate) mod diff;
 pub(crate) mod file;
 pub(crate) mod head;
 mod leaked;

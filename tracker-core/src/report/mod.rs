@@ -5,6 +5,7 @@
 //! agree.
 
 mod build;
+pub mod diff;
 pub mod events;
 pub mod filter;
 mod index;

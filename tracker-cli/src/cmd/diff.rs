@@ -1,0 +1,82 @@
+//! `memtrack diff`: what changed between two runs, or two builds, of a program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracker_core::report::diff::Diff;
+use tracker_core::report::filter::Selection;
+use tracker_core::report::metric::Metric;
+use tracker_core::report::profile::Profile;
+
+use crate::args::{FilterArgs, FrameArgs, metric};
+use crate::error::Error;
+use crate::output::diff::Shown;
+use crate::output::look::Look;
+use crate::{captures, output};
+
+/// Its flags.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With several captures on each side a change counts as significant when all values after lie beyond \
+                        all\nvalues before, by more than those of either side lie apart."
+)]
+pub(crate) struct Args {
+    /// The capture before
+    #[arg(value_name = "BEFORE", required_unless_present = "befores", conflicts_with = "befores", requires = "new")]
+    old: Option<PathBuf>,
+    /// The capture after
+    #[arg(value_name = "AFTER")]
+    new: Option<PathBuf>,
+    /// A capture before; give it and --after several times to tell changes from noise
+    #[arg(id = "befores", long = "before", value_name = "CAPTURE", requires = "afters")]
+    befores: Vec<PathBuf>,
+    /// A capture after
+    #[arg(id = "afters", long = "after", value_name = "CAPTURE", requires = "befores")]
+    afters: Vec<PathBuf>,
+    /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary
+    #[arg(long, value_name = "NAME", value_parser = metric, default_value = "peak")]
+    metric: Metric,
+    /// Most stacks, 0 for all [default: 10 in text, all in JSON]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<usize>,
+    /// Frames of each stack, 0 for all
+    #[arg(long, value_name = "FRAMES", default_value_t = 16)]
+    depth: usize,
+    /// Show stacks that changed no more than captures of one side differ among themselves, too (JSON always has them)
+    #[arg(long)]
+    noise: bool,
+    /// Write JSON (memtrack.diff/1)
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    frames: FrameArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Prints it.
+pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
+    let read = |paths: &[PathBuf], one: &Option<PathBuf>| -> Result<Vec<Profile>, Error> {
+        let profile = |path: &PathBuf| {
+            let profile = captures::summed(path)?;
+            Ok(args.frames.shown(profile, args.json))
+        };
+        paths.iter().chain(one).map(profile).collect()
+    };
+    let (before, after) = (read(&args.befores, &args.old)?, read(&args.afters, &args.new)?);
+    let mut diff = Diff::new(select(&args.filter, &before)?, select(&args.filter, &after)?, args.metric);
+    let default = if args.json { 0 } else { 10 };
+    let count = Some(args.count.unwrap_or(default)).filter(|&count| count > 0).unwrap_or(usize::MAX);
+    if args.json {
+        diff.shorten(count);
+        output::print_json(&diff)?;
+    } else {
+        let depth = if args.depth == 0 { usize::MAX } else { args.depth };
+        output::print(&output::diff::text(look, &diff, Shown { count, depth, noise: args.noise }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn select<'p>(filter: &FilterArgs, side: &'p [Profile]) -> Result<Vec<Selection<'p>>, Error> {
+    side.iter().map(|profile| filter.select(profile)).collect()
+}
