@@ -11,7 +11,7 @@ use tracker_core::format::lanes::flag;
 use tracker_core::format::record::{self, Function, MapKind};
 
 use crate::lanes::Lanes;
-use crate::recorder::{Captured, Recorder};
+use crate::recorder::{Captured, Recorder, stack_hash};
 use crate::thread::{Hook, with_recorder};
 use crate::unwind::{Start, Walk};
 use crate::{python, real, session, weak};
@@ -32,7 +32,11 @@ impl Allocated {
     #[inline(always)]
     fn record(self, hook: &Hook) {
         match hook.own() {
-            Some(own) => self.record_with(hook, (own.recorder, own.frames), Some(own.python)),
+            Some(own) => {
+                if !self.record_again(hook, own.recorder, &own.frames, own.python) {
+                    self.record_new(hook, (own.recorder, own.frames), Some(own.python));
+                }
+            }
             None => self.record_nested(hook),
         }
     }
@@ -40,11 +44,26 @@ impl Allocated {
     #[cold]
     #[inline(never)]
     fn record_nested(self, hook: &Hook) {
-        with_recorder!(hook, |recorder, frames| self.record_with(hook, (recorder, frames), None));
+        with_recorder!(hook, |recorder, frames| self.record_new(hook, (recorder, frames), None));
     }
 
+    /// Records the block if its stack is one that was recorded before, and is still known. False: nothing was recorded.
     #[inline(always)]
-    fn record_with<const D: usize>(
+    fn record_again<const D: usize>(
+        &self,
+        hook: &Hook,
+        recorder: &mut Recorder<D>,
+        frames: &impl Walk,
+        python: &mut python::Frames,
+    ) -> bool {
+        let Some(path) = frames.recall(self.start, hook.bounds()) else { return false };
+        let python = python::capture(Some(python), |write| recorder.try_note(write));
+        let stack = stack_hash(path, self.function, python);
+        recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc)
+    }
+
+    #[inline(never)]
+    fn record_new<const D: usize>(
         self,
         hook: &Hook,
         (recorder, mut frames): (&mut Recorder<D>, impl Walk),

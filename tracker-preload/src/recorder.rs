@@ -73,20 +73,25 @@ pub(crate) struct Captured<'a> {
     pub(crate) python: python::Path<'a>,
 }
 
+/// Hash of a stack: that of its path of native frames, the function that was called, and its Python frames.
+#[inline(always)]
+pub(crate) fn stack_hash(path: u64, function: Function, python: python::Path<'_>) -> u64 {
+    let native = extend(path, function.marker());
+    match python.hash() {
+        Some(python) => extend(native, python),
+        None => native,
+    }
+}
+
 impl Captured<'_> {
     /// Hash of the stack, its function and its Python frames included.
-    #[inline(always)]
     fn hash(&self) -> u64 {
-        match self.python.hash() {
-            Some(python) => extend(self.native_hash(), python),
-            None => self.native_hash(),
-        }
+        stack_hash(self.path.hash(), self.function, self.python)
     }
 
     /// Hash of its native part.
-    #[inline(always)]
     fn native_hash(&self) -> u64 {
-        extend(self.path.hash(), self.function.marker())
+        stack_hash(self.path.hash(), self.function, python::Path::NONE)
     }
 
     /// Entries in a definition of the native part: marker, frames, function.
@@ -126,11 +131,30 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     }
 
     /// Records an allocation.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn alloc(&mut self, address: u64, size: u64, stack: Captured<'_>, realloc: bool) {
-        let Some((lanes, id)) = self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) else {
-            return self.lose();
-        };
+        match self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) {
+            Some((lanes, id)) => self.put_alloc(lanes, (address, size), id, realloc),
+            None => self.lose(),
+        }
+    }
+
+    /// Records an allocation if its stack, known by its [`stack_hash`], has an id in this stream. False: it has none,
+    /// or there is no room, and nothing was recorded.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn alloc_again(&mut self, address: u64, size: u64, stack: u64, realloc: bool) -> bool {
+        let Some(lanes) = self.open() else { return false };
+        if program::generation() != self.generation {
+            return false;
+        }
+        let Some(id) = self.dictionary.get(stack) else { return false };
+        self.put_alloc(lanes, (address, size), id, realloc);
+        true
+    }
+
+    #[inline(always)]
+    fn put_alloc(&mut self, lanes: Lanes, (address, size): (u64, u64), id: u32, realloc: bool) {
         self.stamp(lanes, true, size);
         match self.deltas.encode_alloc(address, size, id, realloc) {
             Some(event) => self.commit(event),

@@ -13,6 +13,8 @@
 //! trusted whose address follows from one that was not compared. The frames inside of the difference are proven and
 //! stay; the walk goes on by the rules from the frame that changed, and tries again at the cached frames farther out.
 
+use super::cells::{self, Cell};
+use super::memos::{CHAIN, Joint, Key, Memos};
 use super::{INNERMOST, State, Step, load};
 use crate::stacks::{ROOT_HASH, extend};
 use crate::unwind::ModuleSink;
@@ -36,14 +38,6 @@ pub(crate) struct Entry {
     proof: u32,
     /// Outer steps use rbp as it is here.
     live: bool,
-}
-
-/// A word that an unwind read.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Cell {
-    address: usize,
-    value: usize,
 }
 
 /// The frames of one walk, root first.
@@ -93,6 +87,7 @@ pub(crate) struct Frames<const N: usize> {
     /// First one that the root's step read, then at most two for each frame: where the step out of it found the caller's
     /// rbp, and where its return address stands.
     cells: [[Cell; 2]; N],
+    memos: Memos,
 }
 
 /// No stack has more frames: one that seems to is damaged and goes in circles.
@@ -121,38 +116,33 @@ enum End {
 }
 
 impl<const N: usize> Frames<N> {
-    /// The frames from `state` outwards.
+    /// Hash of the path from `state` outwards, where it can be told without a walk.
     #[inline(always)]
+    pub(super) fn recall_path(&self, state: State, high: usize, generation: u32) -> Option<u64> {
+        if self.high != high || self.generation != generation {
+            return None;
+        }
+        let recalled = self.memos.recall(state.key())?;
+        let joint = recalled.joint;
+        if joint.len == 0 {
+            return Some(recalled.hash);
+        }
+        let entry = self.entries.get(..self.cached)?.get(joint.len - 1)?;
+        // The same path by the same rules: what it depends on is the same, too.
+        let same = entry.slot == recalled.joint_slot
+            && entry.hash == joint.hash
+            && (!entry.live || entry.rbp == joint.rbp)
+            && self.first_difference(entry.proof) == 0;
+        same.then_some(recalled.hash)
+    }
+
+    /// The frames from `state` outwards.
+    #[inline(never)]
     pub(super) fn unwind(&mut self, state: State, high: usize, generation: u32, modules: ModuleSink<'_>) -> Path<'_> {
         if self.high != high || self.generation != generation {
             self.forget();
             (self.high, self.generation) = (high, generation);
         }
-        let leaf = self.cached.wrapping_sub(1);
-        // The same place in the same stack as last time.
-        if let Some(entry) = self.entries.get(leaf)
-            && entry.slot == state.slot()
-            && entry.pc == state.pc as u64
-            && (!entry.live || entry.rbp == state.rbp)
-            && self.first_difference(entry.proof) == 0
-        {
-            return self.path(self.cached);
-        }
-        self.walk_on(state, high, modules)
-    }
-
-    /// The next walk starts from nothing.
-    pub(crate) fn forget(&mut self) {
-        self.cached = 0;
-    }
-
-    fn path(&self, len: usize) -> Path<'_> {
-        let marker = if self.lost { PC_TRUNCATED } else { 0 };
-        Path { marker, entries: self.entries.get(..len).unwrap_or(&[]) }
-    }
-
-    #[inline(never)]
-    fn walk_on(&mut self, state: State, high: usize, modules: ModuleSink<'_>) -> Path<'_> {
         // New frames are pushed from the end downwards, so that they stand root first when the walk is done.
         let mut at = Position { state, kept: self.cached, free: N, opaque: N };
         let (base, root_cell) = match self.advance(&mut at, high, modules) {
@@ -165,9 +155,68 @@ impl<const N: usize> Frames<N> {
             End::Full => return self.walk_deep(state, high, modules),
         };
         self.append(base, at.free, root_cell);
+        let len = base + (N - at.free);
         // Behind a step that cannot be checked nothing can be proven.
         self.cached = base + (at.opaque - at.free);
-        self.path(base + (N - at.free))
+        if self.cached == len {
+            self.remember(state.key(), base);
+        }
+        self.path(len)
+    }
+
+    /// The frames from `state` outwards by the rules alone. What is cached stays.
+    pub(super) fn walk_afresh(&mut self, state: State, high: usize, modules: ModuleSink<'_>) -> Path<'_> {
+        let mut at = Position { state, kept: 0, free: N, opaque: N };
+        match self.advance(&mut at, high, modules) {
+            End::Joined | End::Root(_) => {}
+            End::Lost => self.lost = true,
+            End::Full => return self.walk_deep(state, high, modules),
+        }
+        if at.free < self.cached {
+            self.forget();
+        }
+        let Path { marker, .. } = self.path(0);
+        let mut hash = self.path(0).root_hash();
+        let entries = self.entries.get_mut(at.free..).unwrap_or(&mut []);
+        for entry in &mut *entries {
+            hash = extend(hash, entry.pc);
+            entry.hash = hash;
+        }
+        Path { marker, entries }
+    }
+
+    /// Remembers how this walk, from `key`, went to the `base` entries that stood.
+    #[inline(always)]
+    fn remember(&mut self, key: Key, base: usize) {
+        let Some(outside) = self.cached.checked_sub(1) else { return };
+        let Some(leaf) = self.entries.get(outside) else { return };
+        let cells = self.cells.as_flattened();
+        let from_joint = |len: usize| {
+            let Some(entry) = len.checked_sub(1).and_then(|index| self.entries.get(index)) else {
+                return (Joint { len: 0, hash: 0, rbp: 0 }, cells.get(..leaf.proof as usize));
+            };
+            let joint = Joint { len, hash: entry.hash, rbp: entry.rbp };
+            (joint, cells.get(entry.proof as usize..leaf.proof as usize))
+        };
+        let (mut joint, mut chain) = from_joint(base.min(outside));
+        if chain.is_some_and(|chain| chain.len() > CHAIN) {
+            // Not all of them then: a frame has two cells at most.
+            (joint, chain) = from_joint(outside.saturating_sub(CHAIN / 2 - 1));
+        }
+        if let Some(chain) = chain {
+            self.memos.remember((key, leaf.live), leaf.hash, joint, chain);
+        }
+    }
+
+    /// The next walk starts from nothing.
+    pub(crate) fn forget(&mut self) {
+        self.cached = 0;
+        self.memos.forget();
+    }
+
+    fn path(&self, len: usize) -> Path<'_> {
+        let marker = if self.lost { PC_TRUNCATED } else { 0 };
+        Path { marker, entries: self.entries.get(..len).unwrap_or(&[]) }
     }
 
     #[inline(always)]
@@ -258,38 +307,11 @@ impl<const N: usize> Frames<N> {
         joined
     }
 
-    /// Compares the first `count` cells, the last of them first; how many are left when one differs, 0 for none.
+    /// As [`cells::first_difference`], of the cells in front of an entry's own.
     #[inline(always)]
-    fn first_difference(&self, count: u32) -> usize {
-        let mut left = count as usize;
-        let cells = self.cells.as_flattened();
-        // SAFETY: an entry's proof counts cells of this array (invariant of `Frames`). The states inside of each cell are
-        // proven equal when it is loaded, so an unwind would read this very cell next.
-        unsafe {
-            let differs = |index: usize| {
-                let cell = cells.get_unchecked(index);
-                load(cell.address) != cell.value
-            };
-            while left >= 4 {
-                if differs(left - 1) {
-                    return left;
-                }
-                if differs(left - 2) {
-                    return left - 1;
-                }
-                if differs(left - 3) {
-                    return left - 2;
-                }
-                if differs(left - 4) {
-                    return left - 3;
-                }
-                left -= 4;
-            }
-            while left != 0 && !differs(left - 1) {
-                left -= 1;
-            }
-        }
-        left
+    fn first_difference(&self, proof: u32) -> usize {
+        // SAFETY: an entry's proof counts cells of this array (invariant of `Frames`), and its state is proven.
+        unsafe { cells::first_difference(self.cells.as_flattened().as_ptr(), proof) }
     }
 
     /// `at` stands at the last kept entry, and the first cells up to `different` do not all hold. Moves the entries that

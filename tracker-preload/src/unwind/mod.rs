@@ -8,8 +8,10 @@
 
 mod bounds;
 mod cache;
+mod cells;
 mod cfi;
 mod expression;
+mod memos;
 mod rules;
 
 pub(crate) use bounds::Bounds;
@@ -59,6 +61,9 @@ pub(crate) type ModuleSink<'s> = &'s mut dyn FnMut(&ModuleFields<'_>);
 
 /// Something that can answer the frames above a hook.
 pub(crate) trait Walk {
+    /// Hash of the path that [`Self::walk`] would answer, where it can be told without a walk.
+    fn recall(&self, start: Start, bounds: Bounds) -> Option<u64>;
+
     fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_>;
 }
 
@@ -66,12 +71,26 @@ pub(crate) trait Walk {
 pub(crate) struct NoFrames;
 
 impl Walk for NoFrames {
+    fn recall(&self, _: Start, _: Bounds) -> Option<u64> {
+        None
+    }
+
     fn walk(&mut self, _: Start, _: Bounds, _: ModuleSink<'_>) -> Path<'_> {
         Path::only(PC_NOT_WALKED)
     }
 }
 
 impl<const N: usize> Walk for &mut Frames<N> {
+    #[inline(always)]
+    fn recall(&self, start: Start, bounds: Bounds) -> Option<u64> {
+        // With less left than that the walk does not begin, and nothing was remembered.
+        let high = if bounds.contain(start.slot) { bounds.high } else { usize::MAX };
+        if program::checks_unwinding() || cfg!(feature = "oracle") {
+            return None;
+        }
+        self.recall_path(State::returned(start.caller(), start.slot, start.rbp), high, program::generation())
+    }
+
     #[inline(always)]
     fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_> {
         let known = bounds.contain(start.slot);
@@ -88,18 +107,20 @@ impl<const N: usize> Walk for &mut Frames<N> {
 }
 
 impl<const N: usize> Frames<N> {
-    /// The frames from `state` outwards, without the cache; a difference to what the cache says is counted.
+    /// The frames from `state` outwards, by the rules alone; a difference to what is cached or remembered is counted.
     #[cold]
     #[inline(never)]
     fn check(&mut self, state: State, high: usize, modules: ModuleSink<'_>) -> Path<'_> {
         let generation = program::generation();
-        let cached = self.unwind(state, high, generation, modules).hash();
-        self.forget();
-        let full = self.unwind(state, high, generation, modules);
-        if full.hash() != cached {
+        let known = match self.recall_path(state, high, generation) {
+            Some(hash) => hash,
+            None => self.unwind(state, high, generation, modules).hash(),
+        };
+        let path = self.walk_afresh(state, high, modules);
+        if path.hash() != known {
             program::count_difference();
         }
-        full
+        path
     }
 }
 
@@ -126,6 +147,12 @@ impl State {
     #[inline(always)]
     fn returned(pc: usize, slot: usize, rbp: usize) -> Self {
         Self { pc, sp: slot.wrapping_add(8), rbp, exact: false }
+    }
+
+    /// What a walk that begins with it depends on.
+    #[inline(always)]
+    fn key(&self) -> memos::Key {
+        memos::Key { slot: self.slot(), pc: self.pc, rbp: self.rbp }
     }
 
     /// Where its return address stands.

@@ -1,8 +1,8 @@
-//! Stacks made by hand, in memory of the test's own, walked with the cache after every change: what it answers must be
+//! \[unsafe\] Stacks made by hand, in memory of the test's own, walked with the cache after every change: what it answers must be
 //! what was built. The frames are of all the kinds that compilers make; between two walks they return, are called anew
 //! from elsewhere, keep other values in rbp, or another stack is used.
 
-use super::{Cell, Entry, Frames, State};
+use super::{Frames, Path, State};
 use crate::unwind::rules::{self, Rule};
 
 /// Code addresses of each kind of frame; call sites are 1 apart.
@@ -81,11 +81,13 @@ impl Random {
 struct Stack {
     words: Vec<usize>,
     calls: Vec<Call>,
+    /// Calls as they were at other times.
+    others: [Vec<Call>; 3],
 }
 
 impl Stack {
     fn new() -> Self {
-        Self { words: vec![0x5a5a; 2048], calls: Vec::new() }
+        Self { words: vec![0x5a5a; 2048], calls: Vec::new(), others: Default::default() }
     }
 
     fn high(&self) -> usize {
@@ -125,12 +127,20 @@ impl Stack {
 
     fn change(&mut self, random: &mut Random, kinds: usize) {
         let len = self.calls.len();
-        match random.below(6) {
+        match random.below(14) {
             // Some return, others are called.
             0 | 1 => {
                 self.calls.truncate(len - random.below(len.min(6) + 1));
                 let room = 40usize.saturating_sub(self.calls.len());
                 (0..random.below(room.min(6) + 1)).for_each(|_| self.calls.push(random.call(kinds)));
+            }
+            // The same again as some time ago, with the present outer part or its own.
+            6..12 => {
+                let other = &mut self.others[random.below(3)];
+                let same = random.below(len.min(other.len()) + 1);
+                let (mut before, now) = (other.clone(), self.calls.clone());
+                before[..same].copy_from_slice(&now[..same]);
+                *other = std::mem::replace(&mut self.calls, before);
             }
             // Deep inside, one frame is called from elsewhere, or has something else in rbp, with all inner ones as they were.
             2 if len != 0 => self.calls[random.below(len)].site = random.below(SITES),
@@ -160,8 +170,8 @@ impl Stack {
 type Small = Frames<512>;
 
 fn frames() -> Box<Small> {
-    let (entry, cell) = (Entry::plain(0, 0), Cell { address: 0, value: 0 });
-    Box::new(Frames { cached: 0, high: 0, generation: 0, lost: false, entries: [entry; 512], cells: [[cell; 2]; 512] })
+    // SAFETY: all zero is the initial state; see its definition.
+    unsafe { Box::new_zeroed().assume_init() }
 }
 
 fn teach() {
@@ -171,9 +181,16 @@ fn teach() {
     }
 }
 
+/// What the walk answers, leaf last; where it was recalled, the path of that hash.
 fn walk(frames: &mut Small, state: State, high: usize, generation: u32) -> Vec<usize> {
+    let recalled = frames.recall_path(state, high, generation);
     let path = frames.unwind(state, high, generation, &mut |_| ());
     assert_eq!(path.marker, 0);
+    assert!(recalled.is_none_or(|hash| hash == path.hash()));
+    pcs(path)
+}
+
+fn pcs(path: Path<'_>) -> Vec<usize> {
     path.entries.iter().map(|entry| entry.pc as usize).collect()
 }
 
@@ -181,29 +198,94 @@ fn built(stack: &Stack) -> Vec<usize> {
     stack.calls.iter().map(|call| call.pc()).collect()
 }
 
-/// Without and with the kinds that are never cached, which end what can be.
+/// Without and with the kinds that are never cached, which end what can be. What is recalled is not walked: the cache
+/// stands as it was, and must serve for other walks all the same.
 #[test]
 fn the_cache_answers_what_is_there() {
     teach();
     for kinds in [2, 5, 6, KINDS] {
         let mut random = Random(kinds as u64);
-        let (mut cached, mut fresh, mut joined) = (frames(), frames(), 0);
+        let (mut frames, mut joined, mut recalled) = (frames(), 0, 0);
         let mut stacks = [Stack::new(), Stack::new()];
-        for round in 0..20_000 {
+        for round in 0..40_000 {
             let at = usize::from(random.below(16) == 0);
             let stack = &mut stacks[at];
             stack.change(&mut random, kinds);
-            let state = stack.lay_out();
-            let high = stack.high();
-            assert_eq!(walk(&mut cached, state, high, 0), built(stack), "kinds {kinds}, round {round}");
-            joined += cached.cached;
-            let hash = cached.path(stack.calls.len()).hash();
-            fresh.forget();
-            let path = fresh.unwind(state, high, 0, &mut |_| ());
-            assert_eq!(path.hash(), hash, "the same path has the same hash");
+            let (state, high) = (stack.lay_out(), stack.high());
+            let known = match frames.recall_path(state, high, 0) {
+                Some(hash) => {
+                    recalled += 1;
+                    hash
+                }
+                None => {
+                    joined += frames.cached;
+                    let path = frames.unwind(state, high, 0, &mut |_| ());
+                    assert_eq!(pcs(path), built(stack), "kinds {kinds}, round {round}");
+                    path.hash()
+                }
+            };
+            let path = frames.walk_afresh(state, high, &mut |_| ());
+            assert_eq!(pcs(path), built(stack), "kinds {kinds}, round {round}");
+            assert_eq!(path.hash(), known, "kinds {kinds}, round {round}: the same path has the same hash");
         }
-        assert!(joined > 20_000, "there was something to prove");
+        assert!(joined > 40_000, "there was something to prove");
+        assert!(recalled > 2_000, "{recalled} walks were recalled");
     }
+}
+
+/// Everything that a recalled walk depends on, changed alone.
+#[test]
+fn a_memo_is_for_one_state_alone() {
+    teach();
+    let call = |kind, site| Call { kind, site, data: 7, more: 0 };
+    // The frame-pointer frame makes rbp live in all that is inside of it.
+    let outer = [call(1, 0), call(2, 1), call(5, 0), call(1, 1)];
+    type Change = fn(&mut Small, &mut State, &mut Stack);
+    let changes: [(&str, bool, Change); 11] = [
+        ("nothing", true, |_, _, _| ()),
+        ("the start's slot", false, |_, state, _| state.sp += 8),
+        ("the start's rbp", false, |_, state, _| state.rbp += 8),
+        ("a cell of the memo", false, |_, state, stack| stack.put(state.slot() + 16, CODE)),
+        ("a cell of the cache", false, |_, _, stack| stack.put(stack.high() - 72, 1)),
+        ("the joint's slot", false, |frames, _, _| frames.entries[3].slot += 8),
+        ("the joint's path", false, |frames, _, _| frames.entries[3].hash += 1),
+        ("the joint's rbp", false, |frames, _, _| frames.entries[3].rbp += 8),
+        ("the joint is not in the cache", false, |frames, _, _| frames.cached = 3),
+        ("the stack's end", false, |frames, _, _| frames.high += 8),
+        ("the generation", false, |frames, _, _| frames.generation += 1),
+    ];
+    for (what, recalled, change) in changes {
+        let (mut stack, mut frames) = (Stack::new(), frames());
+        stack.calls = [&outer[..], &[call(0, 0)]].concat();
+        let state = stack.lay_out();
+        walk(&mut frames, state, stack.high(), 0);
+        stack.calls = [&outer[..], &[call(0, 1), call(0, 2)]].concat();
+        let (mut state, high) = (stack.lay_out(), stack.high());
+        walk(&mut frames, state, high, 0);
+        // Some of these share the memo's place.
+        let others = (1..1000).map(|more| State { pc: state.pc + more, ..state });
+        assert_eq!(others.filter(|other| frames.recall_path(*other, high, 0).is_some()).count(), 0);
+        change(&mut frames, &mut state, &mut stack);
+        assert_eq!(frames.recall_path(state, high, 0).is_some(), recalled, "{what}");
+    }
+}
+
+/// Memos of an earlier code generation, or of another stack, say nothing.
+#[test]
+fn what_is_forgotten_is_not_recalled() {
+    teach();
+    let (mut stack, mut frames) = (Stack::new(), frames());
+    stack.calls = vec![Call { kind: 1, site: 0, data: 7, more: 0 }];
+    let (state, high) = (stack.lay_out(), stack.high());
+    walk(&mut frames, state, high, 0);
+    assert!(frames.recall_path(state, high, 0).is_some());
+    let mut other = Stack::new();
+    other.calls = stack.calls.clone();
+    let elsewhere = other.lay_out();
+    walk(&mut frames, elsewhere, other.high(), 0);
+    walk(&mut frames, elsewhere, high, 0);
+    assert!(frames.recall_path(state, high, 0).is_none());
+    assert!(frames.recall_path(elsewhere, high, 0).is_some());
 }
 
 /// Unchanged return addresses prove nothing where a frame finds its caller through rbp.
