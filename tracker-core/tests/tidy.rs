@@ -132,7 +132,7 @@ fn has_unsafe(code: &str) -> bool {
 }
 
 /// The files of the library that touch the C ABI, the system, thread storage, shared memory or foreign stacks.
-const UNSAFE_PRELOAD: [&str; 29] = [
+const UNSAFE_PRELOAD: [&str; 32] = [
     "environment.rs",
     "entry.rs",
     "exec.rs",
@@ -158,8 +158,11 @@ const UNSAFE_PRELOAD: [&str; 29] = [
     "thread.rs",
     "unwind/bounds.rs",
     "unwind/cache.rs",
+    "unwind/cache/tests.rs",
+    "unwind/cells.rs",
     "unwind/cfi.rs",
     "unwind/expression.rs",
+    "unwind/memos.rs",
     "unwind/mod.rs",
     "weak.rs",
 ];

@@ -11,7 +11,7 @@ use tracker_core::format::lanes::flag;
 use tracker_core::format::record::{self, Function, MapKind};
 
 use crate::lanes::Lanes;
-use crate::recorder::{Captured, Recorder, stack_hash};
+use crate::recorder::{Again, Captured, Recorder};
 use crate::thread::{Hook, with_recorder};
 use crate::unwind::{Start, Walk};
 use crate::{python, real, session, weak};
@@ -32,8 +32,8 @@ impl Allocated {
     #[inline(always)]
     fn record(self, hook: &Hook) {
         match hook.own() {
-            Some(own) => {
-                if !self.record_again(hook, own.recorder, &own.frames, own.python) {
+            Some(mut own) => {
+                if !self.record_again(hook, own.recorder, &mut own.frames, own.python) {
                     self.record_new(hook, (own.recorder, own.frames), Some(own.python));
                 }
             }
@@ -50,15 +50,15 @@ impl Allocated {
     /// Records the block if its stack is one that was recorded before, and is still known. False: nothing was recorded.
     #[inline(always)]
     fn record_again<const D: usize>(
-        &self,
+        self,
         hook: &Hook,
         recorder: &mut Recorder<D>,
-        frames: &impl Walk,
+        frames: &mut impl Walk,
         python: &mut python::Frames,
     ) -> bool {
         let Some(path) = frames.recall(self.start, hook.bounds()) else { return false };
-        let python = python::capture(Some(python), |write| recorder.try_note(write));
-        let stack = stack_hash(path, self.function, python);
+        let python = python::capture(Some(python), |write| recorder.try_note(write)).hash();
+        let stack = Again { function: self.function, path, python };
         recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc)
     }
 

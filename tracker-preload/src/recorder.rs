@@ -7,7 +7,7 @@
 use core::iter::{Skip, Take};
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use tracker_core::format::event::Encoded;
+use tracker_core::format::event::{AllocFields, Encoded};
 use tracker_core::format::lanes::{ChunkHeader, flag, owner};
 use tracker_core::format::python::{write_merge, write_python_stacks};
 use tracker_core::format::record::{self, Function, MapKind};
@@ -21,7 +21,7 @@ use crate::python;
 use crate::session;
 use crate::stacks::{Dictionary, extend};
 use crate::thread::Shown;
-use crate::unwind::Path;
+use crate::unwind::{Path, Recalled};
 
 /// Room for the records of one event: gap, generation, epoch, clock and the event, with 16-byte stores that overshoot.
 const MARGIN: usize = 128;
@@ -73,11 +73,20 @@ pub(crate) struct Captured<'a> {
     pub(crate) python: python::Path<'a>,
 }
 
-/// Hash of a stack: that of its path of native frames, the function that was called, and its Python frames.
+/// A stack whose path was recalled: known by hashes alone.
+#[derive(Debug)]
+pub(crate) struct Again<'a> {
+    pub(crate) function: Function,
+    pub(crate) path: Recalled<'a>,
+    /// Hash of its Python frames, if there are any.
+    pub(crate) python: Option<u64>,
+}
+
+/// Hash of a stack: that of its path of native frames, the function that was called, and that of its Python frames.
 #[inline(always)]
-pub(crate) fn stack_hash(path: u64, function: Function, python: python::Path<'_>) -> u64 {
+fn stack_hash(path: u64, function: Function, python: Option<u64>) -> u64 {
     let native = extend(path, function.marker());
-    match python.hash() {
+    match python {
         Some(python) => extend(native, python),
         None => native,
     }
@@ -86,12 +95,12 @@ pub(crate) fn stack_hash(path: u64, function: Function, python: python::Path<'_>
 impl Captured<'_> {
     /// Hash of the stack, its function and its Python frames included.
     fn hash(&self) -> u64 {
-        stack_hash(self.path.hash(), self.function, self.python)
+        stack_hash(self.path.hash(), self.function, self.python.hash())
     }
 
     /// Hash of its native part.
     fn native_hash(&self) -> u64 {
-        stack_hash(self.path.hash(), self.function, python::Path::NONE)
+        stack_hash(self.path.hash(), self.function, None)
     }
 
     /// Entries in a definition of the native part: marker, frames, function.
@@ -131,7 +140,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     }
 
     /// Records an allocation.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn alloc(&mut self, address: u64, size: u64, stack: Captured<'_>, realloc: bool) {
         match self.open().and_then(|lanes| Some((lanes, self.stack_id(lanes, stack)?))) {
             Some((lanes, id)) => self.put_alloc(lanes, (address, size), id, realloc),
@@ -139,16 +148,26 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         }
     }
 
-    /// Records an allocation if its stack, known by its [`stack_hash`], has an id in this stream. False: it has none,
-    /// or there is no room, and nothing was recorded.
+    /// Records an allocation if its stack, whose path was recalled, has an id in this stream. False: it has none, or there
+    /// is no room, and nothing was recorded.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn alloc_again(&mut self, address: u64, size: u64, stack: u64, realloc: bool) -> bool {
+    pub(crate) fn alloc_again(&mut self, address: u64, size: u64, stack: Again<'_>, realloc: bool) -> bool {
         let Some(lanes) = self.open() else { return false };
         if program::generation() != self.generation {
             return false;
         }
-        let Some(id) = self.dictionary.get(stack) else { return false };
+        let Again { function, path, python } = stack;
+        let id = match self.dictionary.recall(*path.id, function) {
+            Some(id) if python.is_none() => id,
+            _ => {
+                let Some(id) = self.dictionary.get(stack_hash(path.hash, function, python)) else { return false };
+                if python.is_none() {
+                    *path.id = self.dictionary.known(id, function);
+                }
+                id
+            }
+        };
         self.put_alloc(lanes, (address, size), id, realloc);
         true
     }
@@ -156,8 +175,8 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     #[inline(always)]
     fn put_alloc(&mut self, lanes: Lanes, (address, size): (u64, u64), id: u32, realloc: bool) {
         self.stamp(lanes, true, size);
-        match self.deltas.encode_alloc(address, size, id, realloc) {
-            Some(event) => self.commit(event),
+        match self.deltas.encode_alloc_fields(address, size, id, realloc) {
+            Some(fields) => self.commit_alloc(fields),
             None => self.wide_alloc(address, size, id, realloc),
         }
     }
@@ -311,6 +330,23 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
             at.add(1).cast::<u128>().write_unaligned(event.payload.to_le());
             AtomicU8::from_ptr(at).store(event.tag, Ordering::Release);
             self.cursor = at.add(len);
+        }
+    }
+
+    /// As [`Self::commit`]: the fields, each over the zeros of the one before, then the tag.
+    #[inline(always)]
+    fn commit_alloc(&mut self, fields: AllocFields) {
+        let at = self.cursor;
+        // SAFETY: as in `commit`; the last word begins at most 10 bytes behind the tag. It is longer than its field by the
+        // zero that must stand behind the record.
+        unsafe {
+            let put =
+                |offset: u8, word: u64| at.add(1 + usize::from(offset)).cast::<u64>().write_unaligned(word.to_le());
+            put(0, fields.address);
+            put(fields.at_size, fields.size);
+            put(fields.at_stack, fields.stack);
+            AtomicU8::from_ptr(at).store(fields.tag, Ordering::Release);
+            self.cursor = at.add(1 + usize::from(fields.len));
         }
     }
 

@@ -3,6 +3,8 @@
 //! Nothing is shared and nothing grows without bound. A stack that fell out of the dictionary is defined again under a
 //! new id; the reader merges. 64-bit path hashes stand for paths: ten million distinct ones collide with odds of 3e-6.
 
+use tracker_core::format::record::Function;
+
 /// One slot: `id` 0 means empty.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -10,6 +12,15 @@ pub(crate) struct Entry {
     hash: u64,
     id: u32,
     _pad: u32,
+}
+
+/// An id as somebody keeps it who recognises its stack without the hash. All zero: none.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct KnownId {
+    id: u32,
+    /// When it was given, and for which function at the stack's end.
+    stamp: u32,
 }
 
 /// Slots of a dictionary when it starts, and when many stacks missed.
@@ -21,6 +32,7 @@ pub(crate) struct Dictionary<const FULL: usize> {
     /// Slots in use, less one. 0 in fresh memory, until [`Self::clear`].
     mask: usize,
     misses: usize,
+    /// Rises with each [`Self::clear`] by more than there are functions.
     cleared: u32,
     next_id: u32,
     entries: [Entry; FULL],
@@ -72,9 +84,26 @@ impl<const FULL: usize> Dictionary<FULL> {
         self.next_id + 1
     }
 
-    /// How often it has forgotten everything; wraps.
+    /// Differs after it has forgotten everything; wraps.
     pub(crate) fn times_cleared(&self) -> u32 {
         self.cleared
+    }
+
+    /// The id of a stack that ends in `function`, if what is kept of it is still true.
+    #[inline(always)]
+    pub(crate) fn recall(&self, known: KnownId, function: Function) -> Option<u32> {
+        (known.id != 0 && known.stamp == self.stamp(function)).then_some(known.id)
+    }
+
+    /// What to keep of an id, for [`Self::recall`].
+    #[inline(always)]
+    pub(crate) fn known(&self, id: u32, function: Function) -> KnownId {
+        KnownId { id, stamp: self.stamp(function) }
+    }
+
+    #[inline(always)]
+    fn stamp(&self, function: Function) -> u32 {
+        self.cleared.wrapping_add(function as u32)
     }
 
     /// Forgets everything; ids start at 1 again. Must be called once before the first use.
@@ -82,6 +111,6 @@ impl<const FULL: usize> Dictionary<FULL> {
         self.mask = self.mask.max(START.min(FULL) - 1);
         self.entries.iter_mut().take(self.mask + 1).for_each(|entry| entry.id = 0);
         self.next_id = 0;
-        self.cleared = self.cleared.wrapping_add(1);
+        self.cleared = self.cleared.wrapping_add(Function::ALL.len() as u32);
     }
 }

@@ -51,6 +51,67 @@ const ADDRESS_LEN: [u8; 4] = [1, 2, 3, 6];
 const SIZE_LEN: [u8; 4] = [1, 2, 3, 4];
 const STACK_LEN: [u8; 4] = [0, 1, 2, 4];
 
+/// An allocation's record before its fields are joined: each stands, little-endian, at an offset from the payload's start,
+/// and a later one begins over the zeros of the one before. The stack's is at most four bytes long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllocFields {
+    /// As in [`Encoded`].
+    pub tag: u8,
+    /// Payload bytes, at most 14.
+    pub len: u8,
+    /// The address delta, at offset 0.
+    pub address: u64,
+    /// The size, below 4 GiB.
+    pub size: u64,
+    /// The stack id's delta.
+    pub stack: u64,
+    /// Where `size` stands.
+    pub at_size: u8,
+    /// Where `stack` stands.
+    pub at_stack: u8,
+}
+
+impl AllocFields {
+    /// The same as one payload.
+    #[inline]
+    pub fn joined(self) -> Encoded {
+        let payload = u128::from(self.address)
+            | u128::from(self.size) << (8 * self.at_size)
+            | u128::from(self.stack) << (8 * self.at_stack);
+        Encoded { tag: self.tag, len: self.len, payload }
+    }
+}
+
+/// For a field's value with so many bits: its length in bytes, its code in the tag 8 bits farther up, and bit 16 where the
+/// field has no room for it. Three of them are added up.
+type Codes = [u32; 64];
+
+const fn codes(lens: [u8; 4], shift: u32) -> Codes {
+    let mut codes = [1 << 16; 64];
+    let mut bits = 0;
+    while bits < 64 {
+        let mut choice = 4;
+        while choice > 0 {
+            choice -= 1;
+            if bits <= 8 * lens[choice] as usize {
+                codes[bits] = lens[choice] as u32 | (choice as u32) << (8 + shift);
+            }
+        }
+        bits += 1;
+    }
+    codes
+}
+
+static ADDRESS_CODES: Codes = codes(ADDRESS_LEN, 5);
+static SIZE_CODES: Codes = codes(SIZE_LEN, 3);
+static STACK_CODES: Codes = codes(STACK_LEN, 1);
+
+/// The codes for half of `doubled`, which is one bit shorter.
+#[inline(always)]
+fn code(codes: &Codes, doubled: u64) -> u32 {
+    codes[(63 - (doubled | 1).leading_zeros()) as usize]
+}
+
 #[inline(always)]
 const fn byte_len(value: u64) -> u32 {
     (71 - (value | 1).leading_zeros()) >> 3
@@ -64,41 +125,34 @@ impl Deltas {
 
     /// Encodes an allocation. `None` when a field does not fit the short form (unaligned address, size from 4 GiB,
     /// far jump): write [`super::record::write_alloc`] then.
-    #[inline(always)]
+    #[inline]
     pub fn encode_alloc(&mut self, address: u64, size: u64, stack: u32, realloc: bool) -> Option<Encoded> {
+        self.encode_alloc_fields(address, size, stack, realloc).map(AllocFields::joined)
+    }
+
+    /// As [`Self::encode_alloc`], for who can store the fields one after the other, each as a whole word: joining them in
+    /// a register takes longer.
+    #[inline(always)]
+    pub fn encode_alloc_fields(&mut self, address: u64, size: u64, stack: u32, realloc: bool) -> Option<AllocFields> {
         let delta = zigzag((address >> 4).wrapping_sub(self.address) as i64);
         let stack_delta = zigzag(i64::from(stack) - i64::from(self.stack));
-        if address & 15 != 0 || delta >> 48 != 0 || size >> 32 != 0 || stack_delta >> 32 != 0 {
+        let (of_address, of_size) = (code(&ADDRESS_CODES, delta << 1), code(&SIZE_CODES, size << 1));
+        let codes = of_address + of_size + code(&STACK_CODES, stack_delta << 1);
+        if codes >> 16 | (address & 15) as u32 | (size >> 32) as u32 != 0 {
             return None;
         }
         self.address = address >> 4;
         self.stack = stack;
-        let address_bytes = byte_len(delta);
-        let address_code = if address_bytes > 3 { 3 } else { address_bytes - 1 };
-        let address_bits = if address_bytes > 3 { 48 } else { address_bytes * 8 };
-        let size_bytes = byte_len(size);
-        let (stack_code, stack_bytes) = match stack_delta {
-            0 => (0, 0),
-            1..=0xff => (1, 1),
-            0x100..=0xffff => (2, 2),
-            _ => (3, 4),
-        };
-        let size_bits = size_bytes * 8;
-        let tag = ALLOC
-            | (address_code as u8) << 5
-            | ((size_bytes - 1) as u8) << 3
-            | stack_code << 1
-            | if realloc { ALLOC_REALLOC } else { 0 };
-        let len = (address_bits / 8 + size_bytes) as u8 + stack_bytes;
-        let (at_size, at_stack) = (address_bits, address_bits + size_bits);
-        // Nearly all allocations fit a word, and shifts across two are four times as long.
-        let payload = if len <= 8 {
-            // The last shift is one of all 64 bits when there is no stack delta left to shift.
-            u128::from(delta | size << at_size | stack_delta.wrapping_shl(at_stack))
-        } else {
-            u128::from(delta) | u128::from(size) << at_size | u128::from(stack_delta) << at_stack
-        };
-        Some(Encoded { tag, len, payload })
+        let at_size = of_address as u8;
+        Some(AllocFields {
+            tag: (codes >> 8) as u8 | ALLOC | if realloc { ALLOC_REALLOC } else { 0 },
+            len: codes as u8,
+            address: delta,
+            size,
+            stack: stack_delta,
+            at_size,
+            at_stack: at_size + of_size as u8,
+        })
     }
 
     /// Encodes a free, or the intent of a realloc. `None` for an address that is not a multiple of 16: write

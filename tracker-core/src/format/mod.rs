@@ -9,7 +9,7 @@ pub mod record;
 pub mod varint;
 pub mod wire;
 
-pub use event::{Deltas, Encoded};
+pub use event::{AllocFields, Deltas, Encoded};
 pub use record::{DecodeError, Function, ImageKind, Record};
 
 /// Version of the capture file and of the lanes. Until the first release a change bumps it and keeps no reader.

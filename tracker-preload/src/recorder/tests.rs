@@ -8,12 +8,12 @@ use tracker_core::format::lanes::{BITMAP_WORDS, CHUNKS, LANES_LEN, LANES_MAGIC, 
 use tracker_core::format::record::{self, Function, Record};
 use tracker_core::format::{Deltas, VERSION};
 
-use super::{Captured, Recorder};
+use super::{Again, Captured, Recorder, stack_hash};
 use crate::chunk::SLICE;
 use crate::lanes::{self, Lanes};
 use crate::python;
-use crate::stacks::{ROOT_HASH, extend};
-use crate::unwind::{Entry, Path};
+use crate::stacks::{KnownId, ROOT_HASH, extend};
+use crate::unwind::{Entry, Path, Recalled};
 
 type Small = Recorder<1024>;
 
@@ -198,6 +198,40 @@ fn stacks_survive_chunks_evictions_and_renewal() {
     assert!(recorder.sequence > 256, "{}", recorder.sequence);
     assert_eq!(lanes.control().talk.0.lost.load(Ordering::Relaxed), 0);
     assert!(read(lanes) == wanted);
+}
+
+/// A stack whose path was recalled: by the id kept beside it while that is true, else by its hash, else not at all.
+#[test]
+fn a_recalled_stack_is_the_same_stack() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    let pcs = [0x40_1000, 0x40_2000];
+    let frames = entries(&pcs);
+    let hash = frames.last().expect("two").hash;
+    let mut id = KnownId::default();
+    let mut again = |recorder: &mut Small, address, function, python| {
+        let path = Recalled { hash, id: &mut id };
+        recorder.alloc_again(address, 8, Again { function, path, python }, false)
+    };
+    assert!(!again(&mut recorder, 0x10, Function::Malloc, None), "not defined yet");
+    recorder.alloc(0x20, 8, captured(Function::Malloc, &frames), false);
+    recorder.alloc(0x30, 8, captured(Function::Calloc, &frames), false);
+    assert!(again(&mut recorder, 0x40, Function::Malloc, None));
+    assert!(again(&mut recorder, 0x50, Function::Malloc, None));
+    assert!(again(&mut recorder, 0x60, Function::Calloc, None), "the id that is kept is of another function");
+    assert!(!again(&mut recorder, 0x70, Function::Calloc, Some(7)), "another stack, with Python frames");
+    assert!(again(&mut recorder, 0x80, Function::Calloc, None));
+    recorder.forget_stacks();
+    assert!(!again(&mut recorder, 0x90, Function::Calloc, None), "the id that is kept was forgotten");
+    let wanted = [(0x20, 0), (0x30, 1), (0x40, 0), (0x50, 0), (0x60, 1), (0x80, 1)];
+    let function = |index| [Function::Malloc, Function::Calloc][index];
+    assert_eq!(read(lanes), wanted.map(|(address, index)| expected(address, 8, &pcs, function(index))));
+    let mut insert = |python| recorder.dictionary.insert(stack_hash(hash, Function::Malloc, python));
+    let ids = [insert(None), insert(Some(7))];
+    for python in [None, Some(7), None] {
+        assert!(again(&mut recorder, 0x10, Function::Malloc, python));
+        assert_eq!(recorder.deltas.stack, ids[usize::from(python.is_some())]);
+    }
 }
 
 #[test]

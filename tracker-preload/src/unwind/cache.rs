@@ -14,7 +14,7 @@
 //! stay; the walk goes on by the rules from the frame that changed, and tries again at the cached frames farther out.
 
 use super::cells::{self, Cell};
-use super::memos::{CHAIN, Joint, Key, Memos};
+use super::memos::{CHAIN, Joint, Key, Memos, Recalled};
 use super::{INNERMOST, State, Step, load};
 use crate::stacks::{ROOT_HASH, extend};
 use crate::unwind::ModuleSink;
@@ -116,24 +116,22 @@ enum End {
 }
 
 impl<const N: usize> Frames<N> {
-    /// Hash of the path from `state` outwards, where it can be told without a walk.
+    /// The path from `state` outwards, where it can be told without a walk.
     #[inline(always)]
-    pub(super) fn recall_path(&self, state: State, high: usize, generation: u32) -> Option<u64> {
+    pub(super) fn recall_path(&mut self, state: State, high: usize, generation: u32) -> Option<Recalled<'_>> {
         if self.high != high || self.generation != generation {
             return None;
         }
-        let recalled = self.memos.recall(state.key())?;
-        let joint = recalled.joint;
-        if joint.len == 0 {
-            return Some(recalled.hash);
+        let (place, joint, slot) = self.memos.find(state.key())?;
+        if joint.len != 0 {
+            let entry = self.entries.get(..self.cached)?.get(joint.len as usize - 1)?;
+            // The same path by the same rules: what it depends on is the same, too.
+            let same = entry.slot == slot && entry.hash == joint.hash && (!entry.live || entry.rbp == joint.rbp);
+            if !same || self.first_difference(entry.proof) != 0 {
+                return None;
+            }
         }
-        let entry = self.entries.get(..self.cached)?.get(joint.len - 1)?;
-        // The same path by the same rules: what it depends on is the same, too.
-        let same = entry.slot == recalled.joint_slot
-            && entry.hash == joint.hash
-            && (!entry.live || entry.rbp == joint.rbp)
-            && self.first_difference(entry.proof) == 0;
-        same.then_some(recalled.hash)
+        self.memos.recalled(place)
     }
 
     /// The frames from `state` outwards.
@@ -158,7 +156,7 @@ impl<const N: usize> Frames<N> {
         let len = base + (N - at.free);
         // Behind a step that cannot be checked nothing can be proven.
         self.cached = base + (at.opaque - at.free);
-        if self.cached == len {
+        if self.cached == len && self.memos.wants_walk() {
             self.remember(state.key(), base);
         }
         self.path(len)
@@ -189,22 +187,21 @@ impl<const N: usize> Frames<N> {
     #[inline(always)]
     fn remember(&mut self, key: Key, base: usize) {
         let Some(outside) = self.cached.checked_sub(1) else { return };
-        let Some(leaf) = self.entries.get(outside) else { return };
-        let cells = self.cells.as_flattened();
-        let from_joint = |len: usize| {
-            let Some(entry) = len.checked_sub(1).and_then(|index| self.entries.get(index)) else {
-                return (Joint { len: 0, hash: 0, rbp: 0 }, cells.get(..leaf.proof as usize));
+        let entries = self.entries.as_ptr();
+        // SAFETY: entries below `cached` stand, and their proofs rise and count cells of the array (invariants of `Frames`).
+        unsafe {
+            let leaf = &*entries.add(outside);
+            let from_joint = |len: usize| match len.checked_sub(1).map(|index| &*entries.add(index)) {
+                Some(entry) => (Joint { len: len as u32, hash: entry.hash, rbp: entry.rbp }, entry.proof as usize),
+                None => (Joint { len: 0, hash: 0, rbp: 0 }, 0),
             };
-            let joint = Joint { len, hash: entry.hash, rbp: entry.rbp };
-            (joint, cells.get(entry.proof as usize..leaf.proof as usize))
-        };
-        let (mut joint, mut chain) = from_joint(base.min(outside));
-        if chain.is_some_and(|chain| chain.len() > CHAIN) {
-            // Not all of them then: a frame has two cells at most.
-            (joint, chain) = from_joint(outside.saturating_sub(CHAIN / 2 - 1));
-        }
-        if let Some(chain) = chain {
-            self.memos.remember((key, leaf.live), leaf.hash, joint, chain);
+            let (mut joint, mut first) = from_joint(base.min(outside));
+            if leaf.proof as usize - first > CHAIN {
+                // Not all of them then: a frame has two cells at most.
+                (joint, first) = from_joint(outside - (CHAIN / 2 - 1));
+            }
+            let cells = self.cells.as_flattened().get_unchecked(first..leaf.proof as usize);
+            self.memos.remember((key, leaf.live), leaf.hash, joint, cells);
         }
     }
 
@@ -259,51 +256,54 @@ impl<const N: usize> Frames<N> {
     /// inside a stack whose end is known. Whether the walk has joined the cache.
     #[inline(always)]
     fn pass_ordinary(&mut self, at: &mut Position, high: usize) -> bool {
-        let entries = self.entries.as_mut_ptr();
         let (mut slot, mut pc, mut rbp) = (at.state.slot(), at.state.pc, at.state.rbp);
-        let (mut kept, mut free) = (at.kept, at.free);
         let known = high != usize::MAX && slot & 7 == 0;
-        // SAFETY: kept ≤ free ≤ N; see `State::leave` for what bounds the frame.
+        let first = self.entries.as_mut_ptr();
+        // SAFETY: kept ≤ free ≤ N, and `top`, one behind the last kept entry, and `new`, the last of the new ones, stay between
+        // the first and the one behind the last; see `State::leave` for what bounds the frame.
         let joined = unsafe {
-            loop {
-                while kept != 0 && (*entries.add(kept - 1)).slot < slot {
-                    kept -= 1;
+            let (mut top, mut new) = (first.add(at.kept), first.add(at.free));
+            // Nothing is kept outside of all.
+            let slot_below = |top: *mut Entry| if top == first { usize::MAX } else { (*top.sub(1)).slot };
+            let mut kept_slot = slot_below(top);
+            let joined = loop {
+                while kept_slot < slot {
+                    top = top.sub(1);
+                    kept_slot = slot_below(top);
                 }
-                if kept != 0
-                    && let top = &*entries.add(kept - 1)
-                    && top.slot == slot
-                    && top.pc == pc as u64
-                    && (!top.live || top.rbp == rbp)
-                {
-                    let different = self.first_difference(top.proof);
-                    if different == 0 {
-                        break true;
+                if kept_slot == slot {
+                    let kept = &*top.sub(1);
+                    if kept.pc == pc as u64 && (!kept.live || kept.rbp == rbp) {
+                        let different = self.first_difference(kept.proof);
+                        if different == 0 {
+                            break true;
+                        }
+                        let (kept, free) = (top.offset_from_unsigned(first), new.offset_from_unsigned(first));
+                        let inside = Position { state: State::returned(pc, slot, rbp), kept, free, opaque: 0 };
+                        let Some(outside) = self.keep_inside(different, inside) else { break false };
+                        (slot, pc, rbp) = (outside.state.slot(), outside.state.pc, outside.state.rbp);
+                        (top, new) = (first.add(outside.kept), first.add(outside.free));
+                        kept_slot = slot_below(top);
                     }
-                    let inside = Position { state: State::returned(pc, slot, rbp), kept, free, opaque: 0 };
-                    let Some(outside) = self.keep_inside(different, inside) else { break false };
-                    (slot, pc, rbp) = (outside.state.slot(), outside.state.pc, outside.state.rbp);
-                    (kept, free) = (outside.kept, outside.free);
                 }
-                let Some(rule) = rules::known(pc) else { break false };
+                let Some(rule) = rules::known_ordinary(pc) else { break false };
                 let cfa = slot.wrapping_add(8 + rule.cfa_offset());
-                if !rule.is_ordinary() || !known || cfa > high || free <= kept {
+                if cfa > high || !known || new <= top {
                     break false;
                 }
-                free -= 1;
-                let entry = &mut *entries.add(free);
-                entry.pc = pc as u64;
-                entry.slot = slot;
-                entry.rbp = rbp;
-                entry.rule = rule;
+                new = new.sub(1);
+                let entry = &mut *new;
+                (entry.pc, entry.slot, entry.rbp, entry.rule) = (pc as u64, slot, rbp, rule);
                 if rule.restores_rbp() {
                     rbp = load(cfa - rule.rbp_offset());
                 }
                 slot = cfa - 8;
                 pc = load(slot);
-            }
+            };
+            (at.kept, at.free) = (top.offset_from_unsigned(first), new.offset_from_unsigned(first));
+            joined
         };
         at.state = State::returned(pc, slot, rbp);
-        (at.kept, at.free) = (kept, free);
         joined
     }
 
@@ -364,8 +364,9 @@ impl<const N: usize> Frames<N> {
                 // Where the root's step read nothing, its return address stands for it.
                 *cells = root_cell.unwrap_or(Cell { address: first.slot, value: first.pc as usize });
             }
-            for (to, from) in (base..).zip(free..N) {
-                let Entry { pc, slot, rbp, rule, .. } = *entries.add(from);
+            let (mut to, mut from, end) = (entries.add(base), entries.add(free), entries.add(N));
+            while from != end {
+                let Entry { pc, slot, rbp, rule, .. } = *from;
                 hash = extend(hash, pc);
                 if rule.restores_rbp() {
                     if live {
@@ -376,9 +377,10 @@ impl<const N: usize> Frames<N> {
                 }
                 live |= rule.uses_rbp();
                 *cells.add(count as usize) = Cell { address: slot, value: pc as usize };
-                *entries.add(to) = Entry { pc, hash, slot, rbp, rule, proof: count, live };
+                *to = Entry { pc, hash, slot, rbp, rule, proof: count, live };
                 count += 1;
                 (outer_slot, outer_rbp) = (slot, rbp);
+                (to, from) = (to.add(1), from.add(1));
             }
         }
     }

@@ -16,6 +16,7 @@ mod rules;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use cache::{Entry, Frames, Path};
+pub(crate) use memos::Recalled;
 pub(crate) use rules::forget_all as forget_rules;
 
 use tracker_core::format::PC_NOT_WALKED;
@@ -61,8 +62,8 @@ pub(crate) type ModuleSink<'s> = &'s mut dyn FnMut(&ModuleFields<'_>);
 
 /// Something that can answer the frames above a hook.
 pub(crate) trait Walk {
-    /// Hash of the path that [`Self::walk`] would answer, where it can be told without a walk.
-    fn recall(&self, start: Start, bounds: Bounds) -> Option<u64>;
+    /// The path that [`Self::walk`] would answer, where it can be told without a walk.
+    fn recall(&mut self, start: Start, bounds: Bounds) -> Option<Recalled<'_>>;
 
     fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_>;
 }
@@ -71,7 +72,7 @@ pub(crate) trait Walk {
 pub(crate) struct NoFrames;
 
 impl Walk for NoFrames {
-    fn recall(&self, _: Start, _: Bounds) -> Option<u64> {
+    fn recall(&mut self, _: Start, _: Bounds) -> Option<Recalled<'_>> {
         None
     }
 
@@ -82,7 +83,7 @@ impl Walk for NoFrames {
 
 impl<const N: usize> Walk for &mut Frames<N> {
     #[inline(always)]
-    fn recall(&self, start: Start, bounds: Bounds) -> Option<u64> {
+    fn recall(&mut self, start: Start, bounds: Bounds) -> Option<Recalled<'_>> {
         // With less left than that the walk does not begin, and nothing was remembered.
         let high = if bounds.contain(start.slot) { bounds.high } else { usize::MAX };
         if program::checks_unwinding() || cfg!(feature = "oracle") {
@@ -113,7 +114,7 @@ impl<const N: usize> Frames<N> {
     fn check(&mut self, state: State, high: usize, modules: ModuleSink<'_>) -> Path<'_> {
         let generation = program::generation();
         let known = match self.recall_path(state, high, generation) {
-            Some(hash) => hash,
+            Some(recalled) => recalled.hash,
             None => self.unwind(state, high, generation, modules).hash(),
         };
         let path = self.walk_afresh(state, high, modules);

@@ -29,16 +29,21 @@ impl Rule {
     /// No unwind table covers the address: the frame-pointer convention, which saves rbp 16 bytes below the CFA.
     pub(super) const NONE: Self = Self(SPECIAL | 4 << 2 | 2 << 18);
 
-    /// CFA = (stack pointer or rbp) + `offset`, rbp saved `rbp` bytes below it (0: not saved). `None`: does not fit.
+    /// CFA = (stack pointer or rbp) + `offset`, rbp saved `rbp` bytes below it (0: not saved). `None`: does not fit, or
+    /// leads nowhere.
     pub(super) fn plain(from_rbp: bool, offset: i64, rbp: i64) -> Option<Self> {
+        if !from_rbp && offset == 0 { None } else { Self::packed(u32::from(from_rbp), offset, rbp) }
+    }
+
+    fn packed(kind: u32, offset: i64, rbp: i64) -> Option<Self> {
         let cell = |value: i64, limit: i64| (value >= 0 && value % 8 == 0 && value / 8 <= limit).then_some(value / 8);
         let (offset, rbp) = (cell(offset, 0xffff)?, cell(rbp, 0xff)?);
-        Some(Self(u32::from(from_rbp) | (offset as u32) << 2 | (rbp as u32) << 18))
+        Some(Self(kind | (offset as u32) << 2 | (rbp as u32) << 18))
     }
 
     /// gcc's frame that realigned its stack: CFA = *(rbp - `offset`).
     pub(super) fn realigned(offset: i64) -> Option<Self> {
-        Self::plain(false, offset, 0).map(|rule| Self(rule.0 | REALIGNED))
+        Self::packed(REALIGNED, offset, 0)
     }
 
     /// The return address is also the first byte of another function: somebody may have put it there.
@@ -57,12 +62,6 @@ impl Rule {
         } else {
             Self::ROOT
         }
-    }
-
-    /// Whether the CFA is an offset above the stack pointer, on any stack.
-    #[inline(always)]
-    pub(super) const fn is_ordinary(self) -> bool {
-        self.0 & (3 | ENTRY) == FROM_SP && self.cfa_offset() != 0
     }
 
     /// Whether the step depends on rbp.
@@ -129,6 +128,18 @@ pub(super) fn known(pc: usize) -> Option<Rule> {
     (value >> RULE_BITS == tag).then_some(Rule(value as u32 & ((1 << RULE_BITS) - 1)))
 }
 
+/// The rule for a return address, if it was learnt and is what nearly all are: the CFA is an offset above the stack pointer,
+/// on any stack.
+#[inline(always)]
+pub(super) fn known_ordinary(pc: usize) -> Option<Rule> {
+    let (tag, index) = place(pc);
+    // What is left of the word where the tag is equal is the rule.
+    let rest = TABLE.get(index)?.load(Relaxed) ^ tag << RULE_BITS;
+    const OTHERS: u64 = !((1 << RULE_BITS) - 1) | (3 | ENTRY) as u64;
+    // A rule of zero is a place that was never used.
+    (rest & OTHERS == FROM_SP.into() && rest != 0).then_some(Rule(rest as u32))
+}
+
 /// The rule for a return address.
 #[inline(always)]
 pub(super) fn rule_for(pc: usize, modules: ModuleSink<'_>) -> Rule {
@@ -171,7 +182,7 @@ mod tests {
             assert_eq!(rule.kind(), u32::from(from_rbp));
             assert_eq!((rule.cfa_offset(), rule.rbp_offset()), (offset as usize, rbp as usize));
         }
-        for (offset, rbp) in [(-8, 0), (4, 0), (0x8_0000, 0), (8, 2048), (8, 3)] {
+        for (offset, rbp) in [(-8, 0), (0, 0), (4, 0), (0x8_0000, 0), (8, 2048), (8, 3)] {
             assert_eq!(Rule::plain(false, offset, rbp), None);
         }
         let special = [Rule::ROOT, Rule::COMPLEX, Rule::SIGNAL, Rule::NONE];

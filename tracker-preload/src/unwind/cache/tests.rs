@@ -183,7 +183,7 @@ fn teach() {
 
 /// What the walk answers, leaf last; where it was recalled, the path of that hash.
 fn walk(frames: &mut Small, state: State, high: usize, generation: u32) -> Vec<usize> {
-    let recalled = frames.recall_path(state, high, generation);
+    let recalled = frames.recall_path(state, high, generation).map(|path| path.hash);
     let path = frames.unwind(state, high, generation, &mut |_| ());
     assert_eq!(path.marker, 0);
     assert!(recalled.is_none_or(|hash| hash == path.hash()));
@@ -213,9 +213,9 @@ fn the_cache_answers_what_is_there() {
             stack.change(&mut random, kinds);
             let (state, high) = (stack.lay_out(), stack.high());
             let known = match frames.recall_path(state, high, 0) {
-                Some(hash) => {
+                Some(path) => {
                     recalled += 1;
-                    hash
+                    path.hash
                 }
                 None => {
                     joined += frames.cached;
@@ -286,6 +286,34 @@ fn what_is_forgotten_is_not_recalled() {
     walk(&mut frames, elsewhere, high, 0);
     assert!(frames.recall_path(state, high, 0).is_none());
     assert!(frames.recall_path(elsewhere, high, 0).is_some());
+}
+
+/// Where nothing comes back nothing is remembered, until it may have changed.
+#[test]
+fn memos_rest_where_nothing_comes_back() {
+    teach();
+    let mut frames = frames();
+    let mut site = 0;
+    let mut walk_elsewhere = |frames: &mut Small, walks: usize| {
+        for _ in 0..walks {
+            site += 1;
+            let mut stack = Stack::new();
+            stack.calls = vec![Call { kind: 1, site: site % SITES, data: 0, more: 0 }; 1 + site % 20];
+            walk(frames, stack.lay_out(), stack.high(), 0);
+        }
+    };
+    let mut stack = Stack::new();
+    stack.calls = vec![Call { kind: 1, site: 0, data: 0, more: 0 }];
+    let (state, high) = (stack.lay_out(), stack.high());
+    let is_remembered = |frames: &mut Small| {
+        walk(frames, state, high, 0);
+        frames.recall_path(state, high, 0).is_some()
+    };
+    assert!(is_remembered(&mut frames));
+    walk_elsewhere(&mut frames, 100);
+    assert!(!is_remembered(&mut frames));
+    walk_elsewhere(&mut frames, 1024);
+    assert!(is_remembered(&mut frames));
 }
 
 /// Unchanged return addresses prove nothing where a frame finds its caller through rbp.
