@@ -36,7 +36,8 @@ pub struct Events {
 pub struct Writer<W> {
     out: W,
     compressor: zstd::bulk::Compressor<'static>,
-    packer: Packer,
+    /// Made with the first block that is packed: it is large, and a capture of few events needs none.
+    packer: Option<Packer>,
     block: Vec<u8>,
     written: u64,
 }
@@ -53,18 +54,12 @@ impl<W: Write> Writer<W> {
         let bytes = header.encode();
         out.write_all(&bytes)?;
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        Ok(Self { out, compressor, packer: Packer::new(), block: Vec::new(), written: bytes.len() as u64 })
+        Ok(Self { out, compressor, packer: None, block: Vec::new(), written: bytes.len() as u64 })
     }
 
     /// Goes on with a capture that has `written` bytes already.
     pub fn behind(out: W, written: u64) -> io::Result<Self> {
-        Ok(Self {
-            out,
-            compressor: zstd::bulk::Compressor::new(LEVEL)?,
-            packer: Packer::new(),
-            block: Vec::new(),
-            written,
-        })
+        Ok(Self { out, compressor: zstd::bulk::Compressor::new(LEVEL)?, packer: None, block: Vec::new(), written })
     }
 
     /// Bytes of the capture so far.
@@ -143,12 +138,14 @@ impl<W: Write> Writer<W> {
 
     /// Puts the payload behind the header's room, compressed if that is wanted and makes it smaller.
     fn store(&mut self, payload: &[u8], codec: Codec) -> io::Result<Codec> {
-        if codec == Codec::Columns && payload.len() >= WORTH_COMPRESSING && self.packer.sort(payload) {
-            self.packer.write(&mut self.compressor, &mut self.block)?;
+        let is_worth_it = payload.len() >= WORTH_COMPRESSING;
+        let wanted = (codec == Codec::Columns && is_worth_it).then(|| self.packer.get_or_insert_with(Packer::new));
+        if let Some(packer) = wanted.and_then(|packer| packer.sort(payload).then_some(packer)) {
+            packer.write(&mut self.compressor, &mut self.block)?;
             if self.block.len() - BLOCK_HEADER_LEN < payload.len() {
                 return Ok(Codec::Columns);
             }
-        } else if codec != Codec::Raw && payload.len() >= WORTH_COMPRESSING {
+        } else if codec != Codec::Raw && is_worth_it {
             let bound = zstd::zstd_safe::compress_bound(payload.len());
             self.block.resize(BLOCK_HEADER_LEN + bound, 0);
             let room = self.block.get_mut(BLOCK_HEADER_LEN..).unwrap_or_default();
