@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{Capture, MEMTRACK, record, record_with, victims};
+use common::{Capture, MEMTRACK, compile, record, record_with, scratch, victims};
 use serde_json::Value;
 
 /// What `known MODE` must have: (scope, key, value), scope 0 for the whole capture, else a process row.
@@ -298,4 +298,35 @@ fn places() {
     assert_eq!(at(&direct[1]), expect("places", "block[1] = take(22)", false));
     let file = direct[0]["file"].as_str().expect("a file");
     assert!(file.ends_with("victims/known.c"), "{file}");
+}
+
+/// Records twenty threads, while their process may not map more than `limit` bytes at once: the numbers, and how often it
+/// was asked for more.
+fn little_memory(name: &str, limit: &str) -> (Capture, u64) {
+    let folder = scratch(name);
+    let (program, refused) = (folder.join("places"), folder.join("refused"));
+    compile("gcc", "places.c", &["-O1", "-fno-builtin", "-lpthread"], &program);
+    let text = |path: &std::path::Path| path.to_str().expect("plain path").to_owned();
+    let capture = record(name, &[&text(&program), limit, "20000", &text(&refused)]);
+    (capture, std::fs::read_to_string(&refused).expect("written").parse().expect("a number"))
+}
+
+/// Where there is no address space for eight places at once, they come one by one.
+#[test]
+fn places_one_by_one() {
+    let (capture, refused) = little_memory("places.few", "33554432");
+    assert!(refused > 0);
+    assert_eq!(capture.number(None, "lost_events"), 0);
+    assert_eq!(capture.under("work", "allocations"), 20 * 20_000);
+}
+
+/// Where there is none at all, what the threads do that came too late is lost, and counted; they do not ask for more at
+/// every event.
+#[test]
+fn no_more_places() {
+    let (capture, refused) = little_memory("places.none", "1048576");
+    let lost = capture.number(None, "lost_events");
+    assert!(lost > 0);
+    assert_eq!(2 * capture.under("work", "allocations") + lost, 2 * 20 * 20_000);
+    assert!(refused > 0 && refused < lost / 50, "{refused} times for {lost} events");
 }

@@ -18,6 +18,7 @@ use crate::recorder::Recorder;
 use crate::sandbox;
 use crate::session;
 use crate::unwind::{Bounds, Frames, Start};
+use crate::weak;
 
 // Two words of initial-exec TLS: stable Rust has no other way to ask for that model, and the general one may allocate.
 // The first is the address of the thread's place, the second the id that the thread had when it took one.
@@ -40,9 +41,11 @@ const NESTED_DICTIONARY: usize = 1 << 10;
 const FRAMES: usize = 65_536;
 const NESTED_FRAMES: usize = 4096;
 
-/// Places made at once. Few: address space may be limited.
+/// Places made at once, where there is address space for so many.
 const BATCH: usize = 8;
 const BATCHES: usize = 4096;
+/// How long a thread that found no place is content with that, in nanoseconds: making one is a system call.
+const PATIENCE: u64 = 100_000_000;
 
 /// What one thread records with. Zero is the state of a free place. Aligned so that its address has room for a depth.
 #[repr(C, align(64))]
@@ -67,10 +70,16 @@ pub(crate) struct Place {
     python: UnsafeCell<python::Frames>,
 }
 
-static PLACES: [AtomicPtr<Place>; BATCHES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; BATCHES];
+/// Batches of places: the address of the first, plus how many there are, which the alignment of places has room for.
+static PLACES: [AtomicUsize; BATCHES] = [const { AtomicUsize::new(0) }; BATCHES];
+const _: () = assert!(BATCH < align_of::<Place>());
 
 /// The thread-local word while a place is being found: hooks of signal handlers in between are lost, and counted.
 const ATTACHING: usize = 1;
+/// The thread-local word of a thread for which there was no place. Any larger one is a place's address.
+const WITHOUT: usize = 2;
+/// Coarse clock from which on threads without a place look for one again.
+static LOOK_AGAIN: AtomicU64 = AtomicU64::new(0);
 
 #[inline(always)]
 fn word() -> usize {
@@ -186,10 +195,10 @@ const _: () = assert!(DEEPEST + 1 < SERVING && (SERVING as usize * 2) <= align_o
 #[inline(always)]
 pub(crate) fn serve<T>(call: impl FnOnce() -> T) -> T {
     let place = word() as *mut Place;
-    if place as usize <= ATTACHING {
+    if place as usize <= WITHOUT {
         return call();
     }
-    // SAFETY: a word above ATTACHING is the address of a place that is never unmapped, and only this thread touches this
+    // SAFETY: a word above WITHOUT is the address of a place that is never unmapped, and only this thread touches this
     // field; every hook inside leaves it as it was.
     unsafe {
         let depth = (*place).depth;
@@ -266,10 +275,10 @@ impl Hook {
     #[inline(always)]
     pub(crate) fn enter(start: Start) -> Option<Self> {
         let place = word() as *mut Place;
-        // SAFETY: a word above ATTACHING is the address of a place that is never unmapped, and only this thread touches
+        // SAFETY: a word above WITHOUT is the address of a place that is never unmapped, and only this thread touches
         // these fields.
         unsafe {
-            if place as usize > ATTACHING && (*place).live == 1 && (*place).depth == 0 {
+            if place as usize > WITHOUT && (*place).live == 1 && (*place).depth == 0 {
                 (*place).depth = 1;
                 (*place).outermost = start.slot;
                 return Self::new(place, 0);
@@ -283,7 +292,7 @@ impl Hook {
     pub(crate) fn enter_served(start: Start) -> Option<Self> {
         let place = word() as *mut Place;
         // SAFETY: as in `enter`.
-        let serves = place as usize > ATTACHING && unsafe { (*place).live == 1 && (*place).depth & SERVING != 0 };
+        let serves = place as usize > WITHOUT && unsafe { (*place).live == 1 && (*place).depth & SERVING != 0 };
         if serves { Self::enter_nested(place, start, true) } else { Self::enter(start) }
     }
 
@@ -291,7 +300,7 @@ impl Hook {
     #[inline(never)]
     fn enter_rarely(place: *mut Place, start: Start) -> Option<Self> {
         // SAFETY: as in `enter`.
-        if place as usize > ATTACHING && unsafe { (*place).live } == 1 {
+        if place as usize > WITHOUT && unsafe { (*place).live } == 1 {
             Self::enter_nested(place, start, false)
         } else {
             Self::enter_new(place as usize, start)
@@ -328,7 +337,9 @@ impl Hook {
         if !session::is_recording() {
             return None;
         }
-        if word == ATTACHING {
+        // A fork child, which has not registered yet, has its parent's places for itself.
+        let waits = || session::registered_pid() != 0 && weak::coarse_clock() < LOOK_AGAIN.load(Ordering::Relaxed);
+        if word == ATTACHING || (word == WITHOUT && waits()) {
             lose();
             return None;
         }
@@ -339,11 +350,13 @@ impl Hook {
         let image = session::image(pid)?;
         set_word(ATTACHING);
         let place = attach(image, pid, tid);
-        set_word(place as usize);
         if place.is_null() {
+            LOOK_AGAIN.store(weak::coarse_clock().saturating_add(PATIENCE), Ordering::Relaxed);
+            set_word(WITHOUT);
             lose();
             return None;
         }
+        set_word(place as usize);
         let hook = Self::new(place, 0)?;
         // SAFETY: the place is this thread's now.
         unsafe {
@@ -462,7 +475,7 @@ fn find(owner: u64, pid: u32, control_block: usize) -> *mut Place {
     // It shall look for the dead among those that hold the others.
     session::call_attention();
     // Others may be faster at what one adds.
-    while add_batch() {
+    while add_batch(BATCH) || add_batch(1) {
         if let Some(place) = take(tid, |_, holder| holder == 0) {
             return place;
         }
@@ -509,13 +522,14 @@ const TAKING: u32 = 1 << 31;
 /// Takes the first place whose holder passes `may_take`. It is marked as being taken.
 fn take(tid: u32, may_take: impl Fn(&Place, u32) -> bool) -> Option<*mut Place> {
     for batch in &PLACES {
-        let first = batch.load(Ordering::Acquire);
-        if first.is_null() {
+        let batch = batch.load(Ordering::Acquire);
+        let len = batch & (align_of::<Place>() - 1);
+        if len == 0 {
             return None;
         }
-        for index in 0..BATCH {
-            // SAFETY: a batch is an array of BATCH places, never unmapped; shared fields are atomics.
-            let place = unsafe { first.add(index) };
+        for index in 0..len {
+            // SAFETY: a batch is an array of so many places, never unmapped; shared fields are atomics.
+            let place = unsafe { ((batch - len) as *mut Place).add(index) };
             // SAFETY: as above.
             let shared = unsafe { &*place };
             let holder = shared.tid.load(Ordering::Relaxed);
@@ -530,22 +544,24 @@ fn take(tid: u32, may_take: impl Fn(&Place, u32) -> bool) -> Option<*mut Place> 
     None
 }
 
-/// Maps another batch of places. False: no memory, or no room in the list.
-fn add_batch() -> bool {
-    let len = BATCH * size_of::<Place>();
+/// Maps a batch of `count` places. False: no memory, or no room in the list.
+fn add_batch(count: usize) -> bool {
+    let len = count * size_of::<Place>();
     let memory = os::map_private(len);
     if memory.is_null() {
         return false;
     }
+    os::advise(memory, len, libc::MADV_DONTDUMP);
+    let batch = memory as usize + count;
     // Without wiping, a fork child would write into its parent's chunks.
-    if !os::advise(memory, len, libc::MADV_WIPEONFORK) {
+    let listed = os::advise(memory, len, libc::MADV_WIPEONFORK)
+        && PLACES.iter().any(|place| {
+            let none = place.load(Ordering::Relaxed) == 0;
+            none && place.compare_exchange(0, batch, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        });
+    if !listed {
         // SAFETY: nobody has seen this memory.
         unsafe { os::unmap(memory, len) };
-        return false;
     }
-    os::advise(memory, len, libc::MADV_DONTDUMP);
-    PLACES.iter().any(|batch| {
-        let new = memory.cast::<Place>();
-        batch.compare_exchange(core::ptr::null_mut(), new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    })
+    listed
 }
