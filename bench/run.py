@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 """Measures memtrack against the untraced program and against other trackers, and prints a table.
 
-    bench/run.py [-n 5] [-w churn,sqlite] [-t memtrack,heaptrack] [--memtrack PATH] [--small]
+    bench/run.py [-n 5] [-w churn,sqlite] [-t memtrack,heaptrack] [--memtrack PATH] [--small] [--limit SECONDS]
 
 Builds its workloads and their data into target/bench. The runs of one round follow each other (untraced, then each tool), so
-that whatever else the machine does meets all of them; a ratio is that of two runs of one round. Tools and programs that
-are not installed are left out, and said so. Nothing here passes or fails.
+that whatever else the machine does meets all of them; a ratio is that of two runs of one round. A run that takes longer than
+the limit is ended, said so, and not tried again. Tools and programs that are not installed are left out, and said so. Nothing
+here passes or fails.
 """
 import argparse
 import glob
 import json
 import os
 import random
+import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +39,7 @@ def workloads(small):
     return {
         "churn": own("churn", 10_000_000 // scale, 8, 256),
         "deep": own("churn", 3_000_000 // scale, 60, 256),
-        "threads": own("threads", 4, 4_000_000 // scale),
+        **{f"threads-{count}": own("threads", count, 4_000_000 // scale) for count in (1, 2, 4, 16, 64)},
         "grow": own("grow", 5_000_000 // scale),
         "stacks": own("stacks", 100_000 // scale, 30),
         "exceptions": own("exceptions", 300_000 // scale),
@@ -49,15 +53,40 @@ def workloads(small):
     }
 
 
+class Tool:
+    """What goes before a command to record it, and what answers questions about the file it leaves."""
+
+    def __init__(self, before, report, seal=None, events=None):
+        self.before, self.report, self.seal, self.events = before, report, seal, events
+
+    def command(self, program):
+        """The program's command as the tool runs it; `None` where it cannot."""
+        if self.before[1:3] == ["-m", "memray"]:
+            return self.before + program[1:] if program[0] == sys.executable else None
+        return self.before + program
+
+
 def tools(memtrack):
-    """Name, what goes before the command, and the commands that report on the file it leaves."""
-    found = {"memtrack": ([memtrack, "run", "-q", "-o", "capture.mtk", "--"],
-                          [memtrack, "summary", "--json", "capture.mtk"], [memtrack, "report", "--leaks", "capture.mtk"])}
+    """Those that are installed, by name."""
+    def counted(folder):
+        answer = json.loads(subprocess.run([memtrack, "summary", "--json", "capture.mtk"], cwd=folder, capture_output=True,
+                                           check=True).stdout)
+        return answer["allocations"] + answer["frees"]
+
+    def printed(folder):
+        # It counts allocations and not frees, so this is at most what was recorded.
+        text = subprocess.run(["heaptrack_print", "-p0", "-a0", "-T0", "-f", "capture.zst"], cwd=folder, capture_output=True,
+                              timeout=600, check=False).stdout
+        found = re.search(rb"calls to allocation functions: (\d+)", text)
+        return int(found[1]) if found else None
+
+    found = {"memtrack": Tool([memtrack, "run", "-q", "-o", "capture.mtk", "--"], [memtrack, "report", "--leaks", "capture.mtk"],
+                              [memtrack, "seal", "capture.mtk"], counted)}
     if shutil.which("heaptrack"):
-        found["heaptrack"] = (["heaptrack", "-o", "capture"], None, ["heaptrack_print", "-f", "capture.zst"])
-    if subprocess.run([sys.executable, "-m", "memray", "--version"], capture_output=True).returncode == 0:
-        found["memray"] = ([sys.executable, "-m", "memray", "run", "-q", "--native", "-o", "capture.bin"], None,
-                           [sys.executable, "-m", "memray", "summary", "capture.bin"])
+        found["heaptrack"] = Tool(["heaptrack", "-o", "capture"], ["heaptrack_print", "-f", "capture.zst"], None, printed)
+    if subprocess.run([sys.executable, "-m", "memray", "--version"], capture_output=True, check=False).returncode == 0:
+        found["memray"] = Tool([sys.executable, "-m", "memray", "run", "-q", "--native", "-o", "capture.bin"],
+                               [sys.executable, "-m", "memray", "summary", "capture.bin"])
     return found
 
 
@@ -113,69 +142,70 @@ def write_data(data):
     put("work.c", code)
 
 
-def run(command, folder):
-    """Wall seconds, KiB of the largest process, and whether it went well."""
+def run(command, folder, limit):
+    """Wall seconds, KiB of the largest process, and what went wrong, if anything did."""
+    late = threading.Event()
+
+    def end(group):
+        late.set()
+        os.killpg(group, signal.SIGKILL)
+
     with open(os.devnull, "r+b") as null:
         start = time.perf_counter()
-        child = subprocess.Popen(command, cwd=folder, stdin=null, stdout=null, stderr=null)
+        child = subprocess.Popen(command, cwd=folder, stdin=null, stdout=null, stderr=null, start_new_session=True)
+        timer = threading.Timer(limit, end, [child.pid])
+        timer.start()
         _, status, used = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
+        timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
-    return wall, used.ru_maxrss, child.returncode == 0
+    wrong = f"not done after {limit} s" if late.is_set() else f"ended with {child.returncode}" if child.returncode else None
+    return wall, used.ru_maxrss, wrong
 
 
-def under(tool, command):
-    """The command as the tool runs it; `None` where it cannot."""
-    before = tool[0]
-    if before[1:3] == ["-m", "memray"]:
-        return before + command[1:] if command[0] == sys.executable else None
-    return before + command
-
-
-def report(tool, folder):
-    """Events in the capture (`None`: unknown), seconds until the first answer from it, and until any later one."""
-    _, summary, report_command = tool
-    first = run(report_command, folder)[0]
-    if summary is None:
-        return None, None, first
-    answer = json.loads(subprocess.run(summary, cwd=folder, capture_output=True, check=True).stdout)
-    # Whoever reads a capture first seals it.
-    return answer["allocations"] + answer["frees"], first, run(report_command, folder)[0]
-
-
-def measure(name, command, available, rounds):
+def measure(name, command, available, options):
     """The lines of one workload."""
     folder = os.path.join(BUILD, "run")
-    plain, runs, reports, sizes = [], {tool: [] for tool in available}, {}, {}
-    for number in range(rounds):
+    plain, runs, after, wrong = [], {tool: [] for tool in available}, {}, {}
+    for number in range(options.n):
         for tool in [None, *available]:
+            whole = command if tool is None else available[tool].command(command)
+            if whole is None or tool in wrong:
+                continue
             shutil.rmtree(folder, ignore_errors=True)
             os.makedirs(folder)
-            if tool is None:
-                plain.append(run(command, folder)[0])
-                continue
-            whole = under(available[tool], command)
-            if whole is None:
-                continue
-            wall, rss, good = run(whole, folder)
-            if not good:
-                print(f"| {name} | | {tool} | failed |", flush=True)
-                continue
-            runs[tool].append((wall, wall / plain[-1], rss))
-            if number == rounds - 1:
-                sizes[tool] = sum(map(os.path.getsize, glob.glob(os.path.join(folder, "capture*"))))
-                reports[tool] = report(available[tool], folder)
-    events = next((events for events, _, _ in reports.values() if events), None)
-
-    def seconds(value):
-        return "-" if value is None else f"{value:.2f}"
-
-    for tool, (_, first, later) in reports.items():
+            wall, rss, problem = run(whole, folder, options.limit)
+            if problem:
+                wrong[tool] = problem
+            elif tool is None:
+                plain.append(wall)
+            else:
+                runs[tool].append((wall, wall / plain[-1], rss))
+                if number == options.n - 1:
+                    after[tool] = look(available[tool], folder, options.limit)
+        if None in wrong:
+            break
+    for tool, problem in wrong.items():
+        print(f"| {name} | | {tool or 'untraced'} | {problem} |", flush=True)
+    events = after["memtrack"][0] if "memtrack" in after else None
+    for tool, (recorded, size, seal, report) in after.items():
         walls, ratios, rss = zip(*runs[tool])
-        per_event = f"{sizes[tool] / events:.2f}" if events else "-"
         print(f"| {name} | {min(plain):.3f} | {tool} | {min(walls) / min(plain):.2f} | {statistics.median(ratios):.2f} "
-              f"| {per_event} | {sizes[tool] / 1e6:.1f} | {max(rss) / 1024:.0f} | {seconds(first)} | {seconds(later)} |",
-              flush=True)
+              f"| {shown(recorded, '{:,}')} | {size / 1e6:.2f} | {shown(events and size / events, '{:.2f}')} "
+              f"| {max(rss) / 1024:.0f} | {shown(seal, '{:.2f}')} | {shown(report, '{:.2f}')} |", flush=True)
+
+
+def look(tool, folder, limit):
+    """Events in what the tool has left (`None`: unknown), its bytes before anything reads it, seconds for sealing it, and for
+    a report."""
+    size = sum(map(os.path.getsize, glob.glob(os.path.join(folder, "capture*"))))
+    seal = None if tool.seal is None else run(tool.seal, folder, limit)[0]
+    report, _, problem = run(tool.report, folder, limit)
+    return tool.events and tool.events(folder), size, seal, None if problem else report
+
+
+def shown(value, form):
+    return "-" if value is None else form.format(value)
 
 
 def main():
@@ -185,6 +215,7 @@ def main():
     parser.add_argument("-t", help="tools, with commas")
     parser.add_argument("--memtrack", default=os.path.join(ROOT, "target", "release", "memtrack"))
     parser.add_argument("--small", action="store_true", help="a tenth of the own workloads' size")
+    parser.add_argument("--limit", type=float, default=300, help="seconds that one run may take")
     options = parser.parse_args()
     build()
     chosen = workloads(options.small)
@@ -197,13 +228,16 @@ def main():
         model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "?")
     print(f"{model}, {os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.1f}, "
           f"{options.n} rounds\n")
-    print("| workload | untraced s | tool | min | median | bytes/event | MB | peak RSS MB | first report s | report s |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    absent = [tool for tool in ("heaptrack", "memray") if tool not in available and not options.t]
+    if absent:
+        print(f"not installed: {', '.join(absent)}\n")
+    print("| workload | untraced s | tool | min | median | recorded | MB | bytes/event | peak RSS MB | seal s | report s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name, command in chosen.items():
         if shutil.which(command[0]) is None:
             print(f"| {name} | not installed |", flush=True)
             continue
-        measure(name, command, available, options.n)
+        measure(name, command, available, options)
 
 
 if __name__ == "__main__":
