@@ -137,7 +137,7 @@ pub(super) fn known_ordinary(pc: usize) -> Option<Rule> {
     let rest = TABLE.get(index)?.load(Relaxed) ^ tag << RULE_BITS;
     const OTHERS: u64 = !((1 << RULE_BITS) - 1) | (3 | ENTRY) as u64;
     // A rule of zero is a place that was never used.
-    (rest & OTHERS == FROM_SP.into() && rest != 0).then_some(Rule(rest as u32))
+    (rest & OTHERS == u64::from(FROM_SP) && rest != 0).then_some(Rule(rest as u32))
 }
 
 /// The rule for a return address.
