@@ -2,37 +2,37 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::Command;
 
-use common::python::{profile, pythons, recorded, script, told, with_each};
+use common::python::{check_truth, profile, pythons, with_each, with_each_from};
 use common::{MEMTRACK, compile, read, record, run, scratch};
 use tracker_core::report::profile::FrameKind;
-
-/// Records parts of the script of truth; every allocation it tells of must have been recorded with the stack it tells.
-#[track_caller]
-fn check_truth(name: &str, python: &Path, parts: &[&str], least: u64) {
-    let folder = scratch(name);
-    let (capture, out) = (folder.join("capture.mtk"), folder.join("told"));
-    let mut command = Command::new(MEMTRACK);
-    command.args(["run", "-q", "-f", "--wait", "-o"]).arg(&capture).arg("--").arg(python);
-    command.arg(script("truth.py")).args(parts).arg(&out).current_dir(&folder);
-    let ended = run(&mut command);
-    assert_eq!((ended.status.as_str(), ended.stdout.as_str(), ended.stderr.as_str()), ("exit status: 0", "", ""));
-    let profile = profile(&capture);
-    assert_eq!(profile.totals.lost_events, 0);
-    let (told, recorded) = (told(&out), recorded(&profile));
-    let marks: u64 = told.values().map(|sum| sum.0).sum();
-    assert!(marks >= least, "the script tells of {marks} allocations only");
-    for (stack, sum) in &told {
-        assert_eq!(recorded.get(stack), Some(sum), "{name}: {stack:#?}");
-    }
-}
 
 #[test]
 fn every_stack_is_the_one_the_interpreter_tells() {
     with_each(|number, python| {
-        check_truth(&format!("truth-{number}"), python, &["language", "fork", "spawn"], 1350);
+        let parts = ["language", "fork:50", "spawn:6"];
+        let profile = check_truth(&format!("truth-{number}"), python, "truth.py", &parts, 1390);
+        let labels = profile.process_labels();
+        let workers = labels.iter().filter(|label| label.is_worker && label.text.starts_with("truth.py worker "));
+        assert_eq!((labels[0].text.as_str(), workers.count()), ("truth.py", 56), "{labels:?}");
+        let named = |name: &str| profile.threads.iter().filter(|thread| thread.name == name).count();
+        assert_eq!((named("worker"), named("reader")), (6, 20), "{:#?}", profile.threads);
+    });
+}
+
+#[test]
+fn fifty_processes_are_spawned_at_once() {
+    let (_, python) = pythons().pop_last().expect("python3 (apt-get install python3)");
+    let profile = check_truth("spawn", &python, "truth.py", &["spawn:50"], 250);
+    assert_eq!(profile.process_labels().iter().filter(|label| label.is_worker).count(), 50);
+}
+
+#[test]
+fn subinterpreters_have_stacks_of_their_own() {
+    // Before, a subinterpreter cannot load the modules that the script needs.
+    with_each_from(10, |number, python| {
+        check_truth(&format!("interpreters-{number}"), python, "interpreters.py", &[], 800);
     });
 }
 

@@ -1,6 +1,6 @@
 //! `memtrack report` as text: one paragraph per stack, largest first.
 
-use tracker_core::report::name::base_name;
+use tracker_core::report::labels::Label;
 use tracker_core::report::profile::State;
 use tracker_core::report::rows::{Entry, Kind, Report};
 use tracker_core::report::sums::Sums;
@@ -21,8 +21,9 @@ pub(crate) fn text(look: &Look, report: &Report<'_>, depth: usize) -> String {
     if let Some(apart) = part(&report.total(), &report.suppressed_sum(), "suppressed (listed below)") {
         text += &format!("{apart}\n");
     }
+    let labels = profile.process_labels();
     for (entry, rank) in report.entries.iter().zip(1..) {
-        text += &format!("\n{}", paragraph(look, report, entry, rank, depth));
+        text += &format!("\n{}", paragraph(look, (report, &labels), entry, rank, depth));
     }
     if report.hidden.stacks > 0 {
         let hidden = &report.hidden;
@@ -94,7 +95,13 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
     }
 }
 
-fn paragraph(look: &Look, report: &Report<'_>, entry: &Entry, rank: usize, depth: usize) -> String {
+fn paragraph(
+    look: &Look,
+    (report, labels): (&Report<'_>, &[Label]),
+    entry: &Entry,
+    rank: usize,
+    depth: usize,
+) -> String {
     let profile = report.selection.profile();
     let share = percent(entry.bytes, report.total().bytes);
     let stack = report.stack(entry);
@@ -106,14 +113,14 @@ fn paragraph(look: &Look, report: &Report<'_>, entry: &Entry, rank: usize, depth
         Some(stack) => text += &stack::frames(look, profile, stack, depth),
         None => text += "      [unknown]\n",
     }
-    for line in wrap(&origin(report, entry), look.dot(), look.width.saturating_sub(6)) {
+    for line in wrap(&origin(report, labels, entry), look.dot(), look.width.saturating_sub(6)) {
         text += &look.dim(&format!("      {line}\n"));
     }
     text
 }
 
 /// When and where a stack allocated.
-fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
+fn origin(report: &Report<'_>, labels: &[Label], entry: &Entry) -> Vec<String> {
     let profile = report.selection.profile();
     let mut parts = Vec::new();
     // The times are of the whole capture.
@@ -131,9 +138,9 @@ fn origin(report: &Report<'_>, entry: &Entry) -> Vec<String> {
     if profile.processes.len() > 1 {
         let process = profile.processes.get(entry.process as usize);
         parts.push(match process.filter(|_| entry.processes == 1) {
-            Some(process) => match base_name(&process.exe) {
+            Some(process) => match labels.get(entry.process as usize).map_or("", |label| &label.text) {
                 "" => format!("process {}", process.index),
-                program => format!("process {} ({})", process.index, clean(program)),
+                label => format!("process {} ({})", process.index, clean(label)),
             },
             None => format!("{} processes", entry.processes),
         });

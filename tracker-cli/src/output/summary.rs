@@ -97,7 +97,9 @@ fn processes(look: &Look, summary: &Summary<'_>) -> String {
     let mut table = Table::new(&[Right, Right, Right, Right, Right, Right, Left]);
     table.head(&["#", "pid", "parent", "peak", "leaked", "allocations", "command"]);
     for process in summary.processes.iter().take(TABLE_ROWS) {
-        let command = command_line(process.command);
+        // Its command line is its parent's.
+        let command =
+            if process.is_worker { clean(&process.label).into_owned() } else { command_line(process.command) };
         table.row(vec![
             process.index.to_string(),
             process.pid.to_string(),

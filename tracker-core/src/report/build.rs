@@ -87,7 +87,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
     totals.unresolved_frames = unresolved;
 
     let Names { frames, stacks, cut, unmerged, interpreters } = naming.finish();
-    Profile {
+    let mut profile = Profile {
         state,
         session: session(facts, start_unix_ns),
         duration_ns: outcome.end,
@@ -107,7 +107,9 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
         sizes: sizes(heap),
         untracked: untracked(&replayed.untracked, facts),
         warnings: remarks(facts, damage, &outcome, state, (cut, unmerged)),
-    }
+    };
+    profile.name_python_threads();
+    profile
 }
 
 fn peak_error(overlap: u64) -> u64 {

@@ -12,6 +12,7 @@ mod index;
 pub mod interpreter;
 mod json;
 mod known;
+pub mod labels;
 pub mod levels;
 mod merge;
 pub mod metric;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::filter::Selection;
+use super::labels::Label;
 use super::metric::PeakOf;
 use super::profile::{Process, Profile, State, Thread, Untracked};
 use super::sums::Sums;
@@ -53,6 +54,10 @@ pub struct ProcessRow<'p> {
     pub parent: Option<u32>,
     pub exe: &'p str,
     pub command: &'p [String],
+    /// What it is called where there is room for a few words: its program, its Python script, its worker's number.
+    pub label: String,
+    #[serde(skip)]
+    pub is_worker: bool,
     pub start_ns: u64,
     pub end_ns: Option<u64>,
     #[serde(flatten)]
@@ -82,7 +87,8 @@ impl<'p> Summary<'p> {
     pub fn of(selection: &Selection<'p>) -> Self {
         let profile: &'p Profile = selection.profile();
         let shown = |index: u32| selection.process().is_none_or(|process| process.index == index);
-        let processes = profile.processes.iter().filter(|p| shown(p.index));
+        let labelled = profile.processes.iter().zip(profile.process_labels());
+        let processes = labelled.filter(|(process, _)| shown(process.index));
         let threads = profile.threads.iter().filter(|t| shown(t.process));
         let session = &profile.session;
         Self {
@@ -110,13 +116,15 @@ fn untracked_row(untracked: &Untracked) -> UntrackedRow<'_> {
     UntrackedRow { pid: untracked.pid, exe: &untracked.exe, reason: &untracked.reason }
 }
 
-fn process_row(process: &Process) -> ProcessRow<'_> {
+fn process_row((process, label): (&Process, Label)) -> ProcessRow<'_> {
     ProcessRow {
         index: process.index,
         pid: process.pid,
         parent: process.parent,
         exe: &process.exe,
         command: &process.command,
+        label: label.text,
+        is_worker: label.is_worker,
         start_ns: process.start_ns,
         end_ns: process.end_ns,
         sums: Sums::of_scope(&process.totals, PeakOf::Process),

@@ -23,8 +23,36 @@ const FRAMES: usize = 65_536;
 /// Entries of the index from a frame's address to its place.
 const INDEX: usize = 1024;
 
+/// Is never read as a frame's code: no object lies there.
+const NO_OBJECT: usize = 1;
+
 /// Hash of the empty Python stack.
 const ROOT_HASH: u64 = 0xD1B5_4A32_D192_ED03;
+
+/// Where the words are that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Offsets {
+    previous: usize,
+    code: usize,
+    instruction: usize,
+    /// The place in the bytecode is a number of type int, no pointer.
+    counts: bool,
+    /// 0: the mark cannot change while the rest stays.
+    mark: usize,
+}
+
+impl Offsets {
+    #[inline(always)]
+    const fn of(layout: &Layout) -> Self {
+        Self {
+            previous: layout.frame_previous as usize,
+            code: layout.frame_code as usize,
+            instruction: layout.frame_instruction as usize,
+            counts: matches!(layout.family, Family::Objects),
+            mark: if matches!(layout.family, Family::Entries) { layout.frame_mark as usize } else { 0 },
+        }
+    }
+}
 
 /// What a frame's words say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -215,32 +243,51 @@ impl Frames {
     /// `base`; `None`: the chain leads elsewhere.
     #[inline(always)]
     fn verify(&mut self, layout: &Layout, base: usize) -> Option<usize> {
-        let offset = |offset: u16| usize::from(offset);
-        let (mut dirty, mut at) = (base, base);
-        while let Some(index) = at.checked_sub(1) {
-            let outer = index.checked_sub(1).map_or(0, |outer| self.entries.get(outer).map_or(0, |entry| entry.frame));
-            let entry = self.entries.get_mut(index)?;
-            // SAFETY: the interpreter's chain leads to this frame, and it was readable when it was entered here.
-            let (previous, code, instruction) = unsafe {
-                let previous = load(entry.frame + offset(layout.frame_previous));
-                let code = load(entry.frame + offset(layout.frame_code));
-                (previous, code, layout.instruction(load(entry.frame + offset(layout.frame_instruction))))
+        const ENTRIES: Offsets = Offsets::of(&Layout::ENTRIES);
+        const SHIMS: Offsets = Offsets::of(&Layout::SHIMS);
+        // Numbers that the compiler knows need no registers, of which the loop has too few.
+        match Offsets::of(layout) {
+            ENTRIES => self.verify_with(&ENTRIES, base),
+            SHIMS => self.verify_with(&SHIMS, base),
+            offsets => self.verify_with(&offsets, base),
+        }
+    }
+
+    /// One loop with nothing in it but loads and comparisons: this is most of what Python costs.
+    #[inline(always)]
+    fn verify_with(&mut self, offsets: &Offsets, base: usize) -> Option<usize> {
+        let mut dirty = base;
+        let mut frames = self.entries.get_mut(..base)?.iter_mut().rev();
+        let (mut next, mut at) = (frames.next(), base);
+        while let Some(entry) = next {
+            at -= 1;
+            next = frames.next();
+            let outer = next.as_ref().map_or(0, |outer| outer.frame);
+            // SAFETY: the interpreter's chain leads to this frame, and it was readable when it was entered here; the mark
+            // lies between other fields.
+            let (found, words) = unsafe {
+                let instruction = load(entry.frame + offsets.instruction);
+                let words = Words {
+                    code: load(entry.frame + offsets.code),
+                    instruction: if offsets.counts { instruction as u32 as usize } else { instruction },
+                    mark: match offsets.mark {
+                        0 => entry.words.mark,
+                        mark => (load(entry.frame + (mark & !7)) >> (8 * (mark & 7))) as u8,
+                    },
+                };
+                (load(entry.frame + offsets.previous), words)
             };
-            if previous != outer {
+            if found != outer {
                 return None;
             }
-            let mut words = Words { code, instruction, ..entry.words };
-            if layout.family == Family::Entries {
-                // SAFETY: as above; the mark lies between other fields.
-                let word = unsafe { load((entry.frame + offset(layout.frame_mark)) & !7) };
-                words.mark = (word >> (8 * (layout.frame_mark & 7))) as u8;
-            }
-            if words != entry.words || entry.number == NO_CODE {
+            let moved = (words.code ^ entry.words.code)
+                | (words.instruction ^ entry.words.instruction)
+                | usize::from(words.mark ^ entry.words.mark);
+            if moved != 0 {
                 entry.words = words;
                 entry.number = NO_CODE;
-                dirty = index;
+                dirty = at;
             }
-            at = index;
         }
         Some(dirty)
     }
@@ -249,11 +296,16 @@ impl Frames {
     #[inline(always)]
     fn place(&mut self, base: usize, free: usize) {
         for (to, from) in (base..).zip(free..FRAMES) {
-            let Some(entry) = self.entries.get(from).copied() else { break };
+            let Some(mut entry) = self.entries.get(from).copied() else { break };
             if let Some(place) = self.index.get_mut(slot(entry.frame)) {
                 *place = to as u32 + 1;
             }
+            let known = to < self.known;
             if let Some(place) = self.entries.get_mut(to) {
+                // What stood here in the last stack is often the same function, called again.
+                if known && place.words.code == entry.words.code {
+                    entry.number = place.number;
+                }
                 *place = entry;
             }
         }
@@ -283,6 +335,10 @@ impl Frames {
                 };
             }
             entry.offset = layout.offset(entry.words.instruction, code);
+            if entry.number == NO_CODE {
+                // What has no number yet is never found unchanged.
+                entry.words.code = NO_OBJECT;
+            }
             entry.outermost = match layout.family {
                 Family::Objects => true,
                 Family::Entries => entry.words.mark != 0,

@@ -112,6 +112,10 @@ const V3_13: Layout = Layout { family: Family::Shims, thread_frame: 72, thread_i
 const V3_14: Layout = Layout { frame_mark: 74, code_start: 208, ..V3_13 };
 
 impl Layout {
+    /// Layouts whose frames most interpreters have: of 3.11, of all later ones.
+    pub(super) const ENTRIES: Self = ENTRIES;
+    pub(super) const SHIMS: Self = SHIMS;
+
     /// The layout of the oldest version there is one of.
     pub(super) const OLDEST: Self = OBJECTS;
 

@@ -232,11 +232,11 @@ def child(number):
     write()
 
 
-def processes(method):
+def processes(method, count):
     import multiprocessing
 
     context = multiprocessing.get_context(method)
-    children = [context.Process(target=child, args=(number,)) for number in range(50 if method == "fork" else 6)]
+    children = [context.Process(target=child, args=(number,)) for number in range(count)]
     for process in children:
         process.start()
     for process in children:
@@ -244,8 +244,26 @@ def processes(method):
         assert process.exitcode == 0
 
 
-def write():
-    with open("%s.%d" % (OUT, os.getpid()), "w") as out:
+def reader(descriptor):
+    mark()
+    os.read(descriptor, 1)
+    mark()
+
+
+def waiting():
+    """Threads that wait for input most of the time."""
+    read, write = os.pipe()
+    workers = [threading.Thread(target=reader, args=(read,)) for _ in range(20)]
+    for thread in workers:
+        thread.start()
+        plain(1)
+    os.write(write, b"x" * len(workers))
+    for thread in workers:
+        thread.join()
+
+
+def write(suffix=""):
+    with open("%s.%d%s" % (OUT, os.getpid(), suffix), "w") as out:
         for found, (count, total) in sums.items():
             out.write(json.dumps({"stack": found, "count": count, "bytes": total}) + "\n")
 
@@ -267,12 +285,14 @@ def language():
     recursion(900)
     asyncio.run(tasks())
     threads()
+    waiting()
 
 
 if __name__ == "__main__":
     for part in sys.argv[1:-1]:
-        if part in ("fork", "spawn"):
-            processes(part)
+        name, _, count = part.partition(":")
+        if count:
+            processes(name, int(count))
         else:
-            globals()[part]()
+            globals()[name]()
     write()
