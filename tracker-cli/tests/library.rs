@@ -70,6 +70,8 @@ free_aligned_sized
 free_sized
 malloc
 memalign
+memtrack_region_begin
+memtrack_region_end
 mmap
 mmap64
 mremap

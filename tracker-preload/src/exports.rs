@@ -7,7 +7,7 @@ use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
 
 use crate::real::{Real, TABLE};
-use crate::{entry, exec, hooks, real, sandbox, session, shell, spawn};
+use crate::{entry, exec, hooks, real, regions, sandbox, session, shell, spawn};
 
 /// One that the loader binds.
 macro_rules! entry {
@@ -39,6 +39,8 @@ entry!(
     cfree => hooks::free, "rsi", "rdx"
 );
 entry!(munmap => hooks::munmap, "rdx", "rcx");
+entry!(memtrack_region_begin => regions::begin, "rdx", "rcx");
+entry!(memtrack_region_end => regions::end, "rsi", "rdx");
 
 /// `$name` with more arguments than registers allow for two more: they are put on the stack, as the hook's struct.
 macro_rules! entry_on_stack {

@@ -33,6 +33,7 @@ mod program;
 mod python;
 mod real;
 mod recorder;
+mod regions;
 mod sandbox;
 mod session;
 mod shell;

@@ -233,6 +233,25 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         true
     }
 
+    /// Writes a rare record in an epoch of its own, and with the time it is now: what other threads did before comes before it,
+    /// and what they do from then on behind it.
+    #[cold]
+    pub(crate) fn mark(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let Some(lanes) = Lanes::get().filter(|&lanes| self.make_room(lanes, MAX_RECORD_LEN)) else {
+            return self.lose();
+        };
+        self.stamp(lanes, false, 0);
+        let time = program::session_time(lanes);
+        if time > self.deltas.time {
+            let event = self.deltas.encode_clock(time);
+            self.commit(event);
+        }
+        self.advance_epoch(lanes);
+        let len = write(&mut self.scratch);
+        self.commit_scratch(len);
+        self.advance_epoch(lanes);
+    }
+
     /// Records a mapping, with its stack.
     #[cold]
     pub(crate) fn map(&mut self, range: (u64, u64), stack: Captured<'_>, kind: MapKind) {

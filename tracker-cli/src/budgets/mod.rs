@@ -13,6 +13,7 @@ use tracker_core::report::suppress::Suppressions;
 
 use self::results::Wanted;
 use crate::args::SuppressionArgs;
+use crate::captures::Capture;
 use crate::error::Error;
 
 /// Stacks named below a broken budget.
@@ -139,11 +140,6 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    /// Whether nothing is limited.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.budget.rules.is_empty()
-    }
-
     /// How often the program is to run, and how often before that without being recorded, as the budget file says.
     pub(crate) fn runs(&self) -> (Option<u32>, Option<u32>) {
         (self.budget.repeat, self.budget.warmup)
@@ -159,16 +155,26 @@ impl Budgets {
         &self.wanted
     }
 
-    /// Judges recordings of one program; or writes their baselines anew first, where that is asked for.
+    /// The rules of files and flags, and those that the recorded program itself has.
+    ///
+    /// # Errors
+    /// The program's are not understood.
+    pub(crate) fn complete(&self, captures: &[Capture]) -> Result<Budget, Error> {
+        let regions = captures.iter().flat_map(|capture| &capture.profile.regions);
+        self.budget.with_declared(regions).map_err(|error| Error::usage(error.to_string()))
+    }
+
+    /// Judges recordings of one program by the [complete](Self::complete) budget; or writes their baselines anew first,
+    /// where that is asked for.
     ///
     /// # Errors
     /// A baseline that cannot be read or written, or is none of this program.
-    pub(crate) fn judge<'p>(&self, runs: Vec<Selection<'p>>) -> Result<Verdict<'p, '_>, Error> {
+    pub(crate) fn judge<'p, 'b>(&self, runs: Vec<Selection<'p>>, budget: &'b Budget) -> Result<Verdict<'p, 'b>, Error> {
         if self.update {
             self.save(&runs, None)?;
         }
         let baselines = self.baselines(&runs)?;
-        budget::evaluate(runs, &self.budget, &self.suppressions, &baselines, WORST)
+        budget::evaluate(runs, budget, &self.suppressions, &baselines, WORST)
             .map_err(|error| Error::usage(format!("the baseline {error}")))
     }
 

@@ -38,11 +38,6 @@ pub(crate) struct Args {
 /// Judges and prints. Exit code 0 when every limit is kept, 1 when one is broken, 3 when the capture cannot tell.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let budgets = args.budget.load()?;
-    if budgets.is_empty() {
-        return Err(Error::usage(
-            "there is no budget: give --max KEY=VALUE, or write memtrack.toml with a [budget] (memtrack check --help)",
-        ));
-    }
     if budgets.is_relative() && !args.filter.is_empty() {
         return Err(Error::usage("a baseline is of the whole program: use rules of a budget file in place of filters"));
     }
@@ -51,7 +46,13 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let runs = captures.iter().map(|capture| args.filter.select(&capture.profile));
     let runs = runs.collect::<Result<Vec<_>, _>>()?;
     refuse_partial(&captures, args.allow_partial)?;
-    let verdict = budgets.judge(runs)?;
+    let budget = budgets.complete(&captures)?;
+    if budget.rules.is_empty() {
+        return Err(Error::usage(
+            "there is no budget: give --max KEY=VALUE, or write memtrack.toml with a [budget] (memtrack check --help)",
+        ));
+    }
+    let verdict = budgets.judge(runs, &budget)?;
     let mut wanted = budgets.wanted().to_vec();
     if args.json {
         wanted.push(Wanted::here("json"));

@@ -232,7 +232,8 @@ impl Judge<'_> {
     fn captures(&self, captures: &[Capture]) -> Result<bool, Error> {
         check::refuse_partial(captures, self.allow_partial)?;
         let runs = captures.iter().map(|capture| Selection::whole(&capture.profile)).collect();
-        let verdict = self.budgets.judge(runs)?;
+        let budget = self.budgets.complete(captures)?;
+        let verdict = self.budgets.judge(runs, &budget)?;
         let loud = !self.quiet || !verdict.outcomes.iter().all(Outcome::kept);
         if let Some(first) = captures.first() {
             let wanted = self.budgets.wanted();

@@ -316,7 +316,10 @@ fn grown(selection: &Selection<'_>, scope: &Scope) -> Result<u64, Missing> {
             let span = asked.resolve(profile).map_err(|_| Missing::Unknown("the program ended before its warm-up"))?;
             span.from_ns
         }
-        Some(After::Region(_)) => return Err(Missing::Unknown("the capture has no region of that name")),
+        Some(After::Region(name)) => {
+            let region = profile.regions.iter().find(|region| region.name == *name);
+            region.ok_or(Missing::Unknown("the capture has no region of that name"))?.end_ns
+        }
     };
     let process = selection.process().and_then(|process| process.index.checked_sub(1));
     growth(profile, process, after).map_err(Missing::Unknown)

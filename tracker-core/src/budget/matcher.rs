@@ -11,6 +11,8 @@ use crate::report::pattern::Pattern;
 pub enum Matcher {
     Pattern(Pattern),
     Regex(Regex),
+    /// Exactly this name.
+    Name(String),
 }
 
 /// A text that names nothing, or not what its author thinks.
@@ -61,6 +63,7 @@ impl Matcher {
         match self {
             Self::Pattern(pattern) => pattern.matches(name),
             Self::Regex(regex) => regex.is_match(name),
+            Self::Name(own) => own == name,
         }
     }
 }
@@ -70,6 +73,7 @@ impl fmt::Display for Matcher {
         match self {
             Self::Pattern(pattern) => f.write_str(pattern.as_str()),
             Self::Regex(regex) => write!(f, "re:{}", regex.as_str()),
+            Self::Name(name) => f.write_str(name),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Everything here is pure: files are found, read and written by the command line.
 
 pub mod baseline;
+mod declared;
 pub mod evaluate;
 pub mod file;
 pub mod fingerprint;
@@ -21,6 +22,7 @@ mod subject;
 mod suggest;
 
 pub use baseline::Baseline;
+pub use declared::DeclaredError;
 pub use evaluate::{Baselines, Missing, Outcome, Verdict, evaluate};
 pub use limit::Limit;
 pub use measure::{Measure, Unit};

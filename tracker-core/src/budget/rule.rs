@@ -30,6 +30,8 @@ impl Level {
 pub enum Origin {
     /// On the command line.
     Flag,
+    /// In the program, for the region of this name.
+    Region(String),
     /// In a file, on a line counted from 1.
     File { path: String, line: usize },
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag => f.write_str("the command line"),
+            Self::Region(name) => write!(f, "the program, in region {name:?}"),
             Self::File { path, line } => write!(f, "{path}:{line}"),
         }
     }

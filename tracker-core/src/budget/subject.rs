@@ -4,7 +4,7 @@ use super::matcher::Matcher;
 use super::rule::Scope;
 use crate::report::filter::Selection;
 use crate::report::name::base_name;
-use crate::report::profile::{Frame, Profile, Stack};
+use crate::report::profile::{Frame, Process, Profile, Stack};
 
 /// One of them.
 pub(super) struct Subject<'p> {
@@ -16,15 +16,9 @@ pub(super) struct Subject<'p> {
 /// Those of a scope, in a recording or the part of it that was asked for. None: nothing there has such a name.
 pub(super) fn subjects<'p>(scope: &Scope, whole: &Selection<'p>) -> Vec<Subject<'p>> {
     let profile = whole.profile();
-    let test = match &scope.test {
-        None => None,
-        Some(asked) => match test_of(profile).filter(|test| asked.matches(test)) {
-            Some(test) => Some(test.to_owned()),
-            None => return Vec::new(),
-        },
-    };
     let mut subjects = match &scope.exe {
-        None => vec![Subject { name: test, selection: whole.clone() }],
+        _ if scope.test.is_some() => tests(scope, whole),
+        None => vec![Subject { name: None, selection: whole.clone() }],
         Some(asked) => profile
             .processes
             .iter()
@@ -45,6 +39,26 @@ pub(super) fn subjects<'p>(scope: &Scope, whole: &Selection<'p>) -> Vec<Subject<
         }
     }
     subjects
+}
+
+/// The whole, if it is the recording of such a test, and the regions of such a name.
+fn tests<'p>(scope: &Scope, whole: &Selection<'p>) -> Vec<Subject<'p>> {
+    let profile = whole.profile();
+    let asked = |name: &str| scope.test.as_ref().is_some_and(|asked| asked.matches(name));
+    let of_exe = |process: Option<&Process>| {
+        let exe = process.map_or("", |process| base_name(&process.exe));
+        scope.exe.as_ref().is_none_or(|asked| asked.matches(exe))
+            && whole.process().is_none_or(|only| process.is_some_and(|process| process.index == only.index))
+    };
+    let alone = test_of(profile).filter(|test| asked(test) && of_exe(profile.processes.first()));
+    let alone = alone.map(|test| Subject { name: Some(test.to_owned()), selection: whole.clone() });
+    let regions = profile
+        .regions
+        .iter()
+        .filter(|region| asked(&region.name) && of_exe(profile.processes.get(region.process as usize)));
+    let regions = regions
+        .map(|region| Subject { name: Some(region.name.clone()), selection: Selection::of_region(profile, region) });
+    alone.into_iter().chain(regions).collect()
 }
 
 fn selects(scope: &Scope, profile: &Profile, stack: &Stack) -> bool {

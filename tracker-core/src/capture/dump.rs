@@ -15,7 +15,7 @@ use super::reader::{ReadError, file_header};
 use super::scan::{Found, Piece, Scan};
 use super::source::Source;
 use crate::format::python::InterpreterState;
-use crate::format::record::{MapKind, UntrackedReason, decode};
+use crate::format::record::{MapKind, RegionScope, UntrackedReason, decode};
 use crate::format::wire::Reader;
 use crate::format::{DecodeError, Deltas, Record};
 
@@ -232,6 +232,15 @@ impl fmt::Display for Show<'_> {
                 let how = if *chosen { "is now called" } else { "begins as" };
                 write!(f, "thread {tid} {how} '{}'", name.escape_ascii())
             }
+            Record::RegionBegin { id, scope, name, limits } => {
+                let whose = match scope {
+                    RegionScope::Thread => "its thread",
+                    RegionScope::Process => "its process",
+                };
+                write!(f, "region {id} of {whose} begins: '{}'", name.escape_ascii())?;
+                if limits.is_empty() { Ok(()) } else { write!(f, ", allowed '{}'", limits.escape_ascii()) }
+            }
+            Record::RegionEnd { id } => write!(f, "region {id} ends"),
             Record::Interpreter { state, version } => {
                 let text = InterpreterState::from_number(*state).map_or("unknown state", InterpreterState::text);
                 write!(f, "interpreter, version {version:#010x}: {text} ({state})")

@@ -95,7 +95,7 @@ impl Texts for Redaction {
                 *self = Self::of(text);
                 None
             }
-            TextKind::System | TextKind::Thread | TextKind::Function => Some(text.to_vec()),
+            TextKind::System | TextKind::Thread | TextKind::Region | TextKind::Function => Some(text.to_vec()),
             TextKind::Program | TextKind::Module | TextKind::EmbeddedModule | TextKind::Source => {
                 Some(self.path(&lossy).into_bytes())
             }

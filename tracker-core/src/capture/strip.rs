@@ -32,6 +32,8 @@ pub enum TextKind {
     System,
     /// A thread's name.
     Thread,
+    /// The name of a region, which the program's author chose.
+    Region,
     /// The file of a library or program.
     Module,
     /// The same, and the file's whole contents with its symbols and debug names are in the capture.
@@ -54,6 +56,7 @@ impl TextKind {
             Self::Host => "host",
             Self::System => "system",
             Self::Thread => "thread",
+            Self::Region => "region",
             Self::Module => "module",
             Self::EmbeddedModule => "embedded-module",
             Self::Remark => "remark",
@@ -228,6 +231,7 @@ fn push(bytes: &[u8], texts: &mut dyn Texts, out: &mut Vec<u8>) -> bool {
         | Record::Interpreter { .. }
         | Record::Lines { .. }
         | Record::PythonStacks { .. }
+        | Record::RegionEnd { .. }
         | Record::Merge { .. } => {
             out.extend_from_slice(bytes);
             return true;
@@ -250,6 +254,10 @@ fn push(bytes: &[u8], texts: &mut dyn Texts, out: &mut Vec<u8>) -> bool {
         Record::ThreadName { tid, chosen, name } => {
             let name = texts.text(TextKind::Thread, name).unwrap_or_default();
             record::write_thread_name(&mut buffer, tid, chosen, &name)
+        }
+        Record::RegionBegin { id, scope, name, limits } => {
+            let name = texts.text(TextKind::Region, name).unwrap_or_default();
+            record::write_region_begin(&mut buffer, id, scope, &name, limits)
         }
         Record::Code { number, form, first_line, lines_len, file, name } => {
             let file = &texts.text(TextKind::Source, file).unwrap_or_default();

@@ -55,6 +55,10 @@ pub mod tag {
     pub const PYTHON_STACKS: u8 = 0x2d;
     /// A new id: a native stack with a Python stack in it.
     pub const MERGE: u8 = 0x2e;
+    /// A region that the program marks begins.
+    pub const REGION_BEGIN: u8 = 0x31;
+    /// It ends.
+    pub const REGION_END: u8 = 0x32;
 }
 
 /// The allocation function a program called. Stored as the innermost marker of the stack.
@@ -171,6 +175,26 @@ pub enum UntrackedReason {
     OtherSession = 12,
 }
 
+/// Whose allocations a region is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RegionScope {
+    /// Those of the thread that began it.
+    Thread = 0,
+    /// Those of the whole process.
+    Process = 1,
+}
+
+impl RegionScope {
+    /// From its number; scopes of later versions count as the thread's.
+    pub fn from_number(number: u8) -> Self {
+        if number == 1 { Self::Process } else { Self::Thread }
+    }
+}
+
+/// Longest name, and longest text of limits, of a region in bytes; what is longer is cut.
+pub const MAX_REGION_TEXT: usize = 1024;
+
 /// What a mapping is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -276,6 +300,11 @@ pub enum Record<'a> {
     /// Thread `tid` of this stream's image is called `name`. `chosen`: the program has just named it so, else it is the
     /// name that the thread began with.
     ThreadName { tid: u32, chosen: bool, name: &'a [u8] },
+    /// The program begins a region; `id` is its own in this image. `limits`: what the program allows in it, as
+    /// `KEY=VALUE` with commas between; may be empty.
+    RegionBegin { id: u64, scope: RegionScope, name: &'a [u8], limits: &'a [u8] },
+    /// The region `id` of this image ends.
+    RegionEnd { id: u64 },
     /// A Python interpreter of version `version` (`PY_VERSION_HEX`); `state` as in [`super::python::InterpreterState`].
     Interpreter { state: u8, version: u32 },
     /// Code object `number` of any interpreter of the session; `form` as in [`super::python::LineTable`].
@@ -454,6 +483,13 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
         }
         tag::UNMAP => Record::Unmap { moves: r.u8()? != 0, address: r.u64()?, len: r.u64()? },
         tag::THREAD_NAME => Record::ThreadName { tid: r.u32()?, chosen: r.u8()? != 0, name: r.text()? },
+        tag::REGION_BEGIN => Record::RegionBegin {
+            id: r.u64()?,
+            scope: RegionScope::from_number(r.u8()?),
+            name: r.text()?,
+            limits: r.text()?,
+        },
+        tag::REGION_END => Record::RegionEnd { id: r.u64()? },
         tag::INTERPRETER => Record::Interpreter { state: r.u8()?, version: r.u32()? },
         tag::CODE => Record::Code {
             number: r.u32()?,
@@ -642,4 +678,19 @@ pub fn write_thread_name(buffer: &mut [u8], tid: u32, chosen: bool, name: &[u8])
         w.u8(u8::from(chosen));
         w.text(name, 64);
     })
+}
+
+/// Records that a region begins.
+pub fn write_region_begin(buffer: &mut [u8], id: u64, scope: RegionScope, name: &[u8], limits: &[u8]) -> Option<usize> {
+    sized(buffer, tag::REGION_BEGIN, |w| {
+        w.u64(id);
+        w.u8(scope as u8);
+        w.text(name, MAX_REGION_TEXT);
+        w.text(limits, MAX_REGION_TEXT);
+    })
+}
+
+/// Records that a region ends.
+pub fn write_region_end(buffer: &mut [u8], id: u64) -> Option<usize> {
+    sized(buffer, tag::REGION_END, |w| w.u64(id))
 }

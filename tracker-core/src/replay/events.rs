@@ -245,10 +245,7 @@ impl State {
     /// The row of a stack in a stream's thread.
     #[cold]
     pub(super) fn row(&mut self, lane_id: u32, stack: u32) -> u32 {
-        let thread = match self.lanes.get(lane_id as usize).and_then(|lane| lane.thread) {
-            Some(thread) => thread,
-            None => self.admit(lane_id),
-        };
+        let thread = self.admitted(lane_id);
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return 0 };
         match lane.ids.get_mut(stack) {
             Some(known) => {

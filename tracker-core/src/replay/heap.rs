@@ -10,6 +10,7 @@
 use rustc_hash::FxHashMap;
 
 use super::blocks::Blocks;
+use super::regions::Regions;
 use super::slices::{Cuts, Sliced, Slices, Tally};
 use super::stacks::NodeId;
 
@@ -28,7 +29,7 @@ impl Amount {
     }
 
     #[inline(always)]
-    fn sub(&mut self, size: u64) {
+    pub(super) fn sub(&mut self, size: u64) {
         self.blocks = self.blocks.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(size);
     }
@@ -147,6 +148,8 @@ pub struct Heap {
     pub sizes: [Amount; 65],
     /// What rows did over time.
     pub slices: Slices,
+    /// What they did in regions.
+    pub regions: Regions,
 }
 
 impl Heap {
@@ -164,6 +167,7 @@ impl Heap {
             high: 0,
             sizes: [Amount::default(); 65],
             slices: Slices::new(cuts),
+            regions: Regions::default(),
         }
     }
 
@@ -287,6 +291,9 @@ impl Heap {
         self.tree.grow(size, now);
         self.high = self.high.max(self.tree.live.bytes);
         self.allocated.add(size);
+        if self.regions.is_open() {
+            self.regions.allocated((row.image, row.thread), &block);
+        }
         let class = (u64::BITS - size.leading_zeros()) as usize;
         if let Some(class) = self.sizes.get_mut(class) {
             class.add(size);
@@ -311,6 +318,9 @@ impl Heap {
                 row.temporary.add(block.size);
             }
         }
+        if self.regions.has_blocks() {
+            self.regions.freed(row.thread, &block, temporary);
+        }
         self.slices.freed(&mut row.tally, (block.row, block.turn), block.size, temporary);
     }
 
@@ -320,6 +330,10 @@ impl Heap {
         let Some(row) = self.rows.get_mut(block.row as usize) else { return };
         let Some(image) = self.images.get_mut(row.image as usize) else { return };
         row.save(&self.tree, &image.scope);
+        // Regions know whole blocks only.
+        if self.regions.has_blocks() {
+            self.regions.freed(row.thread, block, false);
+        }
         for live in [&mut row.live, &mut image.scope.live, &mut self.tree.live] {
             live.bytes = live.bytes.saturating_sub(bytes);
         }
@@ -333,6 +347,8 @@ impl Heap {
     pub fn end_image(&mut self, image_id: u32, time: u64) {
         let Some(image) = self.images.get_mut(image_id as usize) else { return };
         self.slices.begin_end(time);
+        self.regions.end_image(image_id, time);
+        let in_regions = self.regions.has_blocks();
         for block in std::mem::take(&mut image.blocks).into_values() {
             let Some(row) = self.rows.get_mut(block.row as usize) else { continue };
             row.save(&self.tree, &image.scope);
@@ -340,6 +356,9 @@ impl Heap {
             row.leaked.add(block.size);
             row.leaked_first = row.leaked_first.min(block.time);
             row.leaked_last = row.leaked_last.max(block.time);
+            if in_regions {
+                self.regions.freed(row.thread, &block, false);
+            }
             self.slices.gone(block.row, block.size, time);
             image.scope.live.sub(block.size);
             self.tree.live.sub(block.size);

@@ -2,7 +2,7 @@
 //! distinct stacks.
 //!
 //! `merge` decides the order of records (`share` inside an epoch of several streams), [`state`] and `events` what each one
-//! does: to the blocks and sums in [`heap`] (found by address in `blocks`) (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it. Nothing here knows symbols, reports or files.
+//! does: to the blocks and sums in [`heap`] (found by address in `blocks`) (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it and in the [`regions`] that the program marks. Nothing here knows symbols, reports or files.
 
 mod blocks;
 pub mod census;
@@ -14,6 +14,7 @@ pub mod lines;
 mod mappings;
 mod merge;
 pub mod python;
+pub mod regions;
 mod share;
 pub mod slices;
 pub mod stacks;

@@ -139,6 +139,14 @@ impl State {
         self.overlap = self.overlap.max(sum);
     }
 
+    /// The thread of a stream, by its index.
+    pub(super) fn admitted(&mut self, lane_id: u32) -> u32 {
+        match self.lanes.get(lane_id as usize).and_then(|lane| lane.thread) {
+            Some(thread) => thread,
+            None => self.admit(lane_id),
+        }
+    }
+
     /// Gives the stream's image and thread their rows.
     #[cold]
     pub(super) fn admit(&mut self, lane_id: u32) -> u32 {
@@ -335,6 +343,14 @@ impl State {
             Record::ThreadName { tid, chosen, name } => self.census.name_thread(image, tid, chosen, name),
             Record::Map { address, len, stack, kind } => self.map(lane_id, (address, len), stack, kind),
             Record::Unmap { address, len, moves } => self.unmap(lane_id, (address, len), moves),
+            Record::RegionBegin { id, scope, name, limits } => {
+                let time = lane.time;
+                let thread = self.admitted(lane_id);
+                self.heap.regions.begin((image, thread), id, scope, (name, limits), time);
+            }
+            Record::RegionEnd { id } => {
+                self.heap.regions.end(image, id, lane.time);
+            }
             // Those that are not unknown are handled where order is decided.
             Record::Unknown { .. } => {}
             Record::Alloc { .. } | Record::Free { .. } | Record::Epoch(_) | Record::Clock(_) => {}

@@ -1,13 +1,14 @@
 //! Puts a [`Profile`] together from a replayed capture.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::names::Symbols;
 use super::profile::{
-    Frame, FrameKind, Metrics, Module, Process, Profile, Row, SizeClass, StackId, State, Thread, TimePoint, Timeline,
-    Totals, Untracked,
+    Frame, FrameKind, Metrics, Module, Process, Profile, Region, Row, SizeClass, StackId, State, Thread, TimePoint,
+    Timeline, Totals, Untracked,
 };
 use super::remarks::remarks;
 use super::rss::rss;
@@ -86,6 +87,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
     }
     totals.unresolved_frames = unresolved;
 
+    let regions = regions(heap, census, (&rows, &origins));
     let Names { frames, stacks, cut, unmerged, interpreters } = naming.finish();
     let mut profile = Profile {
         state,
@@ -103,6 +105,7 @@ pub(super) fn build<S>(capture: &Capture<S>, mut outcome: Outcome, state: State,
         rows,
         timeline: Timeline { rss: rss_points, ..time_points(dense, census, outcome.end) },
         slices: Slices::new(sliced, origins),
+        regions,
         span: None,
         sizes: sizes(heap),
         untracked: untracked(&replayed.untracked, facts),
@@ -180,6 +183,46 @@ fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> (Vec<Row>, Vec<Opt
         }
     }
     (rows, origins)
+}
+
+/// Regions, with rows of the profile.
+fn regions(heap: &Heap, census: &Census, (rows, origins): (&[Row], &[Option<u32>])) -> Vec<Region> {
+    let region = |region: &crate::replay::regions::Region| {
+        let process = census.images.get(region.image as usize)?.process?;
+        let mut shares: BTreeMap<u32, Metrics> = BTreeMap::new();
+        for (row, share) in &region.rows {
+            let Some(row) = origins.get(*row as usize).copied().flatten() else { continue };
+            let metrics = Metrics {
+                allocations: share.allocated.blocks,
+                allocated_bytes: share.allocated.bytes,
+                leaked_blocks: share.left.blocks,
+                leaked_bytes: share.left.bytes,
+                peak_blocks: share.peak.blocks,
+                peak_bytes: share.peak.bytes,
+                process_peak_blocks: share.peak.blocks,
+                process_peak_bytes: share.peak.bytes,
+                temporary_allocations: share.temporary.blocks,
+                temporary_bytes: share.temporary.bytes,
+            };
+            add(shares.entry(row).or_default(), &metrics);
+        }
+        let rows = shares.into_iter().filter_map(|(row, metrics)| {
+            let row = rows.get(row as usize)?;
+            Some(Row { metrics, ..row.clone() })
+        });
+        Some(Region {
+            name: text(&region.name),
+            limits: text(&region.limits),
+            process,
+            entered: region.entered,
+            begin_ns: region.begin,
+            end_ns: region.end,
+            rows: rows.collect(),
+        })
+    };
+    let mut regions: Vec<Region> = heap.regions.regions.iter().filter_map(region).collect();
+    regions.sort_by_key(|region| region.process);
+    regions
 }
 
 /// Adds a row of the same stack and thread. Times are those of leaked blocks, if either has any.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::metric::{Metric, PeakOf};
 use super::pattern::Pattern;
-use super::profile::{Metrics, Process, Profile, Row, Stack};
+use super::profile::{Metrics, Process, Profile, Region, Row, Stack};
 
 /// What a user asked to see. The default selects everything.
 #[derive(Debug, Clone, Default)]
@@ -186,6 +186,11 @@ impl<'p> Selection<'p> {
     pub fn of_process(&self, at: u32) -> Self {
         let rows = self.rows.iter().copied().filter(|row| row.process == at).collect();
         Self::new(self.profile, rows, self.profile.processes.get(at as usize), self.narrowed)
+    }
+
+    /// What happened in a region of the profile.
+    pub fn of_region(profile: &'p Profile, region: &'p Region) -> Self {
+        Self::new(profile, region.rows.iter().collect(), None, true)
     }
 
     /// The part of it that `keep` accepts.

@@ -37,6 +37,9 @@ impl Profile {
             places.push(StackId(id));
         }
         self.stacks = stacks;
+        for row in self.regions.iter_mut().flat_map(|region| &mut region.rows) {
+            row.stack = places.get(row.stack.0 as usize).copied().unwrap_or(row.stack);
+        }
         let mut rows: Vec<Row> = Vec::with_capacity(self.rows.len());
         let mut known: FxHashMap<(StackId, u32), usize> = FxHashMap::default();
         for row in self.rows {

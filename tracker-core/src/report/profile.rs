@@ -145,6 +145,25 @@ pub struct Thread {
     pub metrics: Metrics,
 }
 
+/// What happened in all regions of one name in one process.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Region {
+    pub name: String,
+    /// What the program itself allows in it: `KEY=VALUE`, commas between.
+    pub limits: String,
+    /// Index into [`Profile::processes`].
+    pub process: u32,
+    /// How often it was entered and left.
+    pub entered: u64,
+    /// When it first began and first ended.
+    pub begin_ns: u64,
+    pub end_ns: u64,
+    /// Rows of the profile with the numbers of the region, all the times it was entered. *Leaked* is what was allocated in
+    /// it and live when it ended, *peak* (of capture and process alike) what was allocated in it and live at once, the time
+    /// it held most.
+    pub rows: Vec<Row>,
+}
+
 /// One executable or library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
@@ -219,6 +238,8 @@ pub struct Profile {
     pub timeline: Timeline,
     /// What rows did over time.
     pub slices: Slices,
+    /// What the program marked in its run, by process and first begin.
+    pub regions: Vec<Region>,
     /// The part of the time that the numbers are about, when it is not all.
     pub span: Option<Span>,
     /// Powers of two, ascending.

@@ -91,6 +91,14 @@ pub(super) fn remarks(
         let text = known.map_or("a later memtrack knows why", InterpreterState::text);
         say(known != Some(InterpreterState::Recorded), format!("the stacks of {python} are native only: {text}"));
     }
+    let ignored = outcome.state.heap.regions.ignored;
+    say(
+        ignored > 0,
+        format!(
+            "{} of regions are not in their numbers: there are too many, or they are too deep",
+            count(ignored, "part")
+        ),
+    );
     let differences = facts.end.map_or(0, |end| end.2);
     say(differences > 0, format!("the unwinder's self-check found {}", count(differences, "difference")));
     remarks

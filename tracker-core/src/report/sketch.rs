@@ -64,6 +64,7 @@ impl Sketch {
             untracked: Vec::new(),
             warnings: Vec::new(),
             redacted: false,
+            regions: Vec::new(),
             symbol_notes: Vec::new(),
         };
         Self { profile, at: (0, 0) }.process(&exe, words).thread("main")

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::filter::Selection;
 use super::labels::Label;
 use super::metric::PeakOf;
-use super::profile::{Process, Profile, State, Thread, Untracked};
+use super::profile::{Process, Profile, Region, State, Thread, Untracked};
 use super::sums::Sums;
 use crate::capture::meta::ExitStatus;
 
@@ -29,6 +29,8 @@ pub struct Summary<'p> {
     pub untracked: Vec<UntrackedRow<'p>>,
     pub processes: Vec<ProcessRow<'p>>,
     pub threads: Vec<ThreadRow<'p>>,
+    /// What the program marked in its run.
+    pub regions: Vec<RegionRow<'p>>,
     pub warnings: &'p [String],
     pub symbol_notes: &'p [String],
     pub redacted: bool,
@@ -82,6 +84,23 @@ pub struct ThreadRow<'p> {
     pub temporary_allocations: u64,
 }
 
+/// All regions of one name in one process. Leaked is what was live when a region ended.
+#[derive(Debug, Serialize)]
+pub struct RegionRow<'p> {
+    pub name: &'p str,
+    pub process: u32,
+    pub entered: u64,
+    pub begin_ns: u64,
+    pub end_ns: u64,
+    pub allocations: u64,
+    pub allocated_bytes: u64,
+    pub peak_bytes: u64,
+    pub peak_blocks: u64,
+    pub leaked_bytes: u64,
+    pub leaked_blocks: u64,
+    pub temporary_allocations: u64,
+}
+
 impl<'p> Summary<'p> {
     /// Of everything a selection holds. A selected process leaves only its own row and threads.
     pub fn of(selection: &Selection<'p>) -> Self {
@@ -101,6 +120,12 @@ impl<'p> Summary<'p> {
             untracked: profile.untracked.iter().map(untracked_row).collect(),
             processes: processes.map(process_row).collect(),
             threads: threads.map(|thread| thread_row(thread, selection.peak_of())).collect(),
+            regions: profile
+                .regions
+                .iter()
+                .filter_map(|region| region_row(profile, region))
+                .filter(|r| shown(r.process))
+                .collect(),
             warnings: &profile.warnings,
             symbol_notes: &profile.symbol_notes,
             redacted: profile.redacted,
@@ -130,6 +155,24 @@ fn process_row((process, label): (&Process, Label)) -> ProcessRow<'_> {
         sums: Sums::of_scope(&process.totals, PeakOf::Process),
         capture_peak_bytes: process.totals.metrics.peak_bytes,
     }
+}
+
+fn region_row<'p>(profile: &'p Profile, region: &'p Region) -> Option<RegionRow<'p>> {
+    let metrics = Selection::of_region(profile, region).metrics().to_owned();
+    Some(RegionRow {
+        name: &region.name,
+        process: profile.processes.get(region.process as usize)?.index,
+        entered: region.entered,
+        begin_ns: region.begin_ns,
+        end_ns: region.end_ns,
+        allocations: metrics.allocations,
+        allocated_bytes: metrics.allocated_bytes,
+        peak_bytes: metrics.peak_bytes,
+        peak_blocks: metrics.peak_blocks,
+        leaked_bytes: metrics.leaked_bytes,
+        leaked_blocks: metrics.leaked_blocks,
+        temporary_allocations: metrics.temporary_allocations,
+    })
 }
 
 fn thread_row(thread: &Thread, peak: PeakOf) -> ThreadRow<'_> {

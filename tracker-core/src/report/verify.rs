@@ -64,6 +64,7 @@ pub(super) fn differences(a: &Profile, b: &Profile) -> Vec<&'static str> {
         ("rows", a.rows == b.rows),
         ("timeline", a.timeline == b.timeline),
         ("slices", a.slices == b.slices),
+        ("regions", a.regions == b.regions),
         ("sizes", a.sizes == b.sizes),
         ("untracked programs", a.untracked == b.untracked),
         ("remarks", a.warnings == b.warnings),

@@ -16,7 +16,8 @@ use tracker_core::format::python::{
 };
 use tracker_core::format::record::{
     ModuleFields, UntrackedReason, decode, write_alloc, write_define, write_free, write_gap, write_generation,
-    write_image, write_map, write_module, write_thread_name, write_unmap, write_untracked,
+    write_image, write_map, write_module, write_region_begin, write_region_end, write_thread_name, write_unmap,
+    write_untracked,
 };
 use tracker_core::format::{Deltas, MAX_RECORD_LEN, Record};
 
@@ -91,6 +92,8 @@ fn encode_sized(buffer: &mut [u8], deltas: &mut Deltas, record: &Record<'_>) -> 
         Record::Map { address, len, stack, kind } => write_map(buffer, (address, len), stack, kind),
         Record::Unmap { address, len, moves } => write_unmap(buffer, (address, len), moves),
         Record::ThreadName { tid, chosen, name } => write_thread_name(buffer, tid, chosen, name),
+        Record::RegionBegin { id, scope, name, limits } => write_region_begin(buffer, id, scope, name, limits),
+        Record::RegionEnd { id } => write_region_end(buffer, id),
         Record::Interpreter { state, version } => {
             write_interpreter(buffer, version, InterpreterState::from_number(state)?)
         }

@@ -209,6 +209,7 @@ pub(crate) fn empty(command: &str, run: u64) -> Profile {
         untracked: Vec::new(),
         warnings: Vec::new(),
         redacted: false,
+        regions: Vec::new(),
         symbol_notes: Vec::new(),
     }
 }

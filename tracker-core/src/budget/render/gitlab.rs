@@ -48,7 +48,7 @@ fn issues(finding: &Finding<'_, '_>, capture: &str) -> Vec<Issue> {
     let outcome = finding.outcome;
     let (path, line) = match &outcome.rule.origin {
         Origin::File { path, line } => (path.as_str(), u32::try_from(*line).unwrap_or(1)),
-        Origin::Flag => (capture, 1),
+        Origin::Flag | Origin::Region(_) => (capture, 1),
     };
     let issue = |detail: Option<String>, fingerprint: &str, (path, begin): (&str, u32)| Issue {
         description: match detail {

@@ -1,6 +1,6 @@
 //! A profile as the sections of an index, and back. What comes back is equal to what went in, or nothing.
 //!
-//! Sections: 0 what describes the capture and its small tables, 1 frames, 2 stacks, 3 rows, 4 time, 5 slices. Times are
+//! Sections: 0 what describes the capture and its small tables, 1 frames, 2 stacks, 3 rows and regions, 4 time, 5 slices. Times are
 //! nanoseconds since the start. No IO here.
 
 mod columns;
@@ -34,6 +34,7 @@ pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>>
         rows,
         timeline,
         slices,
+        regions,
         span: _,
         sizes,
         untracked,
@@ -60,6 +61,7 @@ pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>>
         put_table(frames, of_frames);
         stacks::put(stacks, of_stacks);
         put_table(rows, of_rows);
+        regions.put(of_rows);
         let Timeline { points, process_live, rss } = timeline;
         put_table(points, of_time);
         process_live.put(of_time);
@@ -97,6 +99,7 @@ pub(super) fn decode(temporary_distance: u64, mut section: impl FnMut(usize) -> 
         rows: Vec::new(),
         timeline: Timeline::default(),
         slices: Slices::default(),
+        regions: Vec::new(),
         span: None,
         sizes: Field::take(&mut tables)?,
         untracked: Field::take(&mut tables)?,
@@ -114,7 +117,11 @@ pub(super) fn decode(temporary_distance: u64, mut section: impl FnMut(usize) -> 
     };
     read(1, &mut |input| take_table(input).map(|frames| profile.frames = frames))?;
     read(2, &mut |input| stacks::take(input).map(|stacks| profile.stacks = stacks))?;
-    read(3, &mut |input| take_table(input).map(|rows| profile.rows = rows))?;
+    read(3, &mut |input| {
+        profile.rows = take_table(input)?;
+        profile.regions = Field::take(input)?;
+        Some(())
+    })?;
     read(4, &mut |input| {
         let (points, process_live) = (take_table(input)?, Field::take(input)?);
         profile.timeline = Timeline { points, process_live, rss: take_table(input)? };
@@ -132,11 +139,12 @@ pub(super) fn decode(temporary_distance: u64, mut section: impl FnMut(usize) -> 
 
 /// Whether whatever refers to an entry of a table refers to one that is there.
 fn is_sound(profile: &Profile) -> bool {
-    let Profile { frames, stacks, rows, modules, processes, threads, timeline, slices, .. } = profile;
+    let Profile { frames, stacks, rows, regions, modules, processes, threads, timeline, slices, .. } = profile;
     let module = |module: Option<u32>| module.is_none_or(|module| (module as usize) < modules.len());
     frames.iter().all(|frame| module(frame.module))
         && stacks.iter().flat_map(|stack| &stack.frames).all(|frame| (frame.0 as usize) < frames.len())
-        && rows.iter().all(|row| {
+        && regions.iter().all(|region| (region.process as usize) < processes.len())
+        && rows.iter().chain(regions.iter().flat_map(|region| &region.rows)).all(|row| {
             (row.stack.0 as usize) < stacks.len()
                 && (row.process as usize) < processes.len()
                 && (row.thread as usize) < threads.len()
@@ -150,6 +158,7 @@ fn is_sound(profile: &Profile) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::profile::Region;
     use crate::report::sketch::{Numbers, Sketch};
 
     fn profile() -> Profile {
@@ -163,7 +172,12 @@ mod tests {
             .thread("worker")
             .row("malloc: ~get@src/get.rs:12 read@src/read.rs:7 main", numbers)
             .size(16, 4, 70)
-            .with(|profile| profile.timeline.process_live = vec![Vec::new(); 2])
+            .with(|profile| {
+                profile.timeline.process_live = vec![Vec::new(); 2];
+                let rows = profile.rows[1..3].to_vec();
+                let (name, limits) = ("decode".into(), "peak=1MiB".into());
+                profile.regions = vec![Region { name, limits, entered: 3, begin_ns: 5, end_ns: 9, rows, process: 1 }];
+            })
             .build()
     }
 

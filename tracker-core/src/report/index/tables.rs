@@ -1,12 +1,12 @@
 //! Which fields of a profile's tables are written, and how.
 
-use super::columns::{Column as _, Columns, Field, Input, Plain, Step, coded, columns, fields};
+use super::columns::{Column as _, Columns, Field, Input, Plain, Step, coded, columns, fields, put_table, take_table};
 use crate::capture::meta::{ExitStatus, Meta, Session};
 use crate::format::Function;
 use crate::replay::slices::What;
 use crate::report::profile::{
-    Frame, FrameId, FrameKind, Metrics, Module, Process, Row, RssPoint, SizeClass, StackId, State, Thread, TimePoint,
-    Totals, Untracked,
+    Frame, FrameId, FrameKind, Metrics, Module, Process, Region, Row, RssPoint, SizeClass, StackId, State, Thread,
+    TimePoint, Totals, Untracked,
 };
 use crate::report::slices::Change;
 
@@ -103,6 +103,31 @@ impl Field for ExitStatus {
             1 => i32::take(input).map(Self::Signal),
             _ => None,
         }
+    }
+}
+
+impl Field for Region {
+    fn put(&self, out: &mut Vec<u8>) {
+        let Self { name, limits, process, entered, begin_ns, end_ns, rows } = self;
+        name.put(out);
+        limits.put(out);
+        process.put(out);
+        entered.put(out);
+        begin_ns.put(out);
+        end_ns.put(out);
+        put_table(rows, out);
+    }
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        Some(Self {
+            name: Field::take(input)?,
+            limits: Field::take(input)?,
+            process: Field::take(input)?,
+            entered: Field::take(input)?,
+            begin_ns: Field::take(input)?,
+            end_ns: Field::take(input)?,
+            rows: take_table(input)?,
+        })
     }
 }
 
