@@ -111,17 +111,17 @@ impl Stacks {
         if self.nodes.len() >= self.limit {
             return None;
         }
+        let recent = self.nodes.get(parent as usize).map_or(0, |node| node.recent);
+        if let Some(node) = self.nodes.get(recent as usize).filter(|node| recent != 0 && node.parent == parent)
+            && self.locations.get(node.location as usize) == Some(&location)
+        {
+            return Some(recent);
+        }
         let next = self.locations.len() as u32;
         let location = *self.location_ids.entry(location).or_insert_with(|| {
             self.locations.push(location);
             next
         });
-        let recent = self.nodes.get(parent as usize).map_or(0, |node| node.recent);
-        if self.nodes.get(recent as usize).is_some_and(|node| (node.parent, node.location) == (parent, location))
-            && recent != 0
-        {
-            return Some(recent);
-        }
         let next = self.nodes.len() as u32;
         let child = *self.children.entry(u64::from(parent) << 32 | u64::from(location)).or_insert_with(|| {
             self.nodes.push(Node { parent, location, recent: 0 });
