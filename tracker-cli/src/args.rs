@@ -9,9 +9,10 @@ use clap::{CommandFactory as _, Parser};
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
-use tracker_core::report::profile::Profile;
+use tracker_core::report::profile::{Module, Profile};
 use tracker_core::report::span::{self, Asked, Moment};
 use tracker_core::report::suppress::Suppressions;
+use tracker_core::symbol::{build_id_of, default_suppressions};
 
 use crate::cmd::Command;
 use crate::error::Error;
@@ -132,10 +133,11 @@ impl TimeArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Suppressions")]
 pub(crate) struct SuppressionArgs {
-    /// File with `leak:PATTERN` lines, as LeakSanitizer takes them; may be given several times
+    /// File with `leak:PATTERN` lines, as LeakSanitizer takes them, or with valgrind's suppressions; may be given several
+    /// times
     #[arg(long, value_name = "FILE")]
     suppressions: Vec<PathBuf>,
-    /// Count the blocks that libc, ld.so and libstdc++ take once and keep, too
+    /// Count the blocks that libc, ld.so, libstdc++ and CPython take once and keep, too
     #[arg(long)]
     no_builtin_suppressions: bool,
 }
@@ -149,7 +151,30 @@ impl SuppressionArgs {
         self.load_with(&[])
     }
 
-    /// The same with further files.
+    /// The same, and what the program of `profile` carries in `__lsan_default_suppressions`, while its file is there.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; what the program carries counts as a file.
+    pub(crate) fn load_for(&self, profile: &Profile) -> Result<Suppressions, Error> {
+        let mut all = self.load()?;
+        let mut programs: Vec<&str> = profile.processes.iter().map(|process| process.exe.as_str()).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        for program in programs {
+            let path = Path::new(program);
+            let recorded = profile.modules.iter().find(|module| module.path == program);
+            // Another build's suppressions are not this one's.
+            let same = |module: &Module| build_id_of(path).is_ok_and(|found| found == module.build_id);
+            if let Some(text) = recorded.filter(|module| same(module)).and_then(|_| default_suppressions(path)) {
+                all.add_file(&text).map_err(|error| {
+                    Error::usage(format!("__lsan_default_suppressions of {}: {error}", path.display()))
+                })?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The same as [`Self::load`] with further files.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -158,7 +183,7 @@ impl SuppressionArgs {
         let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
         for path in more.iter().chain(&self.suppressions) {
             let failed =
-                |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
+                |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}, {error}", path.display()));
             let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
             all.add_file(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))?;
         }

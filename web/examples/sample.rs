@@ -42,5 +42,5 @@ fn write(profile: Profile, kind: &str, out: &str) -> std::io::Result<()> {
     if out == "serve" {
         return serve(vec![(name, Box::new(move || Ok(profile.clone())))], ServeOptions::default());
     }
-    export_html(&profile, &ExportOptions { name }, &mut BufWriter::new(File::create(out)?))
+    export_html(&profile, &ExportOptions { name, ..ExportOptions::default() }, &mut BufWriter::new(File::create(out)?))
 }

@@ -12,6 +12,7 @@ pub mod tree;
 
 use serde::Serialize;
 use tracker_core::report::profile::Profile;
+use tracker_core::report::suppress::Suppressions;
 
 /// Everything the page knows. Additive changes keep the number in `schema`.
 #[derive(Debug, Serialize)]
@@ -31,9 +32,10 @@ pub struct Columns {
     pub slices: Option<slices::Slices>,
 }
 
-/// The columns of `profile`; `name` is what the page calls the capture, usually its file's name.
-pub fn columns(profile: &Profile, name: &str) -> Columns {
-    let tree = tree::Tree::new(profile);
+/// The columns of `profile`; `name` is what the page calls the capture, usually its file's name. Leaks that
+/// `suppressions` set apart are marked.
+pub fn columns(profile: &Profile, name: &str, suppressions: &Suppressions) -> Columns {
+    let tree = tree::Tree::new(profile, suppressions);
     let slices = slices::Slices::new(&profile.slices, &tree.origins);
     Columns {
         schema: "memtrack.page/1",

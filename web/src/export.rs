@@ -7,16 +7,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use tracker_core::report::profile::Profile;
+use tracker_core::report::suppress::Suppressions;
 
 use crate::assets::{MODULES, STYLE, content_hash};
 use crate::page::{Page, Style, import_map};
 use crate::{columns, script_safe};
 
 /// How a page is written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ExportOptions {
     /// What the page calls the capture, usually its file's name.
     pub name: String,
+    /// Which leaks are set apart.
+    pub suppressions: Suppressions,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self { name: String::new(), suppressions: Suppressions::builtin() }
+    }
 }
 
 /// The data element's content: compressed columns.
@@ -36,7 +45,7 @@ const COMPRESSION_LEVEL: u8 = 6;
 /// # Errors
 /// Those of `out`.
 pub fn export_html(profile: &Profile, options: &ExportOptions, out: &mut impl io::Write) -> io::Result<()> {
-    let json = script_safe::to_vec(&columns::columns(profile, &options.name))?;
+    let json = script_safe::to_vec(&columns::columns(profile, &options.name, &options.suppressions))?;
     let compressed = miniz_oxide::deflate::compress_to_vec_zlib(&json, COMPRESSION_LEVEL);
     let embedded = Embedded { encoding: "deflate+base64", length: json.len(), data: STANDARD.encode(compressed) };
     let data = String::from_utf8(script_safe::to_vec(&embedded)?).map_err(io::Error::other)?;

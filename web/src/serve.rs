@@ -25,6 +25,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tracker_core::report::suppress::Suppressions;
 
 use crate::assets::{MODULES, STYLE, content_hash};
 use crate::page::{Page, Style, import_map};
@@ -47,6 +48,8 @@ pub struct ServeOptions {
     pub port: u16,
     /// Listen at this path instead, on a new socket that only its owner can open.
     pub socket: Option<PathBuf>,
+    /// Which leaks are set apart.
+    pub suppressions: Suppressions,
     /// Open the page in the desktop's browser.
     pub open: bool,
     /// End after this time without a request.
@@ -61,6 +64,7 @@ impl Default for ServeOptions {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             socket: None,
+            suppressions: Suppressions::builtin(),
             open: false,
             idle: Some(Duration::from_secs(8 * 3600)),
             outlive_parent: false,
@@ -120,7 +124,7 @@ impl Server {
     /// # Errors
     /// When the address is not loopback or cannot be bound, or the first capture cannot be read.
     pub fn bind(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) -> io::Result<Self> {
-        let feeds = Feeds::new(captures).map_err(io::Error::other)?;
+        let feeds = Feeds::new(captures, &options.suppressions).map_err(io::Error::other)?;
         let place = match &options.socket {
             Some(path) => Place::socket(path)?,
             None => Place::port(options.address, options.port)?,

@@ -12,7 +12,8 @@ use web::{ExportOptions, export_html};
 
 fn export(profile: &Profile) -> String {
     let mut out = Vec::new();
-    export_html(profile, &ExportOptions { name: "</script><b>name.mtk".into() }, &mut out).unwrap();
+    export_html(profile, &ExportOptions { name: "</script><b>name.mtk".into(), ..ExportOptions::default() }, &mut out)
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -36,7 +36,7 @@ fn node(arguments: &[&str], environment: &[(&str, String)]) {
 /// Writes the page of `profile` and gives its address.
 fn export(profile: &Profile, name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.html"));
-    let options = ExportOptions { name: format!("memtrack.{name}.48211.mtk") };
+    let options = ExportOptions { name: format!("memtrack.{name}.48211.mtk"), ..ExportOptions::default() };
     export_html(profile, &options, &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
     format!("file://{}", path.display())
 }

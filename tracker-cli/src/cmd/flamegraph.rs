@@ -8,7 +8,7 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use web::{ExportOptions, export_html};
 
-use crate::args::{CaptureArg, TimeArgs, metric};
+use crate::args::{CaptureArg, SuppressionArgs, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file::Target;
@@ -31,6 +31,8 @@ pub(crate) struct Args {
     metric: Metric,
     #[command(flatten)]
     time: TimeArgs,
+    #[command(flatten)]
+    suppressions: SuppressionArgs,
 }
 
 /// Writes it and says where.
@@ -46,13 +48,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         Some(span) => format!("{name}, {} (peak: live at its end)", head::span_text(span)),
         None => name,
     };
+    let suppressions = args.suppressions.load_for(&capture.profile)?;
     let picture = output.extension().is_some_and(|ending| ending == "svg");
     target.write(|mut out| match export::by_name("svg").filter(|_| picture) {
         Some(svg) => {
             let selection = Selection::whole(&capture.profile);
             svg.export(Request { selection: &selection, metric: args.metric, events: &mut Vec::new() }, &mut out)
         }
-        None => export_html(&capture.profile, &ExportOptions { name }, &mut out),
+        None => export_html(&capture.profile, &ExportOptions { name, suppressions }, &mut out),
     })?;
     if output.as_os_str() != "-" {
         note(&format!("wrote {}", output.display()));

@@ -10,11 +10,13 @@ use crate::output::look::Look;
 
 mod baseline;
 pub(crate) mod check;
+mod completions;
 mod diff;
 mod doctor;
 mod dump;
 mod export;
 mod flamegraph;
+mod man;
 mod repeat;
 mod report;
 mod run;
@@ -71,6 +73,10 @@ pub(crate) enum Command {
     Strip(strip::Args),
     /// List every text that a capture would reveal
     Strings(strings::Args),
+    /// Write manual pages into a folder
+    Man(man::Args),
+    /// Print what a shell needs to complete command lines
+    Completions(completions::Args),
     /// Explain whether and how a program can be recorded
     Doctor(doctor::Args),
 }
@@ -101,6 +107,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Dump(args) => dump::run(&args),
         Command::Strip(args) => strip::run(&args),
         Command::Strings(args) => strings::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Exit with this code when any leak is left
     #[arg(long, value_name = "CODE", conflicts_with_all = ["peak", "temporary", "allocations"])]
     error_exitcode: Option<u8>,
+    /// Say on stderr how much each suppression set apart, and which matched nothing
+    #[arg(long, conflicts_with_all = ["peak", "temporary", "allocations"])]
+    print_suppressions: bool,
     #[command(flatten)]
     frames: FrameArgs,
     #[command(flatten)]
@@ -95,8 +98,10 @@ impl Args {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let suppressions = args.suppressions.load()?;
+    // A broken file is an error before anything is read.
+    args.suppressions.load()?;
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
+    let suppressions = args.suppressions.load_for(&capture.profile)?;
     let profile = args.frames.shown(capture.profile, args.json);
     let selection = args.filter.select(&profile)?;
     let report = Report::new(selection, args.kind(), &args.limits(), &suppressions);
@@ -105,6 +110,10 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     } else {
         let depth = if args.depth == 0 { usize::MAX } else { args.depth };
         output::print(&output::report::text(look, &report, depth))?;
+    }
+    if args.print_suppressions {
+        let names: Vec<String> = suppressions.names().map(str::to_owned).collect();
+        output::print_note(&output::report::suppressions(&report, &names));
     }
     match args.error_exitcode.filter(|_| report.sum.blocks > 0) {
         Some(code) => Ok(ExitCode::from(code)),

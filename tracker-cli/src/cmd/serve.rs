@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use web::{ServeOptions, Source};
 
+use crate::args::SuppressionArgs;
 use crate::captures;
 use crate::error::Error;
 
@@ -24,6 +25,8 @@ pub(crate) struct Args {
     /// Open the page in the desktop's browser
     #[arg(long)]
     open: bool,
+    #[command(flatten)]
+    suppressions: SuppressionArgs,
 }
 
 /// Serves until Ctrl-C.
@@ -31,6 +34,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let paths = if args.captures.is_empty() { vec![captures::find(None)?] } else { args.captures.clone() };
     // Read before anything is served, so that a bad capture is this command's error and not the page's.
     let mut first = paths.first().map(|path| captures::profile(path)).transpose()?;
+    // Those that the first capture's program carries hold for all: they are captures of one program, as a rule.
+    let suppressions = match &first {
+        Some(profile) => args.suppressions.load_for(profile),
+        None => args.suppressions.load(),
+    }?;
     let source = |path: PathBuf| -> (String, Box<dyn Source>) {
         let mut read = first.take();
         let name = captures::name(&path);
@@ -41,8 +49,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         (name, Box::new(load))
     };
     let sources = paths.into_iter().map(source).collect();
-    let options =
-        ServeOptions { port: args.port, socket: args.socket.clone(), open: args.open, ..ServeOptions::default() };
+    let options = ServeOptions {
+        port: args.port,
+        socket: args.socket.clone(),
+        open: args.open,
+        suppressions,
+        ..ServeOptions::default()
+    };
     web::serve(sources, options).map_err(|error| Error::usage(format!("cannot serve: {error}")))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -55,7 +55,7 @@ pub(crate) fn text(look: &Look, diff: &Diff<'_>, shown: Shown) -> String {
     }
     if !noise.is_empty() {
         text += &format!(
-            "\n{} changed no more than captures of one side differ: {} (--noise shows them)\n",
+            "\n{} changed within noise: {} (--noise shows them)\n",
             counted(noise.len() as u64, "stack"),
             sum(diff.metric, &noise)
         );
@@ -72,7 +72,7 @@ fn side(look: &Look, name: &str, selections: &[Selection<'_>]) -> String {
         let line = format!("{name:<6}  {}  ran {}", command_line(&command), duration(profile.duration_ns));
         text += &(look.fit(&line, look.width) + "\n");
         if let Some(missing) = trust::warning(profile) {
-            text += &look.yellow(&format!("        {missing}\n"));
+            text += &look.yellow(&format!("        {}\n", look.fit(&missing, look.width.saturating_sub(8))));
         }
     }
     text

@@ -2,7 +2,7 @@
 
 use tracker_core::report::labels::Label;
 use tracker_core::report::profile::State;
-use tracker_core::report::rows::{Entry, Kind, Report};
+use tracker_core::report::rows::{Entry, Freed, Kind, Report, Sum};
 use tracker_core::report::sums::Sums;
 
 use super::clean::clean;
@@ -56,6 +56,20 @@ fn arenas(look: &Look, report: &Report<'_>) -> String {
     let words: Vec<_> = remark.split(' ').map(str::to_owned).collect();
     let lines = wrap(&words, " ", look.width).join("\n");
     format!("\n{}\n", look.dim(&lines))
+}
+
+/// What each suppression set apart, in LeakSanitizer's form, those that nothing matched last.
+pub(crate) fn suppressions(report: &Report<'_>, names: &[String]) -> String {
+    let used = report.suppressed.iter().map(|suppressed| (suppressed.rule.as_str(), suppressed.sum));
+    let used: Vec<_> = used.collect();
+    let mut lines: Vec<(&str, Sum)> = used.clone();
+    let unused = |name: &&str| used.iter().all(|(rule, _)| rule != name);
+    lines.extend(names.iter().map(String::as_str).filter(unused).map(|name| (name, Sum::default())));
+    let mut text = format!("Suppressions used:\n{:>7} {:>10} template\n", "count", "bytes");
+    for (name, sum) in lines {
+        text += &format!("{:>7} {:>10} {}\n", sum.blocks, sum.bytes, clean(name));
+    }
+    text
 }
 
 /// A number of what the report's rows count.
@@ -130,6 +144,18 @@ fn origin(report: &Report<'_>, labels: &[Label], entry: &Entry) -> Vec<String> {
         } else {
             format!("first at {}, last at {}", duration(entry.first_ns), duration(entry.last_ns))
         });
+    }
+    if let Some(fate) = entry.fate() {
+        let share = percent(entry.allocations.saturating_sub(entry.blocks), entry.allocations);
+        parts.push(match fate.freed {
+            Freed::Never => "never freed".to_owned(),
+            freed => format!("{} freed ({share} of {})", freed.name(), counted(entry.allocations, "allocation")),
+        });
+        // What a program leaves behind in less than a second grows by nothing that could be said per minute.
+        let long = entry.last_ns.saturating_sub(entry.first_ns) >= 1_000_000_000;
+        if let Some(rate) = fate.blocks_per_minute.filter(|_| long) {
+            parts.push(format!("grows by {} a minute", counted(rate.round() as u64, "block")));
+        }
     }
     if report.kind == Kind::Temporary {
         let share = percent(entry.blocks, entry.allocations);

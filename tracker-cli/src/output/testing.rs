@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tracker_core::budget::render::{FORMATS, Judged};
 use tracker_core::budget::{self, Baseline, Baselines, Budget, Verdict, file};
+use tracker_core::report::diff::Diff;
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::levels::levels;
 use tracker_core::report::metric::Metric;
@@ -22,6 +23,7 @@ use tracker_core::report::table::{By, Table};
 use tracker_core::report::tree::Tree;
 use tracker_core::report::{StatsJson, TableJson, TimelineJson, TreeJson};
 
+use super::diff::{self, Shown};
 use super::look::Look;
 use super::tree::Cut;
 use super::{check, report, run_summary, stats, summary, table, timeline, tree};
@@ -336,6 +338,28 @@ fn golden_table() {
     let functions = of(By::Function);
     let json = TableJson { selection: &whole, table: &functions, by: By::Function, metric: Metric::Peak };
     golden_json("table.json", &json);
+}
+
+#[test]
+fn golden_diff() {
+    let (before, mut after) = (sample(), sample());
+    let larger = after.rows.iter_mut().find(|row| row.metrics.peak_bytes == 1_048_600).unwrap();
+    larger.metrics.peak_bytes += 65_536;
+    after.totals.metrics.peak_bytes += 65_536;
+    after.rows.retain(|row| row.metrics.peak_bytes != 60_000);
+    for frame in &mut after.frames {
+        if frame.function.as_deref() == Some("shard_open") {
+            frame.function = Some("open_shard".to_owned());
+        }
+    }
+    let whole = |profile| Selection::whole(profile);
+    let shown = Shown { count: 10, depth: 4, noise: false };
+    let one = Diff::new(vec![whole(&before)], vec![whole(&after)], Metric::Peak);
+    golden("diff.txt", &NARROW, &diff::text(&NARROW, &one, shown));
+    let several = Diff::new(vec![whole(&before), whole(&after)], vec![whole(&after), whole(&after)], Metric::Peak);
+    let ascii = Look { unicode: false, ..NARROW };
+    golden("diff-noise.txt", &ascii, &diff::text(&ascii, &several, shown));
+    golden_json("diff.json", &one);
 }
 
 #[test]

@@ -22,7 +22,7 @@ struct Consumer {
     check: fn(&Path, &Path, &Capture),
 }
 
-const CONSUMERS: [Consumer; 6] = [
+const CONSUMERS: [Consumer; 7] = [
     Consumer { name: "go tool pprof", from: "apt-get install golang-go", find: || program("go"), check: pprof },
     Consumer { name: "speedscope's schema", from: NPM, find: || package("speedscope"), check: speedscope },
     Consumer {
@@ -42,6 +42,12 @@ const CONSUMERS: [Consumer; 6] = [
         from: "cargo install inferno",
         find: || program("inferno-flamegraph"),
         check: inferno,
+    },
+    Consumer {
+        name: "valgrind's suppressions",
+        from: "apt-get install valgrind",
+        find: || program("valgrind"),
+        check: valgrind,
     },
     Consumer { name: "python3", from: "apt-get install python3", find: || program("python3"), check: python },
 ];
@@ -210,6 +216,27 @@ fn heaptrack(folder: &Path, print: &Path, capture: &Capture) {
         let values = stacks.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
         assert_eq!(values.sum::<u64>(), capture.number(None, key), "{cost}");
     }
+}
+
+/// What valgrind writes for the leaks of a program sets the same leaks apart here.
+fn valgrind(folder: &Path, valgrind: &Path, capture: &Capture) {
+    let known = capture.summary["command"][0].as_str().expect("a path");
+    if !known.ends_with("/known") {
+        return;
+    }
+    let log = folder.join("valgrind.log");
+    let mut command = Command::new(valgrind);
+    command.args(["--leak-check=full", "--show-leak-kinds=all", "--gen-suppressions=all"]);
+    text(command.arg(format!("--log-file={}", log.display())).args([known, "simple"]));
+    let log = fs::read_to_string(&log).expect("written");
+    let suppressions: Vec<_> = log.lines().filter(|line| !line.starts_with("==")).collect();
+    let file = folder.join("valgrind.supp");
+    fs::write(&file, suppressions.join("\n")).expect("writable");
+    let simple = record("consumers-simple", &[known, "simple"]);
+    let (file, simple) = (file.to_str().expect("plain path"), simple.path.to_str().expect("plain path"));
+    let report = read(&["report", "--json", "--no-builtin-suppressions", "--suppressions", file, simple]);
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((report["leaks"].as_array().map(Vec::len), &report["suppressed_blocks"]), (Some(0), &100.into()));
 }
 
 fn inferno(folder: &Path, inferno: &Path, capture: &Capture) {

@@ -74,6 +74,11 @@ struct RowJson<'p> {
     allocations: u64,
     first_ns: u64,
     last_ns: u64,
+    /// Of leaks: never, sometimes or usually.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freed: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_per_minute: Option<f64>,
     process: Option<u32>,
     thread: Option<u32>,
     allocator: Option<&'static str>,
@@ -92,6 +97,8 @@ impl<'p> RowJson<'p> {
             allocations: entry.allocations,
             first_ns: entry.first_ns,
             last_ns: entry.last_ns,
+            freed: entry.fate().map(|fate| fate.freed.name()),
+            blocks_per_minute: entry.fate().and_then(|fate| fate.blocks_per_minute),
             process: process.filter(|_| entry.processes == 1).map(|process| process.index),
             thread: thread.filter(|_| entry.threads == 1).map(|thread| thread.index),
             allocator: stack.and_then(|stack| stack.function).map(|function| function.name()),

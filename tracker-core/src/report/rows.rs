@@ -85,6 +85,52 @@ pub struct Entry {
     pub threads: u32,
     /// Processes it occurs in.
     pub processes: u32,
+    /// Its bytes and blocks are leaks.
+    pub leaked: bool,
+}
+
+/// What becomes of the blocks of a stack that leaks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fate {
+    pub freed: Freed,
+    /// Blocks that leaked per minute, between the first and the last of them; `None` when they are no two moments.
+    pub blocks_per_minute: Option<f64>,
+}
+
+/// How many of a stack's blocks were freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freed {
+    /// None of them.
+    Never,
+    /// Half of them at most.
+    Sometimes,
+    /// More than that: what is left is the exception.
+    Usually,
+}
+
+impl Freed {
+    /// The word for it, in text and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Sometimes => "sometimes",
+            Self::Usually => "usually",
+        }
+    }
+}
+
+impl Entry {
+    /// What becomes of its blocks, where they are leaks.
+    pub fn fate(&self) -> Option<Fate> {
+        let freed = match self.allocations.saturating_sub(self.blocks) {
+            0 => Freed::Never,
+            freed if freed <= self.blocks => Freed::Sometimes,
+            _ => Freed::Usually,
+        };
+        let minutes = self.last_ns.saturating_sub(self.first_ns) as f64 / 60e9;
+        let blocks_per_minute = (self.blocks > 1 && minutes > 0.0).then(|| (self.blocks - 1) as f64 / minutes);
+        (self.leaked && self.blocks > 0).then_some(Fate { freed, blocks_per_minute })
+    }
 }
 
 /// A number of stacks, summed.
@@ -246,6 +292,7 @@ fn group(selection: &Selection<'_>, kind: Kind, limits: &Limits, rows: &[&Row]) 
                 thread: row.thread,
                 threads: 1,
                 processes: 1,
+                leaked: kind == Kind::Leaks,
             }),
         }
     }
@@ -319,6 +366,29 @@ mod tests {
         check(Kind::Leaks, by_blocks, "small 140/14 5-90 x2; empty 0/2 2-20 x1; hidden 1000/1, suppressed 300/3");
         let large = Limits { min_bytes: 140, grouping: Grouping::Thread, ..all };
         check(Kind::Leaks, large, "large 1000/1 1-10 x1; hidden 140/16, suppressed 300/3");
+    }
+
+    #[test]
+    fn what_becomes_of_blocks() {
+        const SECOND: u64 = 1_000_000_000;
+        for (blocks, allocations, seconds, freed, rate) in [
+            (1, 1, 0, Freed::Never, None),
+            (7, 7, 3, Freed::Never, Some(120.0)),
+            (3, 6, 0, Freed::Sometimes, None),
+            (3, 7, 60, Freed::Usually, Some(2.0)),
+        ] {
+            let numbers = Numbers {
+                allocated: (allocations, 1),
+                leaked: (blocks, 1),
+                seen: (SECOND, (1 + seconds) * SECOND),
+                ..Numbers::default()
+            };
+            let profile = Sketch::new("./app").row("malloc: main", numbers).build();
+            let whole = Selection::whole(&profile);
+            let report = Report::new(whole, Kind::Leaks, &Limits::default(), &Suppressions::none());
+            let fate = Some(Fate { freed, blocks_per_minute: rate });
+            assert_eq!(report.entries[0].fate(), fate, "{blocks} of {allocations}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Demangler {
 }
 
 /// `name` as the source says it, without Rust's hashes; cut to [`MAX_NAME`].
-pub(super) fn demangle(name: &str) -> String {
+pub fn demangle(name: &str) -> String {
     let readable = if name.len() > MAX_MANGLED {
         None
     } else if name.starts_with("_R") || is_legacy_rust(name) {

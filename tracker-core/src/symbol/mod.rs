@@ -17,6 +17,7 @@
 //! Used by the replay once per distinct (module, address), and by `memtrack doctor`.
 
 mod debug_files;
+mod default_suppressions;
 mod demangle;
 mod describe;
 mod dwarf;
@@ -31,6 +32,8 @@ mod split;
 mod symbolizer;
 mod symtab;
 
+pub use default_suppressions::default_suppressions;
+pub use demangle::demangle;
 pub use describe::{Description, build_id_of, build_id_of_bytes, describe};
 pub use perf_map::PerfMap;
 pub use symbolizer::{FileIdentity, ModuleHandle, ModuleSource, SymbolFrame, SymbolOptions, Symbolizer};

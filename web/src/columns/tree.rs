@@ -103,7 +103,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(profile: &Profile) -> Self {
+    pub(super) fn new(profile: &Profile, suppressions: &Suppressions) -> Self {
         let mut names = Names::new(profile);
         let frame_numbers: Vec<u32> = profile.frames.iter().map(|frame| names.frame(profile, frame)).collect();
         let order = Order::new(profile, &frame_numbers, names.unknown_frame());
@@ -115,7 +115,6 @@ impl Tree {
         let mut growth = Growth::default();
         let mut columns = Rows::default();
         let mut process_peak = Sparse::default();
-        let suppressions = Suppressions::builtin();
         let suppressed = suppressions.apply(profile);
         for (at, (row, _)) in rows.iter().enumerate() {
             let node = growth.node(row.process, order.path(profile, row.stack));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use tracker_core::report::profile::{Profile, State};
+use tracker_core::report::suppress::Suppressions;
 
 use crate::columns::columns;
 use crate::script_safe;
@@ -47,8 +48,9 @@ const KEPT: usize = 2;
 
 impl Feeds {
     /// Reads the first capture; the others when they are asked for.
-    pub(super) fn new(captures: Vec<(String, Box<dyn Source>)>) -> Result<Self, String> {
-        let feeds: Vec<Feed> = captures.into_iter().map(|(name, source)| Feed::new(name, source)).collect();
+    pub(super) fn new(captures: Vec<(String, Box<dyn Source>)>, suppressions: &Suppressions) -> Result<Self, String> {
+        let feed = |(name, source)| Feed::new(name, suppressions.clone(), source);
+        let feeds: Vec<Feed> = captures.into_iter().map(feed).collect();
         if let Some(first) = feeds.first() {
             first.reply("")?;
         }
@@ -77,6 +79,7 @@ impl Feeds {
 
 struct Feed {
     name: String,
+    suppressions: Suppressions,
     latest: Mutex<Latest>,
 }
 
@@ -91,10 +94,10 @@ struct Latest {
 }
 
 impl Feed {
-    fn new(name: String, source: Box<dyn Source>) -> Self {
+    fn new(name: String, suppressions: Suppressions, source: Box<dyn Source>) -> Self {
         let (read_at, cost) = (Instant::now(), Duration::ZERO);
         let latest = Latest { source, version: 0, body: None, running: true, read_at, cost };
-        Self { name, latest: Mutex::new(latest) }
+        Self { name, suppressions, latest: Mutex::new(latest) }
     }
 
     fn forget(&self) {
@@ -107,7 +110,7 @@ impl Feed {
         let fresh = |latest: &Latest| !latest.running || latest.read_at.elapsed() < FRESH.max(latest.cost * 3);
         let body = match latest.body.clone().filter(|_| fresh(&latest)) {
             Some(body) => body,
-            None => latest.read(&self.name)?,
+            None => latest.read(&self.name, &self.suppressions)?,
         };
         let tag = format!("\"{}\"", latest.version);
         Ok(if known == tag { Reply::Unchanged(tag) } else { Reply::Columns(tag, body) })
@@ -115,9 +118,9 @@ impl Feed {
 }
 
 impl Latest {
-    fn read(&mut self, name: &str) -> Result<Bytes, String> {
+    fn read(&mut self, name: &str, suppressions: &Suppressions) -> Result<Bytes, String> {
         let start = Instant::now();
-        let (body, running) = encode(&self.source.load()?, name)?;
+        let (body, running) = encode(&self.source.load()?, name, suppressions)?;
         // What was complete does not change by being read again.
         let changed = self.running && self.body.as_ref() != Some(&body);
         self.version += u64::from(changed);
@@ -129,7 +132,7 @@ impl Latest {
     }
 }
 
-fn encode(profile: &Profile, name: &str) -> Result<(Bytes, bool), String> {
-    let json = script_safe::to_vec(&columns(profile, name)).map_err(|error| error.to_string())?;
+fn encode(profile: &Profile, name: &str, suppressions: &Suppressions) -> Result<(Bytes, bool), String> {
+    let json = script_safe::to_vec(&columns(profile, name, suppressions)).map_err(|error| error.to_string())?;
     Ok((json.into(), profile.state == State::Running))
 }

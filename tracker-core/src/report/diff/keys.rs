@@ -11,6 +11,18 @@ pub(super) type Key = Box<[u32]>;
 /// Stands for a function that the other side does not know.
 const STRANGER: u32 = u32::MAX;
 
+/// Pairs of stacks that are tried for one place; more say nothing.
+const MOST_CANDIDATES: usize = 64;
+
+/// What speaks for two names of one function.
+#[derive(Debug, Clone, Copy, Default)]
+struct Vote {
+    /// Places where nothing else is a candidate.
+    alone: u32,
+    before: u64,
+    after: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Before,
@@ -65,42 +77,48 @@ impl Keys {
         Some(key.iter().copied().filter(|function| self.is_common(*function)).collect())
     }
 
-    /// Functions of which only the name has changed: old and new, each once. They stand in the same places of the same
-    /// stacks, most often with each other, and do so more than once, or hold as much (the lists have each stack's value), or
-    /// are called alike.
+    /// Functions of which only the name has changed: old and new, each once. They stand in the same place of a stack that is
+    /// the same otherwise, and are alone there more than once, hold as much (the lists have each stack's value), or are
+    /// called alike.
     pub(super) fn renames(&mut self, old: &[(&Key, u64)], new: &[(&Key, u64)]) -> Vec<(u32, u32)> {
         let places = |stacks: &[(&Key, u64)]| {
-            // Two stacks that differ only in strangers say nothing.
-            let mut places: FxHashMap<Key, Option<(Key, u64)>> = FxHashMap::default();
+            let mut places: FxHashMap<Key, Vec<(Key, u64)>> = FxHashMap::default();
             for (key, value) in stacks {
                 let place: Key =
                     key.iter().map(|function| if self.is_common(*function) { *function } else { STRANGER }).collect();
                 if place.contains(&STRANGER) {
-                    places.entry(place).and_modify(|found| *found = None).or_insert(Some(((*key).clone(), *value)));
+                    places.entry(place).or_default().push(((*key).clone(), *value));
                 }
             }
             places
         };
         let (old, new) = (places(old), places(new));
-        let mut votes: FxHashMap<(u32, u32), (u64, u64, u64)> = FxHashMap::default();
-        for (place, found) in &old {
-            let (Some((old, before)), Some(Some((new, after)))) = (found, new.get(place)) else { continue };
-            let strangers = place.iter().zip(old.iter().zip(new)).filter(|(at, _)| **at == STRANGER);
-            // A recursive function has one vote per stack.
-            for pair in strangers.map(|(_, (old, new))| (*old, *new)).collect::<FxHashSet<_>>() {
-                let vote = votes.entry(pair).or_default();
-                *vote = (vote.0 + 1, vote.1.saturating_add(*before), vote.2.saturating_add(*after));
+        let mut votes: FxHashMap<(u32, u32), Vote> = FxHashMap::default();
+        for (place, old) in &old {
+            let Some(new) = new.get(place).filter(|new| old.len() * new.len() <= MOST_CANDIDATES) else { continue };
+            let alone = old.len() == 1 && new.len() == 1;
+            for ((old, before), (new, after)) in old.iter().flat_map(|old| new.iter().map(move |new| (old, new))) {
+                let strangers = place.iter().zip(old.iter().zip(new)).filter(|(at, _)| **at == STRANGER);
+                // A recursive function has one vote per stack.
+                for pair in strangers.map(|(_, (old, new))| (*old, *new)).collect::<FxHashSet<_>>() {
+                    let vote = votes.entry(pair).or_default();
+                    vote.alone += u32::from(alone);
+                    vote.before = vote.before.saturating_add(*before);
+                    vote.after = vote.after.saturating_add(*after);
+                }
             }
         }
-        let mut votes: Vec<_> = votes.into_iter().map(|(pair, vote)| (vote, pair)).collect();
-        votes.sort_unstable_by_key(|&((count, ..), pair)| (std::cmp::Reverse(count), pair));
+        let judged = |((old, new), Vote { alone, before, after })| {
+            let equal = u64::abs_diff(before, after) <= before.max(after) / 10;
+            let alike = alike(&self.name(old), &self.name(new));
+            let rank = (alone > 1, u32::from(equal) + u32::from(alike), alone);
+            (alone > 1 || equal || alike).then_some((std::cmp::Reverse(rank), (old, new)))
+        };
+        let mut votes: Vec<_> = votes.into_iter().filter_map(judged).collect();
+        votes.sort_unstable();
         let (mut taken, mut renames) = (FxHashSet::default(), Vec::new());
-        for ((places, before, after), (old, new)) in votes {
-            let equal = before.abs_diff(after) <= before.max(after) / 10;
-            if (places > 1 || equal || alike(&self.name(old), &self.name(new)))
-                && !taken.contains(&old)
-                && !taken.contains(&new)
-            {
+        for (_, (old, new)) in votes {
+            if !taken.contains(&old) && !taken.contains(&new) {
                 taken.extend([old, new]);
                 renames.push((old, new));
             }

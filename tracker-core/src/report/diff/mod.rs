@@ -346,6 +346,12 @@ mod tests {
             &[("malloc: x parse_json5 main", 99)],
             "+89 x parse_json5 main (was x parse_json main); 0 same; parse_json is parse_json5",
         );
+        // Beside another one that is gone.
+        check(
+            &[("malloc: open_shard main", 10), ("malloc: ?!/opt/blob.so main", 99)],
+            &[("malloc: shard_open main", 10)],
+            "-99 [blob.so+0x1000] main; 1 same; open_shard is shard_open",
+        );
         // Nothing alike: one is gone, another has come.
         check(&[("malloc: cache main", 10)], &[("malloc: render main", 99)], "+99 render main; -10 cache main; 0 same");
     }

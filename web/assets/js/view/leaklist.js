@@ -76,7 +76,7 @@ export function leakList(store, actions) {
       element('dt', {}, strings[rule]), element('dd', {}, `${bytes(sum(some))} in ${count(blocks(some))} ${plural(blocks(some), 'block')}`),
     ]);
     return [element('details', { class: 'sub suppressed' },
-      element('summary', {}, `${exact(blocks(leaks))} suppressed, ${bytes(sum(leaks))}: taken once and kept by the C library, the loader or the C++ library`),
+      element('summary', {}, `${exact(blocks(leaks))} suppressed, ${bytes(sum(leaks))}: listed in a suppression file, or taken once and kept by a library`),
       element('dl', {}, ...rows))];
   }
 
