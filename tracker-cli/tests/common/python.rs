@@ -126,6 +126,8 @@ pub(crate) fn check_truth(name: &str, python: &Path, victim: &str, parts: &[&str
     let mut command = Command::new(MEMTRACK);
     command.args(["run", "-q", "-f", "--wait", "-o"]).arg(&capture).arg("--").arg(python);
     command.arg(script(victim)).args(parts).arg(&out).current_dir(&folder);
+    // The scripts' folder is not for caches.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     let ended = run(&mut command);
     assert_eq!((ended.status.as_str(), ended.stdout.as_str(), ended.stderr.as_str()), ("exit status: 0", "", ""));
     let profile = profile(&capture);
