@@ -162,6 +162,7 @@ const UNSAFE_PRELOAD: &[&str] = &[
     "unwind/cache/tests.rs",
     "unwind/cells.rs",
     "unwind/cfi.rs",
+    "unwind/cfi/tests.rs",
     "unwind/expression.rs",
     "unwind/memos.rs",
     "unwind/mod.rs",

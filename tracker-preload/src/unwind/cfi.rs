@@ -254,3 +254,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

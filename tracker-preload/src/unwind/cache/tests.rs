@@ -4,6 +4,7 @@
 
 use super::{Frames, Path, State};
 use crate::unwind::rules::{self, Rule};
+use crate::unwind::{Bounds, Start, Walk as _};
 
 /// Code addresses of each kind of frame; call sites are 1 apart.
 const CODE: usize = 0x40_0000;
@@ -337,6 +338,61 @@ fn a_frame_pointer_that_moved_moves_the_frames() {
     let mut unmoved = frames();
     assert_eq!(moved, walk(&mut unmoved, state, high, 0));
     assert_ne!(moved, built(&stack));
+}
+
+/// The stack of a coroutine lies above the thread's own: the thread's end is not its end, and it has none that is known.
+#[test]
+fn bounds_are_those_of_the_stack_in_use() {
+    teach();
+    let mut stacks = [Stack::new(), Stack::new()];
+    stacks.sort_by_key(Stack::high);
+    let [own, other] = &mut stacks;
+    let calls: Vec<Call> = (0..30).map(|n| Call { kind: n % 3, site: n % SITES, data: 7, more: 0 }).collect();
+    let bounds = Bounds { low: own.words.as_ptr() as usize, high: own.high() };
+    let mut frames = frames();
+    for round in 0..6 {
+        let stack = if round % 2 == 0 { &mut *other } else { &mut *own };
+        stack.calls = calls[..20 + round].to_vec();
+        let state = stack.lay_out();
+        let start = Start { slot: state.slot(), rbp: state.rbp };
+        let mut frames = &mut *frames;
+        let path = frames.walk(start, bounds, &mut |_| ()).entries.to_vec();
+        assert_eq!(pcs(Path { marker: 0, entries: &path }), built(stack), "round {round}");
+    }
+}
+
+/// What lies behind the first cell that differs may not be there any more: it is not read. Two pages of stack, the outer one
+/// of which goes away while the inner one holds a whole stack of its own.
+#[test]
+fn nothing_is_read_behind_a_difference() {
+    const PAGE: usize = 4096;
+    teach();
+    for known in [true, false] {
+        // SAFETY: a mapping of the test's own.
+        let low = unsafe {
+            let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            libc::mmap(std::ptr::null_mut(), 2 * PAGE, prot, flags, -1, 0) as usize
+        };
+        // SAFETY: words of that mapping.
+        let put = |address: usize, value: usize| unsafe { (address as *mut usize).write(value) };
+        // Frames of 8 bytes, in either page.
+        let (first, last) = (low + PAGE - 512, low + PAGE + 1024);
+        (first..last).step_by(8).for_each(|slot| put(slot, CODE + slot / 8 % SITES));
+        put(last, 0);
+        let high = if known { low + 2 * PAGE } else { usize::MAX };
+        let state = State::returned(CODE + first / 8 % SITES, first, 0);
+        let mut frames = frames();
+        assert_eq!(walk(&mut frames, state, high, 0).len(), (last - first) / 8);
+        assert!(frames.recall_path(state, high, 0).is_some());
+        // The walk now ends in the inner page, and whoever compares a cell of the outer one dies.
+        put(low + PAGE - 64, 0);
+        // SAFETY: the outer page is ours.
+        assert_eq!(unsafe { libc::mprotect((low + PAGE) as *mut _, PAGE, libc::PROT_NONE) }, 0);
+        assert!(frames.recall_path(state, high, 0).is_none());
+        assert_eq!(walk(&mut frames, state, high, 0).len(), (low + PAGE - 64 - first) / 8);
+        // SAFETY: nothing refers to it any more.
+        unsafe { libc::munmap(low as *mut _, 2 * PAGE) };
+    }
 }
 
 /// An address means something else after `dlclose`.
