@@ -18,7 +18,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<String> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = folder.join(&name);
             let kind = entry.file_type().unwrap();
-            if kind.is_dir() && !["target", ".git", "node_modules"].contains(&name.as_str()) {
+            if kind.is_dir() && !["target", ".git", "node_modules", "fetched"].contains(&name.as_str()) {
                 folders.push(path);
             } else if kind.is_file() && endings.iter().any(|ending| name.ends_with(ending)) {
                 found.push(path.to_string_lossy().into_owned());

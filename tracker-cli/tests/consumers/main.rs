@@ -22,7 +22,7 @@ struct Consumer {
     check: fn(&Path, &Path, &Capture),
 }
 
-const CONSUMERS: [Consumer; 7] = [
+const CONSUMERS: [Consumer; 10] = [
     Consumer { name: "go tool pprof", from: "apt-get install golang-go", find: || program("go"), check: pprof },
     Consumer { name: "speedscope's schema", from: NPM, find: || package("speedscope"), check: speedscope },
     Consumer {
@@ -50,8 +50,13 @@ const CONSUMERS: [Consumer; 7] = [
         check: valgrind,
     },
     Consumer { name: "python3", from: "apt-get install python3", find: || program("python3"), check: python },
+    Consumer { name: "junitparser", from: PIP, find: || module("junitparser"), check: junit },
+    Consumer { name: "sarif-tools", from: PIP, find: || module("sarif"), check: sarif },
+    Consumer { name: "SARIF's schema", from: "curl, in .ci/run", find: || module(SARIF), check: sarif_schema },
 ];
 
+const PIP: &str = "pip install --target tracker-cli/tests/consumers/fetched junitparser sarif-tools";
+const SARIF: &str = "sarif-schema-2.1.0.json";
 const NPM: &str = "npm install in tracker-cli/tests/consumers";
 
 fn main() -> ExitCode {
@@ -88,6 +93,60 @@ fn program(name: &str) -> Option<PathBuf> {
 fn package(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/node_modules").join(name);
     path.is_dir().then_some(path)
+}
+
+/// A Python module or a file that `.ci/run` has put beside this file.
+fn module(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/fetched").join(name);
+    path.exists().then_some(path)
+}
+
+/// The result of two limits, one of them broken, in a format.
+fn verdict(folder: &Path, capture: &Capture, format: &str) -> PathBuf {
+    let path = folder.join(format!("verdict.{format}"));
+    let mut check = Command::new(common::MEMTRACK);
+    check.args(["check", "--max", "allocs=0", "--max", "peak=1TiB", "--format"]);
+    check.arg(format!("{format}={}", path.display())).arg(&capture.path).current_dir(folder);
+    let ended = run(check.env_remove("GITHUB_ACTIONS").env_remove("MEMTRACK_CONFIG"));
+    assert_eq!(ended.status, "exit status: 1", "{ended:?}");
+    path
+}
+
+/// What a Python script prints, with the modules beside this file.
+fn script(module: &Path, script: &str, file: &Path) -> String {
+    let modules = module.parent().expect("a folder");
+    text(Command::new("python3").args(["-c", script]).arg(file).env("PYTHONPATH", modules))
+}
+
+fn junit(folder: &Path, module: &Path, capture: &Capture) {
+    let file = verdict(folder, capture, "junit");
+    let code = "
+import sys
+from junitparser import JUnitXml
+(suite,) = JUnitXml.fromfile(sys.argv[1])
+print(suite.tests, suite.failures, [(case.name, [type(part).__name__ for part in case.result]) for case in suite])";
+    assert_eq!(script(module, code, &file), "2 1 [('allocs', ['Failure']), ('peak', [])]\n");
+}
+
+fn sarif(folder: &Path, module: &Path, capture: &Capture) {
+    let file = verdict(folder, capture, "sarif");
+    let code = "
+import sys
+from sarif import loader
+found = loader.load_sarif_file(sys.argv[1])
+print(found.get_distinct_tool_names(), {record['Severity'] for record in found.get_records()}, found.get_result_count() > 0)";
+    assert_eq!(script(module, code, &file), "['memtrack'] {'error'} True\n");
+}
+
+fn sarif_schema(folder: &Path, schema: &Path, capture: &Capture) {
+    let file = verdict(folder, capture, "sarif");
+    let code = "
+import json, sys
+import jsonschema
+schema, found = (json.load(open(path)) for path in sys.argv[1:])
+jsonschema.validators.validator_for(schema)(schema).validate(found)";
+    let modules = schema.parent().expect("a folder");
+    text(Command::new("python3").args(["-c", code]).arg(schema).arg(file).env("PYTHONPATH", modules));
 }
 
 /// The capture in a format, as a file.
