@@ -182,11 +182,10 @@ impl SuppressionArgs {
         let builtin = !self.no_builtin_suppressions;
         let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
         for path in more.iter().chain(&self.suppressions) {
-            let name = path.display();
-            let bytes =
-                std::fs::read(path).map_err(|error| Error::usage(format!("suppression file {name}: {error}")))?;
-            all.add_file(&String::from_utf8_lossy(&bytes))
-                .map_err(|error| Error::usage(format!("suppression file {name}, {error}")))?;
+            let failed =
+                |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
+            let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+            all.add_file(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))?;
         }
         Ok(all)
     }

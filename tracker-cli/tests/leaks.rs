@@ -89,7 +89,7 @@ fn files_of_both_kinds() {
     for command in ["report", "flamegraph -o -", "serve"] {
         let ended = memtrack(&folder, &format!("{command} --suppressions broken.supp leaky.mtk"));
         assert_eq!(ended.status, "exit status: 2", "{command}");
-        assert!(ended.stderr.contains("suppression file broken.supp, line 3: expected `leak:PATTERN`"), "{ended:?}");
+        assert!(ended.stderr.contains("suppression file broken.supp: line 3: expected `leak:PATTERN`"), "{ended:?}");
     }
 }
 
