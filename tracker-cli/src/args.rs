@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ use tracker_core::symbol::{build_id_of, default_suppressions};
 use crate::cmd::Command;
 use crate::error::Error;
 use crate::output::look::Color;
+
+/// Bytes of a suppression file. Each of its patterns is tried on each function.
+const MAX_SUPPRESSIONS: u64 = 1 << 20;
 
 /// Records every heap allocation of a Linux program, with its call stack, and answers what leaks, what made the peak,
 /// and what churns.
@@ -184,7 +188,12 @@ impl SuppressionArgs {
         for path in more.iter().chain(&self.suppressions) {
             let failed =
                 |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
-            let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+            file.take(MAX_SUPPRESSIONS + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+            if bytes.len() as u64 > MAX_SUPPRESSIONS {
+                return Err(failed(&"it is larger than 1 MiB"));
+            }
             all.add_file(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))?;
         }
         Ok(all)

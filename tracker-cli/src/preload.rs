@@ -67,7 +67,7 @@ fn extract(bytes: &[u8], hash: &str) -> Result<PathBuf, Error> {
 }
 
 /// Where to try, best first. Not a temporary folder first: programs that outlive us load it later, too.
-fn folders() -> impl Iterator<Item = PathBuf> {
+fn folders() -> Vec<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = sys::host::effective_user();
     // A home that does not exist (service users) is not made.
@@ -76,7 +76,13 @@ fn folders() -> impl Iterator<Item = PathBuf> {
     let run = variable("XDG_RUNTIME_DIR");
     let private = [cache, run].into_iter().flatten().map(|folder| folder.join("memtrack"));
     let shared = ["/var/tmp", "/tmp", "/dev/shm"];
-    private.chain(shared.into_iter().map(move |folder| Path::new(folder).join(format!("memtrack-{user}"))))
+    let shared = shared.into_iter().map(|folder| Path::new(folder).join(format!("memtrack-{user}")));
+    let mut folders: Vec<PathBuf> = private.chain(shared).collect();
+    if user == 0 {
+        // What root runs may become another user, and loads the library all the same.
+        folders.sort_by_key(|folder| !is_open(folder));
+    }
+    folders
 }
 
 fn place(folder: &Path, bytes: &[u8], hash: &str) -> io::Result<PathBuf> {
@@ -127,6 +133,11 @@ fn check_private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether other users can get into a folder, as far as it exists.
+fn is_open(folder: &Path) -> bool {
+    folder.ancestors().all(|ancestor| fs::metadata(ancestor).map_or(true, |metadata| metadata.mode() & 0o001 != 0))
+}
+
 fn is_private(metadata: &fs::Metadata) -> bool {
     let owner = metadata.uid();
     (owner == 0 || owner == sys::host::effective_user()) && metadata.mode() & 0o022 == 0
@@ -150,6 +161,16 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("memtrack-preload-{}-{name}", std::process::id()));
         DirBuilder::new().mode(0o755).create(&folder).unwrap();
         folder
+    }
+
+    #[test]
+    fn closed_folders_close_what_is_in_them() {
+        let base = folder("open");
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(is_open(&base.join("not/there/yet")));
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!is_open(&base.join("not/there/yet")));
+        fs::remove_dir_all(&base).unwrap();
     }
 
     #[test]

@@ -144,6 +144,27 @@ fn stopped_for_a_while() {
 }
 
 #[test]
+fn stopped_when_the_program_ends() {
+    let folder = scratch("stopped-at-the-end");
+    let mut program = Phases::start(&folder, 1000, &[]);
+    program.phase();
+    program.signal("-STOP");
+    let collector = program.collector();
+    let said = program.end();
+    assert!(said.contains("not waiting: the collector is still writing out/capture.mtk"), "{said}");
+    assert!(Command::new("kill").args(["-CONT", &collector]).status().expect("kill").success());
+}
+
+/// The library is loaded there, and finds no room for the shared memory.
+#[test]
+fn programs_without_room_for_a_recording_are_told_of() {
+    let script = "ulimit -v 60000; /bin/ls / >/dev/null; /bin/true";
+    let capture = common::record("no-room", &["/bin/sh", "-c", script]);
+    let warnings = capture.summary["warnings"].to_string();
+    assert!(warnings.contains("programs that were started are not recorded (2): "), "{warnings}");
+}
+
+#[test]
 fn its_folder_is_removed() {
     let folder = scratch("removed");
     let mut program = Phases::start(&folder, 100_000, &[]);

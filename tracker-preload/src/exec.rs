@@ -83,12 +83,13 @@ pub(crate) fn follow(program: Program, environment: Strings, who: Who, start: im
     if let Some(pending) = pending {
         pending.fetch_add(1, Ordering::AcqRel);
     }
-    let mut result = on_stack(variables.size(), |buffer| match variables.build(buffer) {
-        Some(environment) => start(environment),
-        None => start(variables.environment),
+    let mut tried = false;
+    let mut result = on_stack(variables.size(), |buffer| {
+        tried = true;
+        start(variables.build(buffer).unwrap_or(variables.environment))
     });
-    if result == libc::E2BIG || (result == -1 && weak::errno() == libc::E2BIG) {
-        // Our variables may be what is too much.
+    if !tried || result == libc::E2BIG || (result == -1 && weak::errno() == libc::E2BIG) {
+        // There is no memory for our variables, or they may be what is too much for the kernel.
         result = start(environment);
     }
     if result != 0

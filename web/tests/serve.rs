@@ -270,6 +270,18 @@ fn a_socket_is_its_owners_and_checked_like_a_port() {
     let error = bind().unwrap_err();
     assert!(error.to_string().contains("cannot listen at ") && error.kind() == ErrorKind::AlreadyExists, "{error}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left there");
+    // A server that ends takes its own socket with it, and nothing else that has come to its place.
+    let (other, mine) = (folder.join("other"), folder.join("mine"));
+    for (path, replaced) in [(&other, false), (&mine, true)] {
+        let options = ServeOptions { socket: Some(path.clone()), ..ServeOptions::default() };
+        let ended = Server::bind(vec![named(|| Ok(synthetic::small()))], options).unwrap();
+        if replaced {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "mine").unwrap();
+        }
+        drop(ended);
+        assert_eq!(path.exists(), replaced);
+    }
 
     thread::spawn(move || server.run().unwrap());
     let ask = |method: &str, target: &str, host: &str, line: &str| {

@@ -166,6 +166,9 @@ fn collect(session: Session) -> io::Result<()> {
     let (lost, differences) =
         (control.talk.0.lost.load(Ordering::Relaxed), control.talk.0.unwind_differences.load(Ordering::Relaxed));
     reporter.finish();
+    if let Some(text) = unheard(&last) {
+        queue.meta(Meta::Warning { text });
+    }
     if is_tracked && !collector.drain.has_met_images() {
         let (exe, reason) = (program.into_os_string().into_vec(), NEVER_STARTED.to_owned());
         queue.meta(Meta::Untracked { pid: root, exe, reason });
@@ -186,6 +189,15 @@ fn collect(session: Session) -> io::Result<()> {
     // Without a parent nobody needs the answer.
     let _ = link::answer(parent.as_fd(), &Reply::Done(counts));
     Ok(())
+}
+
+/// Says how many programs were started with the library in them and never attached; `None` when all did.
+fn unheard(lanes: &Lanes) -> Option<String> {
+    let count = lanes.control().talk.0.pending_execs.load(Ordering::Acquire);
+    let programs = if count == 1 { "a program that was started is" } else { "programs that were started are" };
+    (count != 0).then(|| {
+        format!("{programs} not recorded ({count}): each ended before that began, or had no room for it (ulimit -v)")
+    })
 }
 
 fn end(queue: &Queue, writer: JoinHandle<Outcome>, last: Meta) -> Outcome {

@@ -19,11 +19,11 @@ use tracker_core::capture::writer::{Events, Writer};
 use tracker_core::format::Deltas;
 use tracker_core::format::lanes::{OWNER_FULL, owner_parts};
 
-use super::Clock;
 use super::drain::{Candidate, started};
 use super::file::{CaptureFile, Sink as _};
 use super::link::Counts;
 use super::walk::{Walked, Walker};
+use super::{Clock, unheard};
 use crate::sys::lanes::{Lanes, LanesFile};
 
 /// The parent's own descriptors of what the collector works on.
@@ -67,8 +67,14 @@ impl Rescue {
         counts.unwind_differences = talk.unwind_differences.load(Ordering::Relaxed);
         let text = format!("the collector died before the program's end: {} events are missing", counts.lost);
         writer.meta(&Meta::Warning { text })?;
+        let unheard = unheard(&lanes);
+        // Nobody knows what they did: what has an end is taken for the whole.
+        let is_whole = is_over && unheard.is_none();
+        if let Some(text) = unheard {
+            writer.meta(&Meta::Warning { text })?;
+        }
         writer.meta(exit)?;
-        if is_over {
+        if is_whole {
             let (time, unwind_differences) = (self.clock.now(), counts.unwind_differences);
             writer.meta(&Meta::End { time, lost_events: counts.lost, unwind_differences })?;
         }

@@ -14,6 +14,9 @@ use crate::sys::fd::poll;
 use crate::sys::process::{self, Change};
 use crate::sys::signals::{self, Signal, Signals};
 
+/// How long a stopped collector is waited for once the program has ended.
+const STOPPED: Duration = Duration::from_secs(1);
+
 /// What is left when the parent has nothing to wait for any more.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -57,7 +60,12 @@ impl Parent {
         let mut recording = None;
         loop {
             let collector = if recording.is_some() { self.signals.as_fd() } else { self.socket.as_fd() };
-            let [_, heard] = poll([self.signals.as_fd(), collector], None);
+            let patience = exit.is_some().then_some(STOPPED);
+            let [called, heard] = poll([self.signals.as_fd(), collector], patience);
+            if !called && !heard && proc::state(self.collector).is_some_and(|(state, _)| state == 'T') {
+                // Somebody has stopped it. Whoever waits for the program's end shall not wait for that.
+                recording.get_or_insert(Recording::Unfinished);
+            }
             // Before the answer: it concerns the program's end, which we then know of.
             while let Some(signal) = self.signals.next() {
                 if signal.number() == signals::SIGCHLD {

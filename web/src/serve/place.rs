@@ -4,7 +4,7 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::secret::Secret;
@@ -19,14 +19,21 @@ pub(super) enum Place {
     Socket(std::os::unix::net::UnixListener, SocketFile),
 }
 
-/// A socket's name in the file system, removed when dropped.
+/// A socket's name in the file system, and its inode. Removed when dropped, if it is still the same.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile(PathBuf, (u64, u64));
+
+/// Device and inode of what is at `path`.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Whoever removed it before us is no trouble.
-        let _ = fs::remove_file(&self.0);
+        if identity(&self.0).is_ok_and(|now| now == self.1) {
+            // Whoever removed it before us is no trouble.
+            let _ = fs::remove_file(&self.0);
+        }
     }
 }
 
@@ -61,11 +68,12 @@ impl Place {
             fs::set_permissions(&hidden, Permissions::from_mode(0o600))?;
             fs::hard_link(&hidden, &path)?;
             listener.set_nonblocking(true)?;
-            Ok(listener)
+            Ok((listener, identity(&path)?))
         });
         let _ = fs::remove_file(&hidden);
         let _ = fs::remove_dir(&nobody_else);
-        Ok(Self::Socket(listener.map_err(failed)?, SocketFile(path.clone())))
+        let (listener, identity) = listener.map_err(failed)?;
+        Ok(Self::Socket(listener, SocketFile(path.clone(), identity)))
     }
 
     /// The port that requests name in `Host`; `None`: whatever port leads to the socket.
@@ -88,7 +96,7 @@ impl Place {
     pub(super) fn invitation(&self, url: &str) -> String {
         match self {
             Self::Port(..) => format!("Open {url}   (Ctrl-C ends)"),
-            Self::Socket(_, SocketFile(path)) => {
+            Self::Socket(_, SocketFile(path, _)) => {
                 let path = path.display();
                 format!("Listening at {path}   (Ctrl-C ends)\nOpen {url} behind ssh -L {FORWARDED}:{path} HOST")
             }
