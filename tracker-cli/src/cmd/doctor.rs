@@ -9,6 +9,7 @@ use tracker_core::format::record::UntrackedReason;
 
 use crate::elf::{self, Program, facts};
 use crate::error::Error;
+use crate::output::clean::clean;
 use crate::{launch, preload};
 
 /// Say whether a program can be recorded, and why not
@@ -59,7 +60,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
         let text = serde_json::to_string_pretty(&diagnosis).map_err(|error| Error::usage(error.to_string()))?;
         println!("{text}");
     } else {
-        print!("{}", text(&diagnosis));
+        let text = text(&diagnosis);
+        let lines: Vec<_> = text.split('\n').map(clean).collect();
+        print!("{}", lines.join("\n"));
     }
     Ok(ExitCode::from(if diagnosis.recordable { 0 } else { UNTRACKED }))
 }

@@ -79,8 +79,9 @@ pub(crate) fn print_note(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a line to stderr, if there is one.
+/// Writes a line to stderr, if there is one. File names in it are safe to print.
 pub(crate) fn note(text: &str) {
     // Nobody is left to be told that stderr is gone.
-    let _ = writeln!(io::stderr(), "memtrack: {text}");
+    let lines: Vec<_> = text.split('\n').map(clean::clean).collect();
+    let _ = writeln!(io::stderr(), "memtrack: {}", lines.join("\n"));
 }

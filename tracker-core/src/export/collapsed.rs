@@ -1,5 +1,6 @@
 //! Collapsed stacks: one line per stack, `root;…;leaf VALUE`, as flame graph tools read them.
 
+use std::fmt::Write as _;
 use std::io;
 
 use super::stacks::by_stack;
@@ -7,7 +8,8 @@ use super::{Exporter, Request};
 use crate::report::name::UNKNOWN;
 
 /// Frames only, inlined ones included; a stack without frames is `[unknown]`. Values are exact and nothing is pruned,
-/// so that the lines sum to the summary's number. In names `\` is written `\\`, `;` is `\x3b` and a newline `\x0a`.
+/// so that the lines sum to the summary's number. In names `\` is written `\\`, `;` is `\x3b`, a newline `\x0a`, and so on
+/// for all control characters.
 #[derive(Debug)]
 pub(super) struct Collapsed;
 
@@ -51,7 +53,10 @@ pub(super) fn escape(name: &str) -> String {
         match c {
             '\\' => escaped.push_str("\\\\"),
             ';' => escaped.push_str("\\x3b"),
-            '\n' => escaped.push_str("\\x0a"),
+            // Whoever looks at the lines in a terminal is not to be repainted by a name.
+            control if control.is_control() => {
+                let _ = write!(escaped, "\\x{:02x}", u32::from(control));
+            }
             other => escaped.push(other),
         }
     }
@@ -103,5 +108,6 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         assert_eq!(escape("a;b\\c\nd e(<script>, \"q\")"), "a\\x3bb\\\\c\\x0ad e(<script>, \"q\")");
+        assert_eq!(escape("\u{1b}[2Jä\u{9b}"), "\\x1b[2Jä\\x9b");
     }
 }

@@ -80,8 +80,11 @@ fn number(out: &mut dyn io::Write, number: Option<u32>) -> io::Result<()> {
     }
 }
 
-/// A text, in quotes where it would be read as something else.
+/// A text, in quotes where it would be read as something else, behind an apostrophe where a spreadsheet would calculate it.
 fn field(out: &mut dyn io::Write, text: &str) -> io::Result<()> {
+    if text.starts_with(['=', '+', '-', '@']) {
+        return field(out, &format!("'{text}"));
+    }
     if text.contains(['"', ',', '\r', '\n']) {
         return write!(out, "\"{}\"", text.replace('"', "\"\""));
     }
@@ -93,6 +96,16 @@ mod tests {
     use super::*;
     use crate::report::filter::Selection;
     use crate::report::sketch::{Numbers, Sketch};
+
+    #[test]
+    fn nothing_is_calculated() {
+        let mut out = Vec::new();
+        for text in ["=1+cmd|x", "-1", "a-b", "@x,y"] {
+            field(&mut out, text).unwrap();
+            out.push(b' ');
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), "'=1+cmd|x '-1 a-b \"'@x,y\" ");
+    }
 
     #[test]
     fn texts_stay_in_their_fields() {

@@ -57,7 +57,8 @@ impl Format for Github {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let line = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    line.replace(char::is_control, " ")
 }
 
 fn property(text: &str) -> String {
