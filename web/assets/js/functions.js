@@ -5,7 +5,26 @@
 import { Kind } from '#columns';
 
 /**
- * For each node, the node that answers for its own bytes: the nearest caller that is no library; where that one has no
+ * Frames of an interpreter in stacks that have the frames of the program it runs; none where there are no such stacks.
+ * @param {Pick<Data, 'functions' | 'nodes'>} data @returns {Uint8Array | null}
+ */
+export function interpreterNodes({ functions, nodes: { count, parent, function: func } }) {
+  if (!functions.kind.includes(Kind.python)) return null;
+  // 1: a Python frame stands above, 2: one stands below.
+  const near = new Uint8Array(count);
+  for (let i = 0; i < count; i++) {
+    const up = parent[i];
+    if (up >= 0) near[i] = near[up] & 1 || functions.kind[func[up]] === Kind.python ? 1 : 0;
+  }
+  for (let i = count - 1; i >= 0; i--) {
+    if (parent[i] >= 0 && (near[i] & 2 || functions.kind[func[i]] === Kind.python)) near[parent[i]] |= 2;
+  }
+  return near.map((sides, i) => (sides && functions.interpreter[func[i]] ? 1 : 0));
+}
+
+/**
+ * For each node, the node that answers for its own bytes: the nearest caller that is no library and, where Python
+ * functions run, not the interpreter; where that one has no
  * name, the first with a name that called it from the same module; itself when the whole stack is library code.
  * @param {Pick<Data, 'functions' | 'nodes'>} data @returns {Uint32Array}
  */
@@ -16,9 +35,10 @@ export function blamed(data) {
   // The nearest node with a name, no library, that is reached without leaving the module.
   const named = new Int32Array(count);
   const blame = new Uint32Array(count);
+  const plumbing = interpreterNodes(data);
   for (let i = 0; i < count; i++) {
     const [f, up] = [func[i], parent[i]];
-    const passes = library[f] === 1 || kind[f] === Kind.process;
+    const passes = library[f] === 1 || kind[f] === Kind.process || plumbing?.[i] === 1;
     const hasName = !passes && kind[f] !== Kind.unknown;
     if (hasName) named[i] = i;
     else named[i] = up >= 0 && module[func[up]] === module[f] ? named[up] : -1;

@@ -3,6 +3,7 @@
 
 /** @import { Data } from '#wire' */
 import { Kind } from '#columns';
+import { interpreterNodes } from '#functions';
 
 /**
  * Lists are numbers of functions, or of the strings that name modules.
@@ -77,24 +78,6 @@ export function reshape(data, shape) {
   }
   for (let i = 0; i < count; i++) if (dropped[i] || (met[i] & all) !== all) to[i] = -1;
   return { nodes: trimmed(kept), to };
-}
-
-/**
- * Frames of an interpreter in stacks that have the frames of the program it runs; none where there are no such stacks.
- * @param {Pick<Data, 'functions' | 'nodes'>} data @returns {Uint8Array | null}
- */
-function interpreterNodes({ functions, nodes: { count, parent, function: func } }) {
-  if (!functions.kind.includes(Kind.python)) return null;
-  // 1: a Python frame stands above, 2: one stands below.
-  const near = new Uint8Array(count);
-  for (let i = 0; i < count; i++) {
-    const up = parent[i];
-    if (up >= 0) near[i] = near[up] & 1 || functions.kind[func[up]] === Kind.python ? 1 : 0;
-  }
-  for (let i = count - 1; i >= 0; i--) {
-    if (parent[i] >= 0 && (near[i] & 2 || functions.kind[func[i]] === Kind.python)) near[parent[i]] |= 2;
-  }
-  return near.map((sides, i) => (sides && functions.interpreter[func[i]] ? 1 : 0));
 }
 
 /** @param {Data['nodes']} nodes @returns {Data['nodes']} */

@@ -65,6 +65,20 @@ test('an unnamed function leaves the blame to a named one of its module', () => 
   assert.equal(who(['main', 1], ['step', 2], ['qsort', 3, true], ['?', 2]), '?');
 });
 
+test('an interpreter answers for nothing where the functions that it runs are known', () => {
+  const who = (/** @type {[string, number][]} */ ...chain) => {
+    const nodes = { count: chain.length, parent: chain.map((_, i) => i - 1), function: chain.map((_, i) => i) };
+    const kind = chain.map(([, what]) => what);
+    const interpreter = chain.map(([name]) => (name.startsWith('Py') ? 1 : 0));
+    const functions = { library: kind.map(() => 0), kind, module: kind.map(() => 2), interpreter };
+    return chain[blamed({ nodes, functions })[chain.length - 1]][0];
+  };
+  const [native, python, unknown] = [Kind.native, Kind.python, Kind.unknown];
+  assert.equal(who(['main', native], ['PyEval', native], ['load', python], ['PyList', native]), 'load');
+  assert.equal(who(['main', native], ['PyEval', native], ['PyList', native]), 'PyList');
+  assert.equal(who(['PyEval', native], ['load', python], ['PyArena', native], ['[arena]', unknown]), 'load');
+});
+
 test('leaks are stacks, worst first', () => {
   const list = leaks(data, ALL);
   assert.deepEqual(list.map(({ node, bytes, blocks, first, last }) => [node, bytes, blocks, first, last]), [
