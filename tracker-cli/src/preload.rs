@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn closed_folders_close_what_is_in_them() {
-        let base = folder("open");
+        let base = folder("closed");
         fs::set_permissions(&base, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(is_open(&base.join("not/there/yet")));
         fs::set_permissions(&base, fs::Permissions::from_mode(0o700)).unwrap();

@@ -54,7 +54,9 @@ impl Profile {
         let python = self.is_python(stack);
         let own = |frame: &&Frame| real(frame) && !self.is_runtime(frame) && !(python && self.is_interpreter(frame));
         if let Some(first) = frames().find(own) {
-            let mut inside = frames().skip_while(|frame| *frame != first).take_while(|f| f.module == first.module);
+            let mut inside = frames()
+                .skip_while(|frame| *frame != first)
+                .take_while(|f| f.module.is_some() && f.module == first.module);
             return inside.find(|frame| frame.function.is_some() && own(frame)).or(Some(first));
         }
         frames().find(real).or_else(|| frames().next())

@@ -41,7 +41,7 @@ export function blamed(data) {
     const passes = library[f] === 1 || kind[f] === Kind.process || plumbing?.[i] === 1;
     const hasName = !passes && kind[f] !== Kind.unknown;
     if (hasName) named[i] = i;
-    else named[i] = up >= 0 && module[func[up]] === module[f] ? named[up] : -1;
+    else named[i] = up >= 0 && module[f] && module[func[up]] === module[f] ? named[up] : -1;
     if (passes) own[i] = up < 0 ? -1 : own[up];
     else own[i] = hasName || named[i] < 0 ? i : named[i];
     blame[i] = own[i] < 0 ? i : own[i];
