@@ -74,6 +74,8 @@ pub(crate) const CLOSURES_CPP: Program<'_> =
     Program { name: "closures.cpp", source: include_str!("programs/closures.cpp") };
 pub(crate) const PLAIN_RS: Program<'_> = Program { name: "plain.rs", source: include_str!("programs/plain.rs") };
 
+pub(crate) const BUSY_RS: Program<'_> = Program { name: "busy.rs", source: include_str!("programs/busy.rs") };
+
 /// A mark, and the frames that must be there: function and line, innermost first.
 struct Expected<'a> {
     label: &'a str,
