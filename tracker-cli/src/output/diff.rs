@@ -68,8 +68,8 @@ fn side(look: &Look, name: &str, selections: &[Selection<'_>]) -> String {
     let mut text = String::new();
     for selection in selections {
         let profile = selection.profile();
-        let command: Vec<_> = profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
-        let line = format!("{name:<6}  {}  ran {}", command_line(&command), duration(profile.duration_ns));
+        let command = command_line(&profile.session.words());
+        let line = format!("{name:<6}  {command}  ran {}", duration(profile.duration_ns));
         text += &(look.fit(&line, look.width) + "\n");
         if let Some(missing) = trust::warning(profile) {
             text += &look.yellow(&format!("        {}\n", look.fit(&missing, look.width.saturating_sub(8))));

@@ -262,7 +262,7 @@ fn largest(selection: &Selection<'_>) -> (Vec<StackNumbers>, bool) {
 /// What a program is called whichever build of it ran: its file's name without the hash that cargo puts behind it; of
 /// a Python program also its script or module, whatever the version of the interpreter.
 pub fn program_name(profile: &Profile) -> String {
-    let mut words = profile.session.command.iter().map(|word| String::from_utf8_lossy(word));
+    let mut words = profile.session.words().into_iter();
     let first = words.next().unwrap_or_default();
     let name = without_cargo_hash(base_name(&first));
     let version = name.strip_prefix("python");

@@ -1,5 +1,7 @@
 //! The small, rare frames that the collector writes beside the events: bincode, always length-limited.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// Longest encoded frame in bytes.
@@ -50,6 +52,13 @@ pub struct Session {
     /// Unix time in nanoseconds.
     pub start_unix_ns: u64,
     pub pid: u32,
+}
+
+impl Session {
+    /// The command line, a text for each word.
+    pub fn words(&self) -> Vec<Cow<'_, str>> {
+        self.command.iter().map(|word| String::from_utf8_lossy(word)).collect()
+    }
 }
 
 /// A module's file as the collector found it.

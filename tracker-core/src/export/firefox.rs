@@ -97,7 +97,7 @@ fn ms(ns: u64) -> f64 {
 
 fn meta(profile: &Profile) -> Value {
     let session = &profile.session;
-    let command: Vec<_> = session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let command = session.words();
     let product = command.first().map_or("", |word| base_name(word));
     let category = |(name, color): (&str, &str)| json!({"name": name, "color": color, "subcategories": ["Other"]});
     json!({

@@ -125,9 +125,8 @@ impl<'p, 'o> Writer<'p, 'o> {
     }
 
     fn head(&mut self, command: Option<&[String]>) -> io::Result<()> {
-        let session = &self.profile.session;
-        let whole = || session.command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        let command = command.filter(|words| !words.is_empty()).map_or_else(whole, <[String]>::to_vec).join(" ");
+        let own = command.filter(|words| !words.is_empty()).map(|words| words.join(" "));
+        let command = own.unwrap_or_else(|| self.profile.session.words().join(" "));
         self.out.write_all(VERSIONS.as_bytes())?;
         writeln!(self.out, "X {}", one_line(&command))?;
         writeln!(self.out, "I {PAGE:x} 0")

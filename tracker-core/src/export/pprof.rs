@@ -214,8 +214,7 @@ impl<'p> Tables<'p> {
         let period_type = self.value_type("space", "bytes");
         rest.message(PERIOD_TYPE, &period_type);
         rest.number(PERIOD, 1);
-        let command: Vec<_> = profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
-        rest.number(COMMENT, self.string(&format!("memtrack: {}", command.join(" "))));
+        rest.number(COMMENT, self.string(&format!("memtrack: {}", profile.session.words().join(" "))));
         let default = match metric {
             Metric::Allocations => "alloc_objects",
             Metric::Allocated => "alloc_space",

@@ -22,7 +22,7 @@ impl Exporter for Speedscope {
 
     fn export(&self, request: Request<'_, '_>, out: &mut dyn io::Write) -> io::Result<()> {
         let profile = request.selection.profile();
-        let command: Vec<_> = profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        let command = profile.session.words();
         out.write_all(b"{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\"exporter\":")?;
         text(out, &format!("memtrack {}", env!("CARGO_PKG_VERSION")))?;
         out.write_all(b",\"name\":")?;

@@ -57,7 +57,7 @@ impl Exporter for Svg {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\">\
              <style>{STYLE}</style><rect class=\"bg\" width=\"100%\" height=\"100%\"/>"
         )?;
-        let command: Vec<_> = profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        let command = profile.session.words();
         let title = format!("{} · {}: {}{unit}", command.join(" "), metric.name(), grouped(tree.total));
         writeln!(out, "<text class=\"h\" x=\"5\" y=\"18\">{}</text>", escape(&cut(&title, WIDTH)))?;
         for (node, x) in &boxes {

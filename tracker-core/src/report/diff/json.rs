@@ -1,5 +1,7 @@
 //! `memtrack.diff/1`. Rows, `same` and `hidden` add up to the totals of the metric, capture by capture.
 
+use std::borrow::Cow;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -70,9 +72,8 @@ struct CaptureJson {
 impl CaptureJson {
     fn new(selection: &Selection<'_>) -> Self {
         let profile = selection.profile();
-        let command = profile.session.command.iter().map(|word| String::from_utf8_lossy(word).into_owned());
         Self {
-            command: command.collect(),
+            command: profile.session.words().into_iter().map(Cow::into_owned).collect(),
             start_unix_ns: profile.session.start_unix_ns,
             duration_ns: profile.duration_ns,
         }
