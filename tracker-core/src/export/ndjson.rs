@@ -3,6 +3,7 @@
 //! What a line refers to by a number (`process`, `thread`, `frame`, `stack`) has been described by a line before it. Times
 //! never go back. The file's lines add up to the summary's numbers.
 
+use std::borrow::Cow;
 use std::io;
 
 use serde::Serialize;
@@ -22,7 +23,7 @@ enum Line<'a> {
     /// The first one.
     Capture {
         schema: &'static str,
-        command: Vec<String>,
+        command: Vec<Cow<'a, str>>,
         start_unix_ns: u64,
         duration_ns: u64,
     },
@@ -55,50 +56,18 @@ enum Line<'a> {
     },
     /// With `realloc`, the block that it replaces was freed by the line before it.
     Allocation {
-        time_ns: u64,
-        process: u32,
-        thread: u32,
-        stack: u32,
-        address: u64,
-        bytes: u64,
+        #[serde(flatten)]
+        block: Block,
         realloc: bool,
     },
     /// `thread` and `stack` are those of the allocation.
-    Free {
-        time_ns: u64,
-        process: u32,
-        thread: u32,
-        stack: u32,
-        address: u64,
-        bytes: u64,
-    },
+    Free(Block),
     /// The block is gone although no free of it was seen: its address was given out again.
-    Vanish {
-        time_ns: u64,
-        process: u32,
-        thread: u32,
-        stack: u32,
-        address: u64,
-        bytes: u64,
-    },
+    Vanish(Block),
     /// The block was live when its process image ended.
-    Leak {
-        time_ns: u64,
-        process: u32,
-        thread: u32,
-        stack: u32,
-        address: u64,
-        bytes: u64,
-    },
+    Leak(Block),
     /// A part of a mapping was unmapped.
-    Shrink {
-        time_ns: u64,
-        process: u32,
-        thread: u32,
-        stack: u32,
-        address: u64,
-        bytes: u64,
-    },
+    Shrink(Block),
     /// A free of something that was never seen to be allocated; `inherited`: by the parent process, perhaps.
     UnknownFree {
         time_ns: u64,
@@ -106,6 +75,17 @@ enum Line<'a> {
         address: u64,
         inherited: bool,
     },
+}
+
+/// What is said of a block, or of a part of one.
+#[derive(Serialize)]
+struct Block {
+    time_ns: u64,
+    process: u32,
+    thread: u32,
+    stack: u32,
+    address: u64,
+    bytes: u64,
 }
 
 impl Exporter for Ndjson {
@@ -151,18 +131,17 @@ impl Exporter for Ndjson {
                 return Ok(());
             }
             let Some((process, thread, stack)) = writer.place(row)? else { return Ok(()) };
+            let block = |address, bytes| Block { time_ns, process, thread, stack, address, bytes };
             writer.line(&match *happening {
-                Happening::Allocated { address, size: bytes, realloc, .. } => {
-                    Line::Allocation { time_ns, process, thread, stack, address, bytes, realloc }
+                Happening::Allocated { address, size, realloc, .. } => {
+                    Line::Allocation { block: block(address, size), realloc }
                 }
-                Happening::Ended { address, size: bytes, ending, .. } => match ending {
-                    Ending::Freed => Line::Free { time_ns, process, thread, stack, address, bytes },
-                    Ending::Unseen => Line::Vanish { time_ns, process, thread, stack, address, bytes },
-                    Ending::Leaked => Line::Leak { time_ns, process, thread, stack, address, bytes },
+                Happening::Ended { address, size, ending, .. } => match ending {
+                    Ending::Freed => Line::Free(block(address, size)),
+                    Ending::Unseen => Line::Vanish(block(address, size)),
+                    Ending::Leaked => Line::Leak(block(address, size)),
                 },
-                Happening::Shrunk { address, size: bytes, .. } => {
-                    Line::Shrink { time_ns, process, thread, stack, address, bytes }
-                }
+                Happening::Shrunk { address, size, .. } => Line::Shrink(block(address, size)),
                 Happening::Unknown { .. } => return Ok(()),
             })
         })
@@ -203,8 +182,7 @@ impl<'p, 'o> Writer<'p, 'o> {
 
     fn head(&mut self) -> io::Result<()> {
         let Profile { session, duration_ns, .. } = self.profile;
-        let command = session.command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        let schema = "memtrack.events/1";
+        let (schema, command) = ("memtrack.events/1", session.words());
         self.line(&Line::Capture { schema, command, start_unix_ns: session.start_unix_ns, duration_ns: *duration_ns })?;
         self.profile.processes.iter().try_for_each(|process| {
             let (index, pid, parent) = (process.index, process.pid, process.parent);
