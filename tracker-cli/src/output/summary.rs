@@ -121,15 +121,15 @@ fn threads(look: &Look, summary: &Summary<'_>) -> String {
     let mut table = Table::new(&[Right, Right, Right, Right, Right, Right, Left]);
     table.head(&["#", "tid", "process", "at peak", "leaked", "allocations", "name"]);
     let mut busiest: Vec<_> = summary.threads.iter().collect();
-    busiest.sort_by_key(|thread| std::cmp::Reverse(thread.allocations));
+    busiest.sort_by_key(|thread| std::cmp::Reverse(thread.counts.allocations));
     for thread in busiest.into_iter().take(TABLE_ROWS) {
         table.row(vec![
             thread.index.to_string(),
             thread.tid.to_string(),
             thread.process.to_string(),
-            bytes(thread.peak_bytes),
-            bytes(thread.leaked_bytes),
-            count(thread.allocations),
+            bytes(thread.counts.peak_bytes),
+            bytes(thread.counts.leaked_bytes),
+            count(thread.counts.allocations),
             clean(thread.name).into_owned(),
         ]);
     }

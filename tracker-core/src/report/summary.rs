@@ -6,8 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::filter::Selection;
 use super::labels::Label;
-use super::metric::PeakOf;
-use super::profile::{Process, Profile, Region, State, Thread, Untracked};
+use super::metric::{Metric, PeakOf};
+use super::profile::{Metrics, Process, Profile, Region, State, Thread, Untracked};
 use super::sums::Sums;
 use crate::capture::meta::ExitStatus;
 
@@ -68,13 +68,9 @@ pub struct ProcessRow<'p> {
     pub capture_peak_bytes: u64,
 }
 
-/// One thread; its peak is its share of the capture's.
+/// The numbers of a thread or a region.
 #[derive(Debug, Serialize)]
-pub struct ThreadRow<'p> {
-    pub index: u32,
-    pub tid: u32,
-    pub name: &'p str,
-    pub process: u32,
+pub struct Counts {
     pub allocations: u64,
     pub allocated_bytes: u64,
     pub peak_bytes: u64,
@@ -82,6 +78,31 @@ pub struct ThreadRow<'p> {
     pub leaked_bytes: u64,
     pub leaked_blocks: u64,
     pub temporary_allocations: u64,
+}
+
+impl Counts {
+    fn of(metrics: &Metrics, peak: PeakOf) -> Self {
+        Self {
+            allocations: metrics.allocations,
+            allocated_bytes: metrics.allocated_bytes,
+            peak_bytes: Metric::Peak.of(metrics, peak),
+            peak_blocks: Metric::PeakBlocks.of(metrics, peak),
+            leaked_bytes: metrics.leaked_bytes,
+            leaked_blocks: metrics.leaked_blocks,
+            temporary_allocations: metrics.temporary_allocations,
+        }
+    }
+}
+
+/// One thread; its peak is its share of the capture's.
+#[derive(Debug, Serialize)]
+pub struct ThreadRow<'p> {
+    pub index: u32,
+    pub tid: u32,
+    pub name: &'p str,
+    pub process: u32,
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 /// All regions of one name in one process. Leaked is what was live when a region ended.
@@ -92,13 +113,8 @@ pub struct RegionRow<'p> {
     pub entered: u64,
     pub begin_ns: u64,
     pub end_ns: u64,
-    pub allocations: u64,
-    pub allocated_bytes: u64,
-    pub peak_bytes: u64,
-    pub peak_blocks: u64,
-    pub leaked_bytes: u64,
-    pub leaked_blocks: u64,
-    pub temporary_allocations: u64,
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 impl<'p> Summary<'p> {
@@ -113,7 +129,7 @@ impl<'p> Summary<'p> {
         Self {
             schema: SCHEMA,
             state: profile.state,
-            command: session.command.iter().map(|arg| String::from_utf8_lossy(arg)).collect(),
+            command: session.words(),
             duration_ns: profile.duration_ns,
             sums: Sums::of(selection),
             exit: profile.exit,
@@ -158,38 +174,23 @@ fn process_row((process, label): (&Process, Label)) -> ProcessRow<'_> {
 }
 
 fn region_row<'p>(profile: &'p Profile, region: &'p Region) -> Option<RegionRow<'p>> {
-    let metrics = Selection::of_region(profile, region).metrics().to_owned();
     Some(RegionRow {
         name: &region.name,
         process: profile.processes.get(region.process as usize)?.index,
         entered: region.entered,
         begin_ns: region.begin_ns,
         end_ns: region.end_ns,
-        allocations: metrics.allocations,
-        allocated_bytes: metrics.allocated_bytes,
-        peak_bytes: metrics.peak_bytes,
-        peak_blocks: metrics.peak_blocks,
-        leaked_bytes: metrics.leaked_bytes,
-        leaked_blocks: metrics.leaked_blocks,
-        temporary_allocations: metrics.temporary_allocations,
+        counts: Counts::of(Selection::of_region(profile, region).metrics(), PeakOf::Capture),
     })
 }
 
 fn thread_row(thread: &Thread, peak: PeakOf) -> ThreadRow<'_> {
-    use super::metric::Metric;
-    let metrics = &thread.metrics;
     ThreadRow {
         index: thread.index,
         tid: thread.tid,
         name: &thread.name,
         process: thread.process,
-        allocations: metrics.allocations,
-        allocated_bytes: metrics.allocated_bytes,
-        peak_bytes: Metric::Peak.of(metrics, peak),
-        peak_blocks: Metric::PeakBlocks.of(metrics, peak),
-        leaked_bytes: metrics.leaked_bytes,
-        leaked_blocks: metrics.leaked_blocks,
-        temporary_allocations: metrics.temporary_allocations,
+        counts: Counts::of(&thread.metrics, peak),
     }
 }
 
