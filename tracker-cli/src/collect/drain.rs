@@ -8,34 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tracker_core::capture::meta::Meta;
-use tracker_core::capture::writer::Events;
 use tracker_core::format::lanes::{ChunkHeader, OWNER_FULL, owner_parts};
 use tracker_core::format::{Deltas, ImageKind, Record};
 
+use super::chunk::{self, Key};
 use super::images::Images;
 use super::observer::{News, Reporter};
 use super::queue::{Item, Queue};
 use super::walk::Walker;
 use crate::sys::futex;
 use crate::sys::lanes::Lanes;
-
-/// Who writes a chunk, as far as its header says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    owner: u64,
-    stream: u32,
-    sequence: u32,
-}
-
-impl Key {
-    fn of(header: &ChunkHeader) -> Self {
-        Self {
-            owner: header.owner.load(Ordering::Acquire) & !OWNER_FULL,
-            stream: header.stream.load(Ordering::Relaxed),
-            sequence: header.sequence.load(Ordering::Relaxed),
-        }
-    }
-}
 
 /// How far a chunk's records have been taken.
 #[derive(Debug, Clone, Copy)]
@@ -174,19 +156,15 @@ impl Drain {
         if lanes.first_tag(index) == 0 {
             return;
         }
-        let full = header.owner.load(Ordering::Acquire) & OWNER_FULL != 0;
-        let end = if full { header.used.load(Ordering::Relaxed) as usize } else { usize::MAX };
+        let end = chunk::records_end(header);
         let key = Key::of(header);
-        let (image, tid) = owner_parts(key.owner);
+        let (image, tid) = key.owner();
         let progress = self.progress.get(&index).filter(|progress| progress.key == key);
         let mut progress = progress.copied().unwrap_or_else(|| Progress {
             key,
             offset: 0,
             events: 0,
-            deltas: Deltas::at_chunk_start(
-                header.first_epoch.load(Ordering::Relaxed),
-                header.first_time.load(Ordering::Relaxed),
-            ),
+            deltas: chunk::start(header),
             damaged: false,
         });
         if progress.damaged {
@@ -204,7 +182,7 @@ impl Drain {
         });
         let records = bytes.get(..walked.len).unwrap_or_default().to_vec();
         progress.offset += walked.len;
-        progress.events += walked.allocations + walked.frees();
+        progress.events += walked.events();
         progress.damaged = walked.damaged;
         self.progress.insert(index, progress);
         self.taken.allocations += walked.allocations;
@@ -216,18 +194,7 @@ impl Drain {
             self.queue.meta(Meta::Warning { text });
         }
         if walked.records > 0 {
-            let events = Events {
-                stream: key.stream,
-                image,
-                tid,
-                sequence: key.sequence,
-                offset: before.offset as u32,
-                count: walked.records,
-                first_epoch: before.deltas.epoch,
-                last_epoch: progress.deltas.epoch,
-                first_time: before.deltas.time,
-                last_time: progress.deltas.time,
-            };
+            let events = key.events(before.offset, &walked, &before.deltas, &progress.deltas);
             self.queue.push(Item::Events(events, records), || beat(lanes));
         }
     }

@@ -11,6 +11,7 @@
 //! Invariants: only the drain touches the lanes, and it never waits for a file; nothing here writes to a terminal or
 //! reads a variable; the program never waits for anything here but a free chunk.
 
+mod chunk;
 mod door;
 mod drain;
 pub(crate) mod file;

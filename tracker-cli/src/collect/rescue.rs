@@ -10,15 +10,15 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
 
-use tracker_core::capture::block::{BlockKind, Codec};
+use tracker_core::capture::block::{BlockKind, Codec, FILE_HEADER_LEN};
 use tracker_core::capture::meta::Meta;
 use tracker_core::capture::payload::Loader;
 use tracker_core::capture::scan::{Found, Piece, Scan};
 use tracker_core::capture::source::Source as _;
 use tracker_core::capture::writer::{Events, Writer};
 use tracker_core::format::Deltas;
-use tracker_core::format::lanes::{OWNER_FULL, owner_parts};
 
+use super::chunk::{self, Key};
 use super::drain::{Candidate, started};
 use super::file::{CaptureFile, Sink as _};
 use super::link::Counts;
@@ -50,7 +50,9 @@ impl Rescue {
         // Behind the last whole block there may be a piece of one, and room that was reserved.
         self.capture.set_len(written.end)?;
         let file = CaptureFile::behind(self.capture, written.end, self.limit);
-        let mut salvage = Salvage { writer: Writer::behind(file, written.end)?, counts: written.counts, full: false };
+        let writer = Writer::behind(file, written.end)?;
+        let mut salvage =
+            Salvage { writer, walker: Walker::new(), buffer: Vec::new(), counts: written.counts, full: false };
         let mut held = 0u64;
         let mut chunks = started(&lanes);
         chunks.sort_unstable();
@@ -101,7 +103,7 @@ impl Written {
         let mut payload = Vec::new();
         let size = capture.size()?;
         let mut scan = Scan::new(capture, size);
-        this.end = tracker_core::capture::block::FILE_HEADER_LEN as u64;
+        this.end = FILE_HEADER_LEN as u64;
         while let Some(piece) = scan.next_piece()? {
             let Piece::Block(found) = piece else { continue };
             if loader.load(&capture, &found.header, found.payload_at(), &mut payload)? {
@@ -128,6 +130,9 @@ impl Written {
 
 struct Salvage {
     writer: Writer<CaptureFile>,
+    walker: Walker,
+    /// A chunk's bytes; kept for its room.
+    buffer: Vec<u8>,
     counts: Counts,
     /// The file takes no more: only counting goes on.
     full: bool,
@@ -135,41 +140,25 @@ struct Salvage {
 
 impl Salvage {
     /// Writes down what of a chunk lies behind `written` bytes; answers how many events the whole chunk has.
-    fn chunk(&mut self, lanes: &Lanes, chunk: &Candidate, written: usize) -> u64 {
-        let Some(header) = lanes.header(chunk.index).filter(|_| lanes.first_tag(chunk.index) != 0) else {
+    fn chunk(&mut self, lanes: &Lanes, candidate: &Candidate, written: usize) -> u64 {
+        let Some(header) = lanes.header(candidate.index).filter(|_| lanes.first_tag(candidate.index) != 0) else {
             return 0;
         };
-        let owner = header.owner.load(Ordering::Acquire);
-        let full = owner & OWNER_FULL != 0;
-        let (image, tid) = owner_parts(owner & !OWNER_FULL);
-        let used = if full { header.used.load(Ordering::Relaxed) as usize } else { usize::MAX };
-        let mut buffer = Vec::new();
-        let bytes = lanes.copy(chunk.index, 0, used, &mut buffer);
-        let start = (header.first_epoch.load(Ordering::Relaxed), header.first_time.load(Ordering::Relaxed));
-        let mut deltas = Deltas::at_chunk_start(start.0, start.1);
-        let walker = Walker::new();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let bytes = lanes.copy(candidate.index, 0, chunk::records_end(header), &mut buffer);
+        let mut deltas = chunk::start(header);
         let (front, rest) = bytes.split_at(written.min(bytes.len()));
-        let before = walker.walk(front, &mut deltas, |_, _| ());
-        let first = (deltas.epoch, deltas.time);
-        let walked = walker.walk(rest, &mut deltas, |_, _| ());
+        let before = self.walker.walk(front, &mut deltas, |_, _| ());
+        let first = deltas;
+        let walked = self.walker.walk(rest, &mut deltas, |_, _| ());
         let records = rest.get(..walked.len).unwrap_or_default();
         if walked.records > 0 && before.len == written {
-            let events = Events {
-                stream: chunk.stream,
-                image,
-                tid,
-                sequence: chunk.sequence,
-                offset: written as u32,
-                count: walked.records,
-                first_epoch: first.0,
-                last_epoch: deltas.epoch,
-                first_time: first.1,
-                last_time: deltas.time,
-            };
-            self.write(&events, records, &walked);
+            // Asked again, the header may be that of the chunk's next writer.
+            let key = Key { stream: candidate.stream, sequence: candidate.sequence, ..Key::of(header) };
+            self.write(&key.events(written, &walked, &first, &deltas), records, &walked);
         }
-        let events = |walked: &Walked| walked.allocations + walked.frees();
-        events(&before) + events(&walked)
+        self.buffer = buffer;
+        before.events() + walked.events()
     }
 
     fn write(&mut self, events: &Events, records: &[u8], walked: &Walked) {

@@ -20,7 +20,12 @@ pub(super) struct Walked {
 
 impl Walked {
     pub(super) fn frees(&self) -> u64 {
-        u64::from(self.records) - self.allocations - self.others
+        self.events() - self.allocations
+    }
+
+    /// Allocations and frees.
+    pub(super) fn events(&self) -> u64 {
+        u64::from(self.records) - self.others
     }
 }
 
