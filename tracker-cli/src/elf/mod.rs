@@ -51,14 +51,19 @@ pub(crate) fn inspect(path: &Path) -> Program {
 
 /// The interpreter of a script: named in its first line, or the shell when it is no program at all.
 fn interpreter(file: &File) -> Option<PathBuf> {
-    let start = file.read(0, 256);
-    if start.starts_with(b"\x7fELF") {
+    if file.read(0, 4) == b"\x7fELF" {
         return None;
     }
-    let Some(line) = start.strip_prefix(b"#!") else { return Some(PathBuf::from("/bin/sh")) };
-    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_start();
-    let path = line.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let Some(line) = first_line(file) else { return Some(PathBuf::from("/bin/sh")) };
+    let path = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
     Some(PathBuf::from(OsStr::from_bytes(path)))
+}
+
+/// What follows `#!` in a script's first line, as far as the kernel looks at it; `None`: it does not begin so.
+pub(crate) fn first_line(file: &File) -> Option<Vec<u8>> {
+    let start = file.read(0, 256);
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Some(line.to_vec())
 }
 
 fn program(path: PathBuf, script: bool, file: &File) -> Program {

@@ -4,15 +4,12 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::program::{self, NOT_FOUND};
+use crate::elf;
 use crate::error::Error;
-
-/// Longest first line that the kernel looks at.
-const FIRST_LINE: u64 = 256;
 
 /// Program and arguments that `program` stands for: itself, or an interpreter when it is a Python `module`, or a Python
 /// script that is no program by itself.
@@ -25,26 +22,22 @@ pub(crate) fn command(
     arguments: Vec<OsString>,
 ) -> Result<(OsString, Vec<OsString>), Error> {
     let mut command = if module {
-        vec![interpreter()?, "-m".into(), program.to_owned()]
+        vec![interpreter()?, "-m".into()]
     } else {
         match script(program) {
-            None => vec![program.to_owned()],
-            Some(first_line) => {
-                let own = first_line.and_then(|line| named(&line));
-                let mut command = own.map_or_else(|| interpreter().map(|found| vec![found]), Ok)?;
-                command.push(program.to_owned());
-                command
-            }
+            None => Vec::new(),
+            Some(first_line) => named(&first_line).map_or_else(|| interpreter().map(|found| vec![found]), Ok)?,
         }
     };
+    command.push(program.to_owned());
     command.extend(arguments);
     let first = command.remove(0);
     Ok((first, command))
 }
 
-/// The first line behind `#!`, if there is one, of a script that the kernel would not start or would give to a shell.
-/// `None`: it is a program.
-fn script(program: &OsStr) -> Option<Option<Vec<u8>>> {
+/// The first line behind `#!` of a script that the kernel would not start or would give to a shell; empty where it has
+/// none. `None`: it is a program.
+fn script(program: &OsStr) -> Option<Vec<u8>> {
     let extension = Path::new(program).extension()?;
     if !["py", "pyw", "pyz"].iter().any(|known| extension == *known) {
         return None;
@@ -54,11 +47,9 @@ fn script(program: &OsStr) -> Option<Option<Vec<u8>>> {
     if !path.is_file() {
         return None;
     }
-    let mut start = Vec::new();
     // A file that cannot be read is the interpreter's to complain about.
-    let _ = File::open(&path).and_then(|file| file.take(FIRST_LINE).read_to_end(&mut start));
-    let line = start.strip_prefix(b"#!").map(|rest| rest.split(|byte| *byte == b'\n').next().unwrap_or_default());
-    if started.is_some() && line.is_some() { None } else { Some(line.map(<[u8]>::to_vec)) }
+    let line = File::open(&path).ok().and_then(|file| elf::first_line(&file));
+    if started.is_some() && line.is_some() { None } else { Some(line.unwrap_or_default()) }
 }
 
 /// The interpreter that a first line names, with the argument that the line gives it. `None`: it is no Python, or not there.
@@ -71,8 +62,10 @@ fn named(line: &[u8]) -> Option<Vec<OsString>> {
         },
         _ => (first, rest),
     };
-    let is_python = [&b"python"[..], b"pypy"].iter().any(|start| base(name).starts_with(start));
-    let found = program::find(OsStr::from_bytes(name)).ok().filter(|_| is_python)?;
+    if ![&b"python"[..], b"pypy"].iter().any(|start| base(name).starts_with(start)) {
+        return None;
+    }
+    let found = program::find(OsStr::from_bytes(name)).ok()?;
     let argument = Some(rest).filter(|rest| !rest.is_empty()).map(|rest| OsString::from_vec(rest.to_vec()));
     Some([found.into_os_string()].into_iter().chain(argument).collect())
 }
