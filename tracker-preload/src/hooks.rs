@@ -5,14 +5,13 @@
 //! own calls the `realloc` we interpose, and would count twice.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::Ordering;
 
 use tracker_core::format::lanes::flag;
 use tracker_core::format::record::{self, Function, MapKind};
 
 use crate::lanes::Lanes;
 use crate::recorder::{Again, Captured, Recorder};
-use crate::thread::{Hook, with_recorder};
+use crate::thread::{Hook, Own, with_recorder};
 use crate::unwind::{Start, Walk};
 use crate::{python, real, session, weak};
 
@@ -33,7 +32,7 @@ impl Allocated {
     fn record(self, hook: &Hook) {
         match hook.own() {
             Some(mut own) => {
-                if !self.record_again(hook, own.recorder, &mut own.frames, own.python) {
+                if !self.record_again(hook, &mut own) {
                     self.record_new(hook, (own.recorder, own.frames), Some(own.python));
                 }
             }
@@ -49,17 +48,11 @@ impl Allocated {
 
     /// Records the block if its stack is one that was recorded before, and is still known. False: nothing was recorded.
     #[inline(always)]
-    fn record_again<const D: usize>(
-        self,
-        hook: &Hook,
-        recorder: &mut Recorder<D>,
-        frames: &mut impl Walk,
-        python: &mut python::Frames,
-    ) -> bool {
-        let Some(path) = frames.recall(self.start, hook.bounds()) else { return false };
-        let python = python::capture(Some(python), |write| recorder.try_note(write)).hash();
+    fn record_again(self, hook: &Hook, own: &mut Own<'_>) -> bool {
+        let Some(path) = own.frames.recall(self.start, hook.bounds()) else { return false };
+        let python = python::capture(Some(own.python), |write| own.recorder.try_note(write)).hash();
         let stack = Again { function: self.function, path, python };
-        recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc)
+        own.recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc)
     }
 
     #[inline(never)]
@@ -253,7 +246,7 @@ pub(crate) unsafe fn resize(
 
 /// Whether mappings are recorded.
 fn records_maps() -> bool {
-    Lanes::get().is_some_and(|lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::RECORD_MAPS != 0)
+    Lanes::get().is_some_and(|lanes| lanes.has(flag::RECORD_MAPS))
 }
 
 /// Whether the kernel would take this for a range to unmap.

@@ -53,6 +53,12 @@ impl Lanes {
         unsafe { &*(self.base as *const Control) }
     }
 
+    /// Whether the session was started with `flag`, one of those in [`tracker_core::format::lanes::flag`].
+    #[inline(always)]
+    pub(crate) fn has(self, flag: u32) -> bool {
+        self.control().flags.load(Ordering::Relaxed) & flag != 0
+    }
+
     /// Header of chunk `index`.
     pub(crate) fn header(self, index: usize) -> Option<&'static ChunkHeader> {
         if index >= CHUNKS {

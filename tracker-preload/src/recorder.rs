@@ -323,7 +323,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     #[cold]
     #[inline(never)]
     fn end_period(&mut self, lanes: Lanes) -> bool {
-        let exact = lanes.control().flags.load(Ordering::Relaxed) & flag::ORDER_EXACT != 0;
+        let exact = lanes.has(flag::ORDER_EXACT);
         (self.period_left, self.epoch_bytes) = (if exact { 1 } else { PERIOD }, EPOCH_BYTES);
         let time = program::session_time(lanes);
         if time > self.deltas.time.saturating_add(1000) {

@@ -126,15 +126,14 @@ fn attach(block: Block, session: Session) -> bool {
     if session.parent != u32::MAX {
         // Whoever ran exec counted this image as under way.
         control.talk.0.pending_execs.fetch_sub(1, Ordering::AcqRel);
-        let ignored = control.flags.load(Ordering::Relaxed) & flag::IGNORE_CHILDREN != 0;
-        if ignored || control.talk.0.stopped.load(Ordering::Relaxed) != 0 {
+        if lanes.has(flag::IGNORE_CHILDREN) || control.talk.0.stopped.load(Ordering::Relaxed) != 0 {
             return false;
         }
     }
     if !os::advise(identity.cast(), 4096, libc::MADV_WIPEONFORK) {
         return false;
     }
-    program::set_checks_unwinding(control.flags.load(Ordering::Relaxed) & flag::UNWIND_CHECK != 0);
+    program::set_checks_unwinding(lanes.has(flag::UNWIND_CHECK));
     program::set_start(control.start_monotonic.load(Ordering::Relaxed));
     if let Some(end) = weak::libc_stack_end() {
         program::set_stack_end(*end);
@@ -197,7 +196,7 @@ pub(crate) fn image(pid: u32) -> Option<u32> {
     if known != 0 {
         return Some(known);
     }
-    if lanes.control().flags.load(Ordering::Relaxed) & flag::IGNORE_CHILDREN != 0 {
+    if lanes.has(flag::IGNORE_CHILDREN) {
         STATE.store(OFF, Ordering::Release);
         return None;
     }
@@ -270,7 +269,7 @@ pub(crate) fn following() -> Option<Following> {
         return None;
     }
     let lanes = Lanes::get()?;
-    if lanes.control().flags.load(Ordering::Relaxed) & flag::IGNORE_CHILDREN != 0 {
+    if lanes.has(flag::IGNORE_CHILDREN) {
         return None;
     }
     let session = facts().session?;

@@ -167,18 +167,19 @@ impl Frames {
             return Path::NONE;
         }
         let layout = &interpreter.layout;
-        let (base, free, cut) = self.follow(layout, innermost);
-        let (mut dirty, total) = (base, base + (FRAMES - free));
+        let (mut base, mut free, mut cut) = self.follow(layout, innermost);
+        let mut dirty = base;
         if base > 0 {
             match self.verify(layout, base) {
                 Some(first) => dirty = first,
                 None => {
-                    self.forget();
-                    return self.capture_all(interpreter, (innermost, record), note);
+                    (base, free, cut) = self.follow_all(layout, innermost);
+                    dirty = base;
                 }
             }
         }
-        self.place(base, free);
+        let total = base + (FRAMES - free);
+        self.settle(base, free);
         self.name(interpreter, dirty..total, cut, note);
         if cut && free > 0 {
             doubt(interpreter, note);
@@ -186,19 +187,12 @@ impl Frames {
         Path { entries: self.entries.get(..total).unwrap_or(&[]), cut, interpreter: Some(interpreter), record }
     }
 
-    /// Without anything known.
+    /// Follows the whole chain: what was known leads elsewhere.
     #[cold]
-    fn capture_all(
-        &mut self,
-        interpreter: &'static Interpreter,
-        (innermost, record): (usize, usize),
-        note: Note<'_>,
-    ) -> Path<'_> {
-        let (_, free, cut) = self.follow(&interpreter.layout, innermost);
-        self.place(0, free);
-        self.name(interpreter, 0..FRAMES - free, cut, note);
-        let entries = self.entries.get(..FRAMES - free).unwrap_or(&[]);
-        Path { entries, cut, interpreter: Some(interpreter), record }
+    #[inline(never)]
+    fn follow_all(&mut self, layout: &Layout, innermost: usize) -> (usize, usize, bool) {
+        self.forget();
+        self.follow(layout, innermost)
     }
 
     /// Follows the chain from `at` to a known frame or its end. New frames are put from the end downwards, so that they
@@ -294,7 +288,7 @@ impl Frames {
 
     /// Moves the new frames behind the `base` entries that stand.
     #[inline(always)]
-    fn place(&mut self, base: usize, free: usize) {
+    fn settle(&mut self, base: usize, free: usize) {
         for (to, from) in (base..).zip(free..FRAMES) {
             let Some(mut entry) = self.entries.get(from).copied() else { break };
             if let Some(place) = self.index.get_mut(slot(entry.frame)) {

@@ -84,7 +84,7 @@ pub(super) fn retire() {
 #[inline(never)]
 pub(super) fn meet(module: &Module, frames: bool) {
     let Some(symbols) = Symbols::of(module) else { return };
-    let Some((runtime, _)) = symbols.find(b"_PyRuntime") else { return };
+    let Some(runtime) = symbols.find(b"_PyRuntime") else { return };
     if MEETING.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -199,12 +199,11 @@ impl Interpreter {
     }
 
     fn checked(module: &Module, symbols: &Symbols<'_>, layout: Layout, version: u32) -> Option<Self> {
-        let find = |name: &[u8]| symbols.find(name).map(|(address, _)| address);
         let attached: &[u8] = match layout.family {
             Family::Objects | Family::Entries | Family::ShimsByRecord => b"_PyThreadState_UncheckedGet",
             Family::Shims => b"PyThreadState_GetUnchecked",
         };
-        let code_type = find(b"PyCode_Type")?;
+        let code_type = symbols.find(b"PyCode_Type")?;
         // SAFETY: of a static type, a data symbol of the module that is loaded.
         let (name, dealloc) = unsafe { (load(code_type + layout::TYPE_NAME), load(code_type + layout::TYPE_DEALLOC)) };
         // SAFETY: the name is inside a segment of the module.
@@ -217,13 +216,13 @@ impl Interpreter {
             state: InterpreterState::Recorded,
             version,
             code_type,
-            text_type: find(b"PyUnicode_Type")?,
-            bytes_type: find(b"PyBytes_Type")?,
-            eval: symbols.find(b"_PyEval_EvalFrameDefault")?,
-            attached: find(attached)?,
-            first: find(b"PyGILState_GetThisThreadState")?,
-            head: find(b"PyInterpreterState_Head")?,
-            next: find(b"PyInterpreterState_Next")?,
+            text_type: symbols.find(b"PyUnicode_Type")?,
+            bytes_type: symbols.find(b"PyBytes_Type")?,
+            eval: symbols.find_sized(b"_PyEval_EvalFrameDefault")?,
+            attached: symbols.find(attached)?,
+            first: symbols.find(b"PyGILState_GetThisThreadState")?,
+            head: symbols.find(b"PyInterpreterState_Head")?,
+            next: symbols.find(b"PyInterpreterState_Next")?,
             domains: Domains::of(symbols),
             dealloc,
             ..Self::none()
@@ -310,7 +309,7 @@ fn call(function: usize) -> usize {
 
 /// `PY_VERSION_HEX`, which is a symbol since 3.11. Before, each version brought functions that tell it; 0: older.
 fn version(symbols: &Symbols<'_>) -> u32 {
-    if let Some((at, 8)) = symbols.find(b"Py_Version") {
+    if let Some((at, 8)) = symbols.find_sized(b"Py_Version") {
         // SAFETY: a data symbol of a module that is loaded.
         return unsafe { load(at) } as u32;
     }

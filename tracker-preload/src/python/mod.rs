@@ -20,8 +20,6 @@ mod objects;
 mod places;
 mod symbols;
 
-use core::sync::atomic::Ordering;
-
 use tracker_core::format::lanes::flag;
 use tracker_core::format::python::{InterpreterState, write_interpreter};
 
@@ -39,7 +37,7 @@ pub(crate) type Note<'n> = &'n mut dyn FnMut(&mut dyn FnMut(&mut [u8]) -> Option
 /// A module was met for the first time: it may be an interpreter.
 pub(crate) fn meet(module: &Module) {
     if let Some(lanes) = Lanes::get() {
-        interpreter::meet(module, lanes.control().flags.load(Ordering::Relaxed) & flag::NO_PYTHON == 0);
+        interpreter::meet(module, !lanes.has(flag::NO_PYTHON));
     }
 }
 

@@ -79,13 +79,15 @@ impl Domains {
 
     /// Those of an interpreter, if its objects shall be recorded.
     pub(super) fn of(symbols: &Symbols<'_>) -> Self {
-        let wanted = |lanes: Lanes| lanes.control().flags.load(Ordering::Relaxed) & flag::PYTHON_OBJECTS != 0;
-        let find = |name: &[u8]| symbols.find(name).map(|(address, _)| address);
         let functions = || {
-            let (get, set) = (find(b"PyMem_GetAllocator")?, find(b"PyMem_SetAllocator")?);
-            Some(Self { get, set, is_initialized: find(b"Py_IsInitialized")?, pending: AtomicBool::new(true) })
+            let (get, set) = (symbols.find(b"PyMem_GetAllocator")?, symbols.find(b"PyMem_SetAllocator")?);
+            Some(Self { get, set, is_initialized: symbols.find(b"Py_IsInitialized")?, pending: AtomicBool::new(true) })
         };
-        if Lanes::get().is_some_and(wanted) { functions().unwrap_or(Self::none()) } else { Self::none() }
+        if Lanes::get().is_some_and(|lanes| lanes.has(flag::PYTHON_OBJECTS)) {
+            functions().unwrap_or(Self::none())
+        } else {
+            Self::none()
+        }
     }
 
     /// One test for every allocation of a Python program.

@@ -42,8 +42,13 @@ impl<'m> Symbols<'m> {
         [symbols.names, symbols.table, symbols.hash].iter().all(|found| *found != 0).then_some(symbols)
     }
 
-    /// Address and size of the symbol that is called `name`.
-    pub(super) fn find(&self, name: &[u8]) -> Option<(usize, usize)> {
+    /// Address of the symbol that is called `name`.
+    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
+        self.find_sized(name).map(|(address, _)| address)
+    }
+
+    /// The same, and its size.
+    pub(super) fn find_sized(&self, name: &[u8]) -> Option<(usize, usize)> {
         let hash = name.iter().fold(5381u32, |hash, byte| hash.wrapping_mul(33).wrapping_add(u32::from(*byte)));
         let (buckets, first) = (self.half(self.hash)?, self.half(self.hash + 4)?);
         let bloom = self.half(self.hash + 8)? as usize;

@@ -62,9 +62,6 @@ pub(crate) type ModuleSink<'s> = &'s mut dyn FnMut(&ModuleFields<'_>);
 
 /// Something that can answer the frames above a hook.
 pub(crate) trait Walk {
-    /// The path that [`Self::walk`] would answer, where it can be told without a walk.
-    fn recall(&mut self, start: Start, bounds: Bounds) -> Option<Recalled<'_>>;
-
     fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_>;
 }
 
@@ -72,26 +69,12 @@ pub(crate) trait Walk {
 pub(crate) struct NoFrames;
 
 impl Walk for NoFrames {
-    fn recall(&mut self, _: Start, _: Bounds) -> Option<Recalled<'_>> {
-        None
-    }
-
     fn walk(&mut self, _: Start, _: Bounds, _: ModuleSink<'_>) -> Path<'_> {
         Path::only(PC_NOT_WALKED)
     }
 }
 
 impl<const N: usize> Walk for &mut Frames<N> {
-    #[inline(always)]
-    fn recall(&mut self, start: Start, bounds: Bounds) -> Option<Recalled<'_>> {
-        // With less left than that the walk does not begin, and nothing was remembered.
-        let high = if bounds.contain(start.slot) { bounds.high } else { usize::MAX };
-        if program::checks_unwinding() || cfg!(feature = "oracle") {
-            return None;
-        }
-        self.recall_path(State::returned(start.caller(), start.slot, start.rbp), high, program::generation())
-    }
-
     #[inline(always)]
     fn walk(&mut self, start: Start, bounds: Bounds, modules: ModuleSink<'_>) -> Path<'_> {
         let known = bounds.contain(start.slot);
@@ -108,6 +91,17 @@ impl<const N: usize> Walk for &mut Frames<N> {
 }
 
 impl<const N: usize> Frames<N> {
+    /// The path that a walk would answer, where it can be told without one.
+    #[inline(always)]
+    pub(crate) fn recall(&mut self, start: Start, bounds: Bounds) -> Option<Recalled<'_>> {
+        // With less left than the walk's reserve it does not begin, and nothing was remembered.
+        let high = if bounds.contain(start.slot) { bounds.high } else { usize::MAX };
+        if program::checks_unwinding() || cfg!(feature = "oracle") {
+            return None;
+        }
+        self.recall_path(State::returned(start.caller(), start.slot, start.rbp), high, program::generation())
+    }
+
     /// The frames from `state` outwards, by the rules alone; a difference to what is cached or remembered is counted.
     #[cold]
     #[inline(never)]
