@@ -1,7 +1,7 @@
 // The overview in sentences. Pure: numbers in, pieces of text out, some of them links to the view that proves them.
 
 /** @import { Data } from '#wire' */
-import { functionName, place } from '#columns';
+import { Kind, functionName, place } from '#columns';
 import { blamed, functionRows } from '#functions';
 import { leaks } from '#leaks';
 import { measure, metricById } from '#metrics';
@@ -269,6 +269,22 @@ export function course(bounds, leaked, first, last, run) {
   if (off <= STEADY * high) return grows ? `grows ${rate} from ${moment(first, run)} on` : `grew ${rate} from ${moment(first, run)} to ${moment(last, run)}`;
   const half = bounds[Math.max(begin, leaked.findIndex((level) => level >= high / 2))];
   return `in bursts from ${moment(first, run)} to ${moment(last, run)}, half of it by ${moment(half, run)}`;
+}
+
+/** The frame that stands for memory which pymalloc cuts small objects from. */
+const ARENA = '[pymalloc arena]';
+
+/** What leaked arenas of Python mean; empty where there are none. @param {Data} data @param {import('#leaks').Leak[]} leaks */
+export function arenaWords({ nodes, functions, strings }, leaks) {
+  let size = 0, number = 0;
+  for (const leak of leaks) {
+    const leaf = nodes.function[leak.node];
+    if (functions.kind[leaf] !== Kind.unknown || strings[functions.name[leaf]] !== ARENA) continue;
+    size += leak.bytes;
+    number += leak.blocks;
+  }
+  if (!number) return '';
+  return `${bytes(size)} of this ${number === 1 ? 'is' : 'are'} ${exact(number)} ${plural(number, 'arena')} of pymalloc, which small Python objects share: one counts as long as a single object in it lives, under the stack of whoever needed room next. memtrack run --python-allocators records each object instead.`;
 }
 
 /** Whether blocks like the leaked ones are freed at all. @param {import('#slices').History} past */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decode } from '#columns';
+import { Kind, decode } from '#columns';
+import { leaks } from '#leaks';
 import { intervalAt, rateBars, residentAt, series, visible } from '#timeline/series';
-import { answers, commandLine, facts, peakByProcess, stateWords, title, trust, when } from '#words';
-import { data, wire } from './golden.js';
+import { answers, arenaWords, commandLine, facts, peakByProcess, stateWords, title, trust, when } from '#words';
+import { ALL, data, wire } from './golden.js';
 
 const plain = (text) => text.replaceAll('\u202f', ' ');
 const sentence = ({ label, figure, small, pieces }) =>
@@ -31,6 +32,21 @@ test('answers when there is nothing to say', () => {
   const running = changed({}, { state: 'running' });
   assert.equal(answers(running)[0].label, 'Live now');
   assert.deepEqual(stateWords(running), ['Recording, as of 2.00 s'.replaceAll(' s', '\u202fs'), 'accent']);
+});
+
+test('leaked arenas of Python are told from what lies in them', () => {
+  assert.equal(arenaWords(data, leaks(data, ALL)), '');
+  const other = wire();
+  const { node, bytes, blocks } = leaks(data, ALL)[0];
+  const leaf = data.nodes.function[node];
+  other.functions.name[leaf] = other.strings.push('[pymalloc arena]') - 1;
+  const words = (kind) => {
+    other.functions.kind[leaf] = kind;
+    const changed = decode(other);
+    return plain(arenaWords(changed, leaks(changed, ALL).filter((leak) => leak.node === node)));
+  };
+  assert.match(words(Kind.unknown), new RegExp(`^${bytes} B of this .* ${blocks} arenas? of pymalloc, .*--python-allocators`));
+  assert.equal(words(Kind.python), '', 'a function may be called so');
 });
 
 test('an empty capture has answers too', () => {

@@ -11,7 +11,7 @@ import { history } from '#slices';
 import { memo } from '#state';
 import { columns, curve } from '#spark';
 import { bytes, bytesParts, count, exact, exactAmount, moment } from '#units';
-import { leakWords, lifetimeWords, plural } from '#words';
+import { arenaWords, leakWords, lifetimeWords, plural } from '#words';
 
 /** Places shown at first, and added by each press of "more". */
 const STEP = 8;
@@ -60,9 +60,11 @@ export function leakList(store, actions) {
       element('button', { class: 'link', type: 'button', onclick: () => { limit += 5 * STEP; draw(); } },
         `${exact(rest.length)} more ${plural(rest.length, 'place')}`),
       `, ${bytes(sum(rest))} in ${count(blocks(rest))} blocks`) : null;
+    const arenas = arenaWords(model.data, all);
+    const notes = arenas ? [element('p', { class: 'sub foot' }, arenas)] : [];
     const chosen = model.selectedLeaf;
     const legend = model.base.slices ? [element('div', { class: 'sub foot' }, lifetimeLegend(model))] : [];
-    holder.replaceChildren(head, element('ul', {}, ...shown.map((leak) => item(leak, leak.node === chosen))), more ?? '', ...legend, ...apart);
+    holder.replaceChildren(head, element('ul', {}, ...shown.map((leak) => item(leak, leak.node === chosen))), more ?? '', ...notes, ...legend, ...apart);
   }
 
   /** Known one-time blocks, by the rule that sets them apart. @param {Leak[]} leaks */
