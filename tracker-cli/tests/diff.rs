@@ -89,11 +89,28 @@ fn several_captures_of_a_side() {
 }
 
 #[test]
+fn a_page_of_both_sides() {
+    let folder = scratch("diff-page");
+    let [a, b] = [("a", "-DORDER=32"), ("b", "-DORDER=96")].map(|(name, flag)| record(&folder, name, &["-O0", flag]));
+    let run_diff = |more: &[&str]| run(Command::new(MEMTRACK).args(["diff", "--html"]).args(more).args([&a, &b]));
+    assert_eq!(run_diff(&[]).status, "exit status: 0");
+    let page = std::fs::read_to_string(folder.join("b.diff.html")).expect("beside the capture after");
+    assert!(page.contains("import '#diff/main'") && page.contains("id=\"data\""), "a page with its data");
+    let again = run_diff(&[]);
+    assert_eq!(again.status, "exit status: 2");
+    assert!(again.stderr.contains("-f overwrites it"), "{}", again.stderr);
+    assert_eq!(run_diff(&["-f"]).status, "exit status: 0");
+    assert_eq!(run_diff(&["-o", "-"]).stdout, page);
+}
+
+#[test]
 fn wrong_usage() {
     for (line, text) in [
         ("diff", "the following required arguments were not provided"),
         ("diff a.mtk", "required arguments were not provided"),
         ("diff --before a.mtk", "required arguments were not provided"),
+        ("diff --html --json a.mtk b.mtk", "cannot be used with"),
+        ("diff -o x.html a.mtk b.mtk", "--html"),
         ("diff a.mtk b.mtk --before c.mtk --after d.mtk", "cannot be used with"),
     ] {
         let ended = run(Command::new(MEMTRACK).args(line.split(' ')));

@@ -74,6 +74,7 @@ const FILES: &[(&str, &str)] = files![
     "timeline/series",
     "timeline/brush",
     "timeline/view",
+    "view/find",
     "view/controls",
     "view/overview",
     "view/inspector",
@@ -82,6 +83,9 @@ const FILES: &[(&str, &str)] = files![
     "view/histograms",
     "view/tip",
     "keys",
+    "diff/columns",
+    "diff/view",
+    "diff/main",
     "main",
 ];
 

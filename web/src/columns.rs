@@ -5,6 +5,7 @@
 //! over [`tree::Rows`], so it adds up to [`summary::Totals`]. The shape is described once more, for the other side,
 //! in `assets/js/wire.d.ts`; a golden file read by both test suites keeps the two equal.
 
+pub mod diff;
 pub mod slices;
 pub mod summary;
 pub mod timeline;

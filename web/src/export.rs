@@ -6,11 +6,13 @@ use askama::Template as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use tracker_core::report::diff::Diff;
 use tracker_core::report::profile::Profile;
 use tracker_core::report::suppress::Suppressions;
 
 use crate::assets::{MODULES, STYLE, content_hash};
-use crate::page::{Page, Style, import_map};
+use crate::columns::diff::{SideNames, diff_columns};
+use crate::page::{Body, Page, Style, import_map};
 use crate::{columns, script_safe};
 
 /// How a page is written.
@@ -45,7 +47,19 @@ const COMPRESSION_LEVEL: u8 = 6;
 /// # Errors
 /// Those of `out`.
 pub fn export_html(profile: &Profile, options: &ExportOptions, out: &mut impl io::Write) -> io::Result<()> {
-    let json = script_safe::to_vec(&columns::columns(profile, &options.name, &options.suppressions))?;
+    write_page(Body::Report, &columns::columns(profile, &options.name, &options.suppressions), out)
+}
+
+/// The same of what changed between two sides.
+///
+/// # Errors
+/// Those of `out`.
+pub fn export_diff_html(diff: &Diff<'_>, names: &SideNames, out: &mut impl io::Write) -> io::Result<()> {
+    write_page(Body::Diff, &diff_columns(diff, names), out)
+}
+
+fn write_page(body: Body, columns: &impl Serialize, out: &mut impl io::Write) -> io::Result<()> {
+    let json = script_safe::to_vec(columns)?;
     let compressed = miniz_oxide::deflate::compress_to_vec_zlib(&json, COMPRESSION_LEVEL);
     let embedded = Embedded { encoding: "deflate+base64", length: json.len(), data: STANDARD.encode(compressed) };
     let data = String::from_utf8(script_safe::to_vec(&embedded)?).map_err(io::Error::other)?;
@@ -58,6 +72,7 @@ pub fn export_html(profile: &Profile, options: &ExportOptions, out: &mut impl io
          form-action 'none'"
     );
     let page = Page {
+        body,
         nonce: &nonce,
         policy: Some(policy),
         style: Style::Inline(STYLE),

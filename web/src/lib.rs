@@ -18,5 +18,6 @@ mod page;
 mod script_safe;
 pub mod serve;
 
-pub use export::{ExportOptions, export_html};
+pub use columns::diff::SideNames;
+pub use export::{ExportOptions, export_diff_html, export_html};
 pub use serve::{ServeOptions, Server, Source, serve};

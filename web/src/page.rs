@@ -12,6 +12,7 @@ use crate::assets::Module;
 #[derive(Debug, Template)]
 #[template(path = "page.html")]
 pub(crate) struct Page<'a> {
+    pub(crate) body: Body,
     /// Lets the page's own inline elements run, and nothing else.
     pub(crate) nonce: &'a str,
     /// A policy for pages that no server sends headers for.
@@ -21,6 +22,15 @@ pub(crate) struct Page<'a> {
     pub(crate) import_map: String,
     /// JSON, safe inside a script element; absent when the page must fetch.
     pub(crate) data: Option<String>,
+}
+
+/// What the page is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body {
+    /// One capture.
+    Report,
+    /// What changed between two sides.
+    Diff,
 }
 
 /// Where the style sheet is.

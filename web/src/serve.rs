@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use tracker_core::report::suppress::Suppressions;
 
 use crate::assets::{MODULES, STYLE, content_hash};
-use crate::page::{Page, Style, import_map};
+use crate::page::{Body, Page, Style, import_map};
 use connection::{LimitedListener, Progress};
 pub use feed::Source;
 use feed::{Feeds, Reply};
@@ -219,6 +219,7 @@ async fn page(State(site): State<Arc<Site>>) -> Response {
     let Ok(nonce) = Secret::new() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let nonce = nonce.to_string();
     let page = Page {
+        body: Body::Report,
         nonce: &nonce,
         policy: None,
         style: Style::Linked(site.pages.style.clone()),

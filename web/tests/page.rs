@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use tracker_core::report::diff::Diff;
+use tracker_core::report::filter::Selection;
+use tracker_core::report::metric::Metric;
 use tracker_core::report::profile::{Profile, State};
-use web::{ExportOptions, ServeOptions, Server, Source, export_html};
+use web::{ExportOptions, ServeOptions, Server, SideNames, Source, export_diff_html, export_html};
 
 /// The tests' own folder, which node finds `package.json` from.
 fn root() -> &'static Path {
@@ -38,6 +41,21 @@ fn export(profile: &Profile, name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.html"));
     let options = ExportOptions { name: format!("memtrack.{name}.48211.mtk"), ..ExportOptions::default() };
     export_html(profile, &options, &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
+    format!("file://{}", path.display())
+}
+
+/// Writes the page of a change: `parse` holds 20 bytes more from one of its callers, what `operator new` gave is gone.
+fn export_diff() -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("diff.html");
+    let (before, mut after) = (synthetic::small(), synthetic::small());
+    let more = after.rows.iter_mut().find(|row| row.metrics.peak_bytes == 50).unwrap();
+    more.metrics.peak_bytes += 20;
+    let gone = after.rows.iter_mut().find(|row| row.metrics.peak_bytes == 40).unwrap();
+    gone.metrics.peak_bytes = 0;
+    let whole = |profile| vec![Selection::whole(profile)];
+    let diff = Diff::new(whole(&before), whole(&after), Metric::Peak);
+    let names = SideNames { before: vec!["</script><b>old.mtk".into()], after: vec!["new.mtk".into()] };
+    export_diff_html(&diff, &names, &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
     format!("file://{}", path.display())
 }
 
@@ -75,6 +93,7 @@ fn page() {
         ("PAGE_MANY", export(&synthetic::many_nodes(300_000), "many")),
         ("PAGE_SMALL", export(&synthetic::small(), "small")),
         ("PAGE_HOSTILE", export(&synthetic::hostile(), "hostile")),
+        ("PAGE_DIFF", export_diff()),
         ("PAGE_SERVED", served(|| Ok(synthetic::small()))),
         ("PAGE_RUNNING", running),
         (

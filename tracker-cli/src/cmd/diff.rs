@@ -8,10 +8,14 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::profile::Profile;
 
+use web::{SideNames, export_diff_html};
+
 use crate::args::{FilterArgs, FrameArgs, metric};
 use crate::error::Error;
 use crate::output::diff::Shown;
+use crate::output::file::Target;
 use crate::output::look::Look;
+use crate::output::note;
 use crate::{captures, output};
 
 /// Its flags.
@@ -48,6 +52,15 @@ pub(crate) struct Args {
     /// Write JSON (memtrack.diff/1)
     #[arg(long)]
     json: bool,
+    /// Write a page with one flamegraph of both sides, coloured by what grew: a file that needs no network
+    #[arg(long, conflicts_with_all = ["json", "count", "depth", "noise"])]
+    html: bool,
+    /// Where to write the page; `-` is stdout [default: beside the capture after, .diff.html instead of .mtk]
+    #[arg(short, long, value_name = "FILE", requires = "html")]
+    output: Option<PathBuf>,
+    /// Overwrite the file
+    #[arg(short, long, requires = "html")]
+    force: bool,
     #[command(flatten)]
     frames: FrameArgs,
     #[command(flatten)]
@@ -56,15 +69,27 @@ pub(crate) struct Args {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
+    let target = if args.html { Some(args.target()?) } else { None };
     let read = |paths: &[PathBuf], one: &Option<PathBuf>| -> Result<Vec<Profile>, Error> {
         let profile = |path: &PathBuf| {
             let profile = captures::summed(path)?;
-            Ok(args.frames.shown(profile, args.json))
+            Ok(args.frames.shown(profile, args.json || args.html))
         };
         paths.iter().chain(one).map(profile).collect()
     };
     let (before, after) = (read(&args.befores, &args.old)?, read(&args.afters, &args.new)?);
     let mut diff = Diff::new(select(&args.filter, &before)?, select(&args.filter, &after)?, args.metric);
+    if let Some((path, target)) = target {
+        let names = |paths: &[PathBuf], one: &Option<PathBuf>| {
+            paths.iter().chain(one).map(|path| captures::name(path)).collect()
+        };
+        let names = SideNames { before: names(&args.befores, &args.old), after: names(&args.afters, &args.new) };
+        target.write(|mut out| export_diff_html(&diff, &names, &mut out))?;
+        if path.as_os_str() != "-" {
+            note(&format!("wrote {}", path.display()));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let default = if args.json { 0 } else { 10 };
     let count = Some(args.count.unwrap_or(default)).filter(|&count| count > 0).unwrap_or(usize::MAX);
     if args.json {
@@ -75,6 +100,16 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
         output::print(&output::diff::text(look, &diff, Shown { count, depth, noise: args.noise }))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    /// The page's file.
+    fn target(&self) -> Result<(PathBuf, Target), Error> {
+        let beside = || self.afters.iter().chain(&self.new).next().map(|path| path.with_extension("diff.html"));
+        let path = self.output.clone().or_else(beside).unwrap_or_else(|| "-".into());
+        let target = Target::new(&path, self.force)?;
+        Ok((path, target))
+    }
 }
 
 fn select<'p>(filter: &FilterArgs, side: &'p [Profile]) -> Result<Vec<Selection<'p>>, Error> {

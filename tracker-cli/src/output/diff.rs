@@ -83,7 +83,11 @@ fn headline(diff: &Diff<'_>) -> String {
     let name = metric.name();
     match changed {
         0 => format!("No stack has another {name}"),
-        _ => format!("{name} changed in {}, and not in {}", counted(changed, "stack"), counted(diff.same.0, "other")),
+        _ => format!(
+            "{name} changed in {}, and not in {}",
+            counted(changed, "stack"),
+            counted(diff.same.len() as u64, "other")
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 // Columns as they travel, made into the arrays that everything else loops over. Pure.
 
-/** @import { Wire, WireSparse, WireSlices, Data, Pair, Slices } from '#wire' */
+/** @import { Wire, WireSparse, WireSlices, Data, Pair, Slices, Tree } from '#wire' */
 
 import { visible } from '#names';
 
@@ -82,39 +82,50 @@ function tree(nodes, frameFunction) {
  * @template T
  * @param {T} value @returns {T}
  */
-function readable(value) {
+export function readable(value) {
   if (typeof value === 'string') return /** @type {T} */ (visible(value));
   if (Array.isArray(value)) return /** @type {T} */ (value.map(readable));
   if (value === null || typeof value !== 'object') return value;
   return /** @type {T} */ (Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, readable(inner)])));
 }
 
+/**
+ * The part of the columns that names things.
+ * @param {Pick<Wire, 'strings' | 'functions' | 'frames' | 'nodes'>} wire @returns {Tree}
+ */
+export function decodeTree({ strings, functions, frames: { function: func, file, line }, nodes }) {
+  const frames = { function: Uint32Array.from(func), file: Uint32Array.from(file), line: Uint32Array.from(line) };
+  return {
+    strings: strings.map(visible),
+    functions: {
+      name: Uint32Array.from(functions.name),
+      module: Uint32Array.from(functions.module),
+      kind: Uint8Array.from(functions.kind),
+      library: Uint8Array.from(functions.library),
+      interpreter: Uint8Array.from(functions.interpreter),
+    },
+    frames,
+    nodes: tree(nodes, frames.function),
+  };
+}
+
+/** That this page and the data are of one kind. @param {{ schema?: unknown } | null} wire @param {string} schema */
+export function expectSchema(wire, schema) {
+  if (typeof wire?.schema !== 'string' || !wire.schema.startsWith(schema)) {
+    throw new Error(`This page reads ${schema}, but the data says ${wire?.schema ?? 'nothing'}.`);
+  }
+}
+
 /** @param {Wire} wire @returns {Data} */
 export function decode(wire) {
-  if (typeof wire?.schema !== 'string' || !wire.schema.startsWith('memtrack.page/1')) {
-    throw new Error(`This page reads memtrack.page/1, but the data says ${wire?.schema ?? 'nothing'}.`);
-  }
-  const frames = {
-    function: Uint32Array.from(wire.frames.function),
-    file: Uint32Array.from(wire.frames.file),
-    line: Uint32Array.from(wire.frames.line),
-  };
+  expectSchema(wire, 'memtrack.page/1');
   const { rows, timeline } = wire;
   const peak = pair(rows.peak);
   return {
     summary: readable(wire.summary),
     processes: readable(wire.processes),
     threads: { ...wire.threads, name: wire.threads.name.map(visible) },
-    strings: wire.strings.map(visible),
-    functions: {
-      name: Uint32Array.from(wire.functions.name),
-      module: Uint32Array.from(wire.functions.module),
-      kind: Uint8Array.from(wire.functions.kind),
-      library: Uint8Array.from(wire.functions.library),
-      interpreter: Uint8Array.from(wire.functions.interpreter),
-    },
-    frames,
-    nodes: tree(wire.nodes, frames.function),
+    ...decodeTree(wire),
     rows: {
       count: rows.node.length,
       node: Int32Array.from(ascending(rows.node)),
@@ -180,16 +191,16 @@ export function rowsOf(data, nodes, sorted) {
   return rows;
 }
 
-/** @param {Data} data @param {number} func */
+/** @param {Tree} data @param {number} func */
 export const functionName = (data, func) => data.strings[data.functions.name[func]];
 
-/** The module's file name. @param {Data} data @param {number} func */
+/** The module's file name. @param {Tree} data @param {number} func */
 export function moduleName(data, func) {
   const path = data.strings[data.functions.module[func]];
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** `folder/file.c:12`, or nothing. @param {Data} data @param {number} frame */
+/** `folder/file.c:12`, or nothing. @param {Tree} data @param {number} frame */
 export function place(data, frame) {
   const file = data.strings[data.frames.file[frame]];
   if (!file) return '';
@@ -198,7 +209,7 @@ export function place(data, frame) {
   return line ? `${short}:${line}` : short;
 }
 
-/** Frames of the stack that ends in `node`, leaf first, without the process. @param {Data} data @param {number} node */
+/** Frames of the stack that ends in `node`, leaf first, without the process. @param {Tree} data @param {number} node */
 export function stackOf(data, node) {
   const nodes = [];
   for (let at = node; at >= 0 && data.nodes.parent[at] >= 0; at = data.nodes.parent[at]) nodes.push(at);

@@ -3,8 +3,8 @@
 //
 //   data → a range of time and a moment → a shape of the tree → a metric and a filter → rows, leaks, matches
 
-/** @import { Data } from '#wire' */
-/** @import { Measure } from '#metrics' */
+/** @import { Data, Tree } from '#wire' */
+/** @import { Measure, Sums } from '#metrics' */
 /** @import { Found } from '#search' */
 /** @import { State } from '#state' */
 import { descend, expander, pathTo } from '#flame/layout';
@@ -17,6 +17,16 @@ import { reshape, reshaped } from '#shape';
 import { liveAtEnds, nearestBound, within } from '#slices';
 import { memo } from '#state';
 import { peakByProcess } from '#words';
+
+/**
+ * What a call tree is drawn from.
+ * @typedef {object} Scene
+ * @property {Tree} data
+ * @property {State} state
+ * @property {Sums} measure
+ * @property {Found | null} found
+ * @property {string} scope what the whole is called
+ */
 
 /**
  * What every part of the page is given to show.

@@ -1,12 +1,12 @@
 // Functions with self and total, and who answers for a library's bytes. Pure.
 
-/** @import { Data } from '#wire' */
-/** @import { Measure } from '#metrics' */
+/** @import { Tree } from '#wire' */
+/** @import { Sums } from '#metrics' */
 import { Kind } from '#columns';
 
 /**
  * Frames of an interpreter in stacks that have the frames of the program it runs; none where there are no such stacks.
- * @param {Pick<Data, 'functions' | 'nodes'>} data @returns {Uint8Array | null}
+ * @param {Pick<Tree, 'functions' | 'nodes'>} data @returns {Uint8Array | null}
  */
 export function interpreterNodes({ functions, nodes: { count, parent, function: func } }) {
   if (!functions.kind.includes(Kind.python)) return null;
@@ -26,7 +26,7 @@ export function interpreterNodes({ functions, nodes: { count, parent, function: 
  * For each node, the node that answers for its own bytes: the nearest caller that is no library and, where Python
  * functions run, not the interpreter; where that one has no
  * name, the first with a name that called it from the same module; itself when the whole stack is library code.
- * @param {Pick<Data, 'functions' | 'nodes'>} data @returns {Uint32Array}
+ * @param {Pick<Tree, 'functions' | 'nodes'>} data @returns {Uint32Array}
  */
 export function blamed(data) {
   const { count, parent, function: func } = data.nodes;
@@ -60,7 +60,7 @@ export function blamed(data) {
 
 /**
  * One row per function with a value. With `blame`, self counts for the blamed node's function.
- * @param {Data} data @param {Measure} measure @param {Uint32Array | null} blame @returns {FunctionRow[]}
+ * @param {Tree} data @param {Sums} measure @param {Uint32Array | null} blame @returns {FunctionRow[]}
  */
 export function functionRows(data, measure, blame) {
   const { count, end, function: func } = data.nodes;

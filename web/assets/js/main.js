@@ -28,6 +28,7 @@ import { inspector as makeInspector } from '#view/inspector';
 import { leakList } from '#view/leaklist';
 import { overview as makeOverview } from '#view/overview';
 import { functionTable } from '#view/table';
+import { boxTip } from '#view/tip';
 
 /** How often a capture that is being recorded is asked for news, in milliseconds. */
 const REFRESH = 1000;
@@ -40,7 +41,7 @@ const derive = deriver();
 let data;
 const model = () => derive(data, store.get());
 
-const flame = flameView(store);
+const flame = flameView(store, boxTip);
 const crumbs = crumbRow(store, flame.zoomTo);
 const timeline = timelineView(store);
 const inspector = makeInspector({ zoom, select: (path) => flame.reveal(path), focus, exclude, hideModule, sandwich });

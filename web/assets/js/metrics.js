@@ -4,14 +4,23 @@
 import { amount, amountParts } from '#units';
 
 /**
- * @typedef {object} Metric
- * @property {string} id
- * @property {'bytes' | 'blocks'} value which of the pair is the metric
+ * How a number is written, drawn and called.
+ * @typedef {object} Quantity
+ * @property {'bytes' | 'blocks'} value
  * @property {string} of what follows a number: "38.7 MiB leaked"
+ * @property {string} [none] what did not happen where there is nothing; as `of` unless said otherwise
+ * @property {boolean} [signed] it can be less than nothing
+ * @property {(box: { total: number, net: number, beside: number }) => number} [grown] of a signed one: the share by which a box grew, -1 to 1
+ */
+
+/**
+ * What rows have.
+ * @typedef {object} RowMetric
+ * @property {string} id
  * @property {string} share what follows a share: "29.0 % of the peak"
  * @property {string} beside what the other number is called
- * @property {boolean} [signed] it can be less than nothing
- * @property {(data: Data, filter: Filter) => Pair} pair
+ * @property {(data: Data, filter: Filter) => Pair} pair where its numbers are, `value` first
+ * @typedef {Quantity & RowMetric} Metric
  */
 
 /**
@@ -30,7 +39,8 @@ export const METRICS = Object.freeze([
     pair: (data, filter) => (filter.process < 0 ? data.rows.peak : data.rows.processPeak),
   },
   {
-    id: 'growth', value: 'bytes', of: 'net change', share: 'of all change', beside: 'Blocks', signed: true,
+    id: 'growth', value: 'bytes', of: 'net change', none: 'added or taken away', share: 'of all change', beside: 'Blocks', signed: true,
+    grown: ({ net, total }) => (total ? net / total : 0),
     pair: (data) => data.rows.growth ?? NOTHING,
   },
   {
@@ -54,10 +64,10 @@ export const METRICS = Object.freeze([
 const AT_MOMENT = Object.freeze({ ...METRICS[0], of: 'live then', share: 'of all live then' });
 const LEFT_OVER = Object.freeze({ ...METRICS[2], of: 'left over', share: 'of all left over' });
 
-/** A value of a metric as text, `+1.2 MiB` where it could be negative. @param {Metric} metric @param {number} n */
+/** A value of a metric as text, `+1.2 MiB` where it could be negative. @param {Quantity} metric @param {number} n */
 export const shown = (metric, n) => (metric.signed && n > 0 ? '+' : '') + amount(metric.value, n);
 
-/** The same as number and unit. @param {Metric} metric @param {number} n @returns {[string, string]} */
+/** The same as number and unit. @param {Quantity} metric @param {number} n @returns {[string, string]} */
 export function shownParts(metric, n) {
   const [text, unit] = amountParts(metric.value, n);
   return [(metric.signed && n > 0 ? '+' : '') + text, unit];
@@ -78,8 +88,8 @@ export const metricById = (id) => METRICS.find((metric) => metric.id === id) ?? 
 /**
  * Sums per node: `self` is the node's own, `total` includes everything below it; the same for the other number. Of a
  * signed metric these are sizes, to be laid out, and `net` is what they come to; of others both are the same.
- * @typedef {object} Measure
- * @property {Metric} metric
+ * @typedef {object} Sums
+ * @property {Quantity} metric
  * @property {Float64Array} self
  * @property {Float64Array} total
  * @property {Float64Array} netSelf
@@ -90,6 +100,8 @@ export const metricById = (id) => METRICS.find((metric) => metric.id === id) ?? 
  * @property {number} netSum
  * @property {number} besideSum
  */
+
+/** Sums of what rows have. @typedef {Sums & { metric: Metric }} Measure */
 
 /** @param {Data} data @param {Metric} metric @param {Filter} filter @returns {Measure} */
 export function measure(data, metric, filter) {
@@ -116,7 +128,7 @@ export function measure(data, metric, filter) {
 }
 
 /** Each node's own and everything below it. @param {Float64Array} own @param {Int32Array} parent */
-function upwards(own, parent) {
+export function upwards(own, parent) {
   const total = own.slice();
   for (let i = total.length - 1; i >= 0; i--) if (parent[i] >= 0) total[parent[i]] += total[i];
   return total;

@@ -1,7 +1,7 @@
 // Finding frames by a regular expression, and how much of the whole they account for. Pure.
 
-/** @import { Data } from '#wire' */
-/** @import { Measure } from '#metrics' */
+/** @import { Tree } from '#wire' */
+/** @import { Sums } from '#metrics' */
 
 /**
  * The pattern a person typed; text that is no regular expression is searched as it is.
@@ -24,7 +24,7 @@ export function pattern(text) {
  * @property {Uint8Array} nodes 1 for each node whose stack, itself included, holds a match
  */
 
-/** @param {Pick<Data, 'strings' | 'frames' | 'functions' | 'nodes'>} data @param {RegExp} regex @returns {Found} */
+/** @param {Pick<Tree, 'strings' | 'frames' | 'functions' | 'nodes'>} data @param {RegExp} regex @returns {Found} */
 export function find(data, regex) {
   const { strings } = data;
   const asked = new Int8Array(strings.length);
@@ -51,7 +51,7 @@ export function find(data, regex) {
   return { regex, frames: hits, functions: hitFunctions, nodes: under };
 }
 
-/** The value of all stacks with a match; nested matches count once. @param {Found} found @param {Measure} measure */
+/** The value of all stacks with a match; nested matches count once. @param {Found} found @param {Sums} measure */
 export function matchedSum(found, measure) {
   let sum = 0;
   for (let i = 0; i < found.nodes.length; i++) if (found.nodes[i]) sum += measure.self[i];

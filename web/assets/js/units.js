@@ -2,7 +2,7 @@
 
 /** Between a number and its unit. */
 export const THIN = '\u202f';
-const MINUS = '\u2212';
+export const MINUS = '\u2212';
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
 /** The exact integer: `90,333,799`. @param {number} n */

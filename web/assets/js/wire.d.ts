@@ -129,11 +129,35 @@ export interface Slices {
   bytes: Float64Array;
 }
 
-/** The decoded columns: what every module reads and none changes. */
-export interface Data {
-  summary: Summary;
-  processes: Process[];
-  threads: { index: number[]; tid: number[]; name: string[]; process: (number | null)[] };
+/** Captures of one side of a difference. */
+export interface DiffSide {
+  names: string[];
+  command: string[];
+  duration_ns: number[];
+  /** One of each capture. */
+  totals: number[];
+}
+
+/** What changed between two sides: `web/src/columns/diff.rs`. */
+export interface WireDiff {
+  schema: string;
+  metric: string;
+  unit: 'bytes' | 'blocks';
+  before: DiffSide;
+  after: DiffSide;
+  /** Functions that have another name after. */
+  renamed: [string, string][];
+  /** Stacks that changed no more than captures of one side differ. */
+  noise: number;
+  strings: string[];
+  functions: Wire['functions'];
+  frames: Wire['frames'];
+  nodes: Wire['nodes'];
+  stacks: { node: Deltas; before: number[]; after: number[] };
+}
+
+/** A call tree and what its nodes are called. */
+export interface Tree {
   strings: string[];
   functions: { name: Uint32Array; module: Uint32Array; kind: Uint8Array; library: Uint8Array; interpreter: Uint8Array };
   frames: { function: Uint32Array; file: Uint32Array; line: Uint32Array };
@@ -147,6 +171,13 @@ export interface Data {
     function: Uint32Array;
     process: Uint32Array;
   };
+}
+
+/** The decoded columns: what every module reads and none changes. */
+export interface Data extends Tree {
+  summary: Summary;
+  processes: Process[];
+  threads: { index: number[]; tid: number[]; name: string[]; process: (number | null)[] };
   rows: {
     count: number;
     /** -1 where the reader left the stack out. */

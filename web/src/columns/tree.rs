@@ -104,7 +104,12 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn new(profile: &Profile, suppressions: &Suppressions) -> Self {
-        let mut names = Names::new(profile);
+        let mut names = Names::new();
+        for process in &profile.processes {
+            // The line keeps processes of one name apart.
+            let label = format!("{} {} {}", process.index, base_name(&process.exe), process.pid);
+            names.process(&label, process.index);
+        }
         let frame_numbers: Vec<u32> = profile.frames.iter().map(|frame| names.frame(profile, frame)).collect();
         let order = Order::new(profile, &frame_numbers, names.unknown_frame());
 
@@ -139,10 +144,11 @@ impl Tree {
             (metrics.peak_blocks, metrics.peak_bytes) == (metrics.process_peak_blocks, metrics.process_peak_bytes)
         });
         columns.process_peak = (!same).then_some(process_peak);
+        let (strings, functions, frames) = names.into_columns();
         Self {
-            strings: names.strings.values,
-            functions: names.functions,
-            frames: names.frames,
+            strings,
+            functions,
+            frames,
             nodes: growth.nodes,
             rows: columns,
             origins: rows.iter().map(|&(_, origin)| origin).collect(),
@@ -173,7 +179,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
 }
 
 /// Frames of the profile as distinct (function, file, line): addresses on one line are one frame here.
-struct Names {
+pub(super) struct Names {
     strings: Numbered<String>,
     distinct_functions: Numbered<(u32, u32, Kind, bool)>,
     distinct_frames: Numbered<(u32, u32, u32)>,
@@ -182,7 +188,7 @@ struct Names {
 }
 
 impl Names {
-    fn new(profile: &Profile) -> Self {
+    pub(super) fn new() -> Self {
         let mut names = Self {
             strings: Numbered::new(),
             distinct_functions: Numbered::new(),
@@ -191,13 +197,13 @@ impl Names {
             frames: Frames::default(),
         };
         names.strings.number(String::new());
-        for process in &profile.processes {
-            // The line keeps processes of one name apart.
-            let label = format!("{} {} {}", process.index, base_name(&process.exe), process.pid);
-            let function = names.function(&label, "", Kind::Process, false);
-            names.push_frame(function, "", process.index);
-        }
         names
+    }
+
+    /// The root of a tree.
+    pub(super) fn process(&mut self, label: &str, line: u32) -> u32 {
+        let function = self.function(label, "", Kind::Process, false);
+        self.push_frame(function, "", line)
     }
 
     fn string(&mut self, text: &str) -> u32 {
@@ -234,15 +240,24 @@ impl Names {
     }
 
     fn frame(&mut self, profile: &Profile, frame: &Frame) -> u32 {
-        let module = frame.module.and_then(|module| profile.modules.get(module as usize)).map(|m| m.path.as_str());
+        self.named_frame(profile, frame, &profile.frame_name(frame), frame.line.unwrap_or(0))
+    }
+
+    /// A frame under a name that the caller gives to its function.
+    pub(super) fn named_frame(&mut self, profile: &Profile, frame: &Frame, name: &str, line: u32) -> u32 {
+        let module = profile.module_path(frame);
         let (kind, library) = classify(frame.kind, frame.function.as_deref(), module, frame.file.as_deref());
-        let name = profile.frame_name(frame);
-        let function = self.function(&name, module.unwrap_or(""), kind, library);
-        self.push_frame(function, frame.file.as_deref().unwrap_or(""), frame.line.unwrap_or(0))
+        let function = self.function(name, module.unwrap_or(""), kind, library);
+        self.push_frame(function, frame.file.as_deref().unwrap_or(""), line)
+    }
+
+    /// What the page is given of them.
+    pub(super) fn into_columns(self) -> (Vec<String>, Functions, Frames) {
+        (self.strings.values, self.functions, self.frames)
     }
 
     /// Stands for a frame number that the profile does not have.
-    fn unknown_frame(&mut self) -> u32 {
+    pub(super) fn unknown_frame(&mut self) -> u32 {
         let function = self.function("[unknown]", "", Kind::Unknown, false);
         self.push_frame(function, "", 0)
     }
@@ -290,15 +305,15 @@ impl<'a> Order<'a> {
 
 /// The tree while it grows: the path to the newest node.
 #[derive(Default)]
-struct Growth {
-    nodes: Nodes,
+pub(super) struct Growth {
+    pub(super) nodes: Nodes,
     /// (frame, node), the process first.
     path: Vec<(u32, u32)>,
 }
 
 impl Growth {
     /// The node of a stack. Stacks come in order, so a common beginning is always the newest path's.
-    fn node(&mut self, process: u32, stack: impl Iterator<Item = u32>) -> u32 {
+    pub(super) fn node(&mut self, process: u32, stack: impl Iterator<Item = u32>) -> u32 {
         let mut depth = 0;
         for frame in std::iter::once(process).chain(stack) {
             if self.path.get(depth).is_none_or(|&(known, _)| known != frame) {

@@ -5,10 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, test as nodeTest } from 'node:test';
 import { launch } from './chromium.js';
 
-const { PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO, PAGE_SHOTS } = process.env;
+const { PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO, PAGE_DIFF, PAGE_SHOTS } = process.env;
 let browser;
 before(async () => {
-  for (const [name, value] of Object.entries({ PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO })) {
+  for (const [name, value] of Object.entries({ PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO, PAGE_DIFF })) {
     if (!value) throw new Error(`${name} is not set: run this through cargo test -p web --test page.`);
   }
   browser = await launch();
@@ -604,5 +604,47 @@ test('a capture that is being recorded follows, and keeps what is selected', asy
     await page.until("document.getElementById('state').textContent.includes('Complete')", 30_000);
     assert.match(await page.text('#answers'), /Leaked/);
     assert.equal(await page.text('#inspector h3'), before);
+  });
+});
+
+test('a difference is one flamegraph of both sides, coloured by what grew', async () => {
+  const shades = new Set();
+  for (const dark of [false, true]) {
+    await visit(PAGE_DIFF, { dark }, async (page) => {
+      assert.match(await page.text('#answers'), /Before[\s\S]*200[\s\S]*After[\s\S]*180[\s\S]*Change[\s\S]*20[\s\S]*10\.0/);
+      assert.match(await page.text('#file'), /^<\/script><b>old\.mtk → new\.mtk$/);
+      assert.match(await page.text('#functions-foot'), /^2 functions changed/);
+      const { colours } = await page.value(painted('flame-canvas'));
+      assert.ok(colours > 3, `${colours} colours`);
+      shades.add(await page.value("getComputedStyle(document.querySelector('#kinds .d6')).backgroundColor"));
+      const { left, top, width } = await page.box('#flame-area');
+      await page.move(left + width / 4, top + 9);
+      assert.match(await page.text('#tip'), /^main[\s\S]*Before[\s\S]*198[\s\S]*After[\s\S]*178[\s\S]*Change[\s\S]*\u221220/);
+      await shot(page, dark ? 'diff-dark' : 'diff-light');
+    });
+  }
+  assert.equal(shades.size, 2, 'both themes have their colours');
+});
+
+test('what is gone is reached by its function, the other widths and the search', async () => {
+  await visit(PAGE_DIFF, {}, async (page) => {
+    const gone = /operator new/;
+    await page.value("[...document.querySelectorAll('#functions-table tbody tr')].find((row) => row.innerText.startsWith('main')).click()");
+    assert.match(await page.text('#inspector'), /^main/);
+    await page.key('2');
+    assert.equal(await page.text('#metrics [aria-pressed=true]'), 'Before');
+    await page.key('/');
+    await page.type('operator new');
+    await page.until("document.getElementById('found').textContent !== ''");
+    assert.match(await page.text('#found'), /^20\.0\u202f%/);
+    await page.key('Escape');
+    await page.key('n');
+    assert.match(await selected(page), gone);
+    assert.match(await page.text('#inspector'), /gone[\s\S]*Before\s*40[\s\S]*After\s*0/);
+    await page.key('3');
+    await page.key('i');
+    assert.match(await page.text('#crumbs'), /Inverted/);
+    await page.key('0');
+    assert.equal(await page.text('#metrics [aria-pressed=true]'), 'After');
   });
 });

@@ -110,13 +110,14 @@ impl Serialize for Diff<'_> {
             renamed: Vec<Renamed<'d>>,
             rows: Vec<RowJson<'d>>,
         }
+        let same = (self.same.len() as u64, self.same_sum());
         let json = Json {
             schema: "memtrack.diff/1",
             metric: self.metric.name(),
             before: self.before.iter().map(CaptureJson::new).collect(),
             after: self.after.iter().map(CaptureJson::new).collect(),
             totals: TotalsJson(&self.totals),
-            same: sum(&self.same),
+            same: sum(&same),
             hidden: self.rest.as_ref().map(sum),
             renamed: self.renamed.iter().map(|(before, after)| Renamed { before, after }).collect(),
             rows: self.entries.iter().map(RowJson::new).collect(),

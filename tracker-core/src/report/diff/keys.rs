@@ -41,10 +41,10 @@ pub(super) struct Keys {
 impl Keys {
     /// The function of each frame.
     pub(super) fn functions(&mut self, profile: &Profile) -> Vec<u32> {
-        profile.frames.iter().map(|frame| self.function(identity(profile, frame))).collect()
+        profile.frames.iter().map(|frame| self.number(function(profile, frame))).collect()
     }
 
-    fn function(&mut self, name: String) -> u32 {
+    fn number(&mut self, name: String) -> u32 {
         let next = self.names.len() as u32;
         *self.ids.entry(name).or_insert_with_key(|name| {
             self.names.push(name.clone());
@@ -132,8 +132,8 @@ impl Keys {
     }
 }
 
-/// What stays the same of a frame from build to build.
-fn identity(profile: &Profile, frame: &Frame) -> String {
+/// What stays the same of a frame from build to build: its function, or its module where it has no name.
+pub fn function(profile: &Profile, frame: &Frame) -> String {
     match (&frame.function, profile.module_path(frame)) {
         (Some(function), _) => match frame.script() {
             Some(script) => format!("{function} ({})", base_name(script)),

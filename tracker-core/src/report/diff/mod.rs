@@ -6,11 +6,14 @@
 mod json;
 mod keys;
 
+use std::borrow::Cow;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::filter::Selection;
 use super::metric::Metric;
 use super::profile::{Profile, Stack, StackId};
+pub use keys::function;
 use keys::{Key, Keys, Side};
 
 /// One number in every capture of both sides.
@@ -77,7 +80,7 @@ fn sum(values: &[u64]) -> i128 {
     values.iter().map(|value| i128::from(*value)).sum()
 }
 
-/// A stack whose value changed.
+/// A stack of one side or both.
 #[derive(Debug, Clone)]
 pub struct Entry<'p> {
     pub change: Change,
@@ -85,6 +88,14 @@ pub struct Entry<'p> {
     pub shown: (&'p Profile, &'p Stack),
     /// What it was before, where functions were renamed, or frames came or went.
     pub was: Option<(&'p Profile, &'p Stack)>,
+}
+
+impl Entry<'_> {
+    /// Names of the frames that are shown, leaf first.
+    fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let (profile, stack) = self.shown;
+        stack.frames.iter().filter_map(move |id| Some(profile.frame_name(profile.frame(*id)?)))
+    }
 }
 
 /// What changed.
@@ -97,8 +108,8 @@ pub struct Diff<'p> {
     pub totals: Vec<(Metric, Change)>,
     /// Stacks whose mean changed, the largest change first.
     pub entries: Vec<Entry<'p>>,
-    /// Stacks that did not change, and their sum.
-    pub same: (u64, Change),
+    /// Stacks whose mean did not change.
+    pub same: Vec<Entry<'p>>,
     /// Changed stacks that were left out, and their sum.
     pub rest: Option<(u64, Change)>,
     /// Functions that have another name after, by the name before.
@@ -124,18 +135,12 @@ impl<'p> Diff<'p> {
         pairs.extend(new.0.drain().map(|(_, found)| (None, Some(found))));
 
         let (zeros_before, zeros_after) = (vec![0; before.len()], vec![0; after.len()]);
-        let mut entries = Vec::new();
-        let mut same = (0, Change { before: zeros_before.clone(), after: zeros_after.clone() });
+        let (mut entries, mut same) = (Vec::new(), Vec::new());
         for (was, is) in pairs {
             let values = |found: &Option<Found>, zeros: &[u64]| {
                 found.as_ref().map_or_else(|| zeros.to_vec(), |found| found.values.clone())
             };
             let change = Change { before: values(&was, &zeros_before), after: values(&is, &zeros_after) };
-            if change.delta() == 0 {
-                same.0 += 1;
-                same.1.add(&change);
-                continue;
-            }
             let place = |found: Option<Found>, side: &[Selection<'p>]| {
                 let Found { place: (capture, stack), .. } = found?;
                 let profile = side.get(capture)?.profile();
@@ -144,16 +149,21 @@ impl<'p> Diff<'p> {
             let changed = matches!((&was, &is), (Some(was), Some(is)) if was.moved || is.moved || was.renamed);
             let (was, is) = (place(was, &before), place(is, &after));
             if let Some(shown) = is.or(was) {
-                entries.push(Entry { change, shown, was: was.filter(|_| changed) });
+                let list = if change.delta() == 0 { &mut same } else { &mut entries };
+                list.push(Entry { change, shown, was: was.filter(|_| changed) });
             }
         }
-        let order = |entry: &Entry<'_>| {
-            let names = entry.shown.1.frames.iter().filter_map(|id| entry.shown.0.frame(*id));
-            names.map(|frame| entry.shown.0.frame_name(frame).into_owned()).collect::<Vec<_>>()
-        };
-        entries.sort_by_cached_key(|entry| (std::cmp::Reverse(entry.change.delta().unsigned_abs()), order(entry)));
+        let size = |entry: &Entry<'_>| entry.change.delta().unsigned_abs();
+        entries.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.names().cmp(b.names())));
         let renamed = renamed.into_iter().map(|(old, new)| (keys.name(old), keys.name(new))).collect();
         Self { metric, before, after, totals, entries, same, renamed, rest: None }
+    }
+
+    /// What stacks that did not change add up to.
+    pub fn same_sum(&self) -> Change {
+        let mut sum = Change { before: vec![0; self.before.len()], after: vec![0; self.after.len()] };
+        self.same.iter().for_each(|entry| sum.add(&entry.change));
+        sum
     }
 
     /// Keeps the `count` largest changes; what the others add up to is kept beside them.
@@ -309,14 +319,14 @@ mod tests {
             }
             text += "; ";
         }
-        text += &format!("{} same", diff.same.0);
+        text += &format!("{} same", diff.same.len());
         for (old, new) in &diff.renamed {
             text += &format!("; {old} is {new}");
         }
         assert_eq!(text, expected);
         for (side, total) in [(0, 0), (1, 1)] {
             let value = |change: &Change| if side == 0 { change.before[0] } else { change.after[0] };
-            let sum = diff.entries.iter().map(|entry| value(&entry.change)).sum::<u64>() + value(&diff.same.1);
+            let sum = diff.entries.iter().map(|entry| value(&entry.change)).sum::<u64>() + value(&diff.same_sum());
             let (_, peak) = diff.totals.iter().find(|(metric, _)| *metric == Metric::Peak).unwrap();
             assert_eq!(sum, value(peak), "side {total} adds up");
         }

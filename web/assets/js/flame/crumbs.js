@@ -1,6 +1,6 @@
 // What the flamegraph shows of the whole: the way to what is zoomed to, and the filters in force, each with its way out.
 
-/** @import { Model } from '#derive' */
+/** @import { Scene } from '#derive' */
 /** @import { State, Store } from '#state' */
 /** @import { Box } from '#flame/layout' */
 import { functionName } from '#columns';
@@ -12,13 +12,13 @@ import { percent } from '#units';
 
 /** @param {Store} store @param {(path: number[]) => void} zoomTo */
 export function crumbRow(store, zoomTo) {
-  /** @param {Model} model @param {Box[]} path */
+  /** @param {Scene} model @param {Box[]} path */
   function update(model, path) {
     byId('crumbs').replaceChildren(...(model.state.sandwich >= 0 ? between(model, path[1]) : way(model, path)));
     byId('chips').replaceChildren(...chips(model));
   }
 
-  /** @param {Model} model @param {Box} box */
+  /** @param {Scene} model @param {Box} box */
   function between({ data, measure, scope, state }, box) {
     const depth = recursionDepth(data, state.sandwich);
     return [
@@ -29,7 +29,7 @@ export function crumbRow(store, zoomTo) {
     ];
   }
 
-  /** @param {Model} model @param {Box[]} path */
+  /** @param {Scene} model @param {Box[]} path */
   function way({ data, measure, scope, state }, path) {
     const whole = state.inverted ? 'Inverted, by callers' : scope;
     /** @param {Box} box @param {number} depth */
@@ -55,7 +55,7 @@ export function crumbRow(store, zoomTo) {
     return parts.map((part) => (typeof part === 'string' ? element('span', {}, part) : part));
   }
 
-  /** @param {Model} model */
+  /** @param {Scene} model */
   function chips({ data, state }) {
     const name = (/** @type {number} */ func) => shortName(functionName(data, func), 28);
     /** @param {'focus' | 'exclude' | 'modules'} list @param {number} out @returns {Partial<State>} */

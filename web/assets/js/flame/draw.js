@@ -1,6 +1,6 @@
 // Paints boxes on a canvas. Knows no event and changes nothing.
 
-/** @import { Data } from '#wire' */
+/** @import { Tree } from '#wire' */
 /** @import { Box, Layout } from '#flame/layout' */
 import { Kind, functionName, place } from '#columns';
 import { fit } from '#names';
@@ -13,9 +13,9 @@ const INSET = 5;
 
 /**
  * @typedef {object} Picture
- * @property {Data} data
+ * @property {Tree} data
  * @property {Layout} layout
- * @property {import('#metrics').Metric} metric
+ * @property {import('#metrics').Quantity} metric
  * @property {Uint8Array | null} modules for each function the colour of its module; null: kinds have colours
  * @property {boolean} flipped roots at the bottom
  * @property {number} rowHeight
@@ -30,7 +30,7 @@ const STEPS = [-0.5, -0.1, -0.01, 0.01, 0.1, 0.5];
 function fillOf({ data, metric, modules }, box) {
   const kind = data.functions.kind[box.func];
   if (metric.signed) {
-    const share = box.total ? box.net / box.total : 0;
+    const share = metric.grown?.(box) ?? 0;
     return `d${STEPS.filter((step) => share > step).length}`;
   }
   if (modules && kind !== Kind.process) return `m${modules[box.func]}`;

@@ -4,8 +4,8 @@
 // are one box. Boxes are made top-down and only while they are at least `least` pixels wide: the cost follows what
 // can be seen, not the size of the tree. Seen from the leaves the same rule walks towards the callers instead.
 
-/** @import { Data } from '#wire' */
-/** @import { Measure } from '#metrics' */
+/** @import { Tree } from '#wire' */
+/** @import { Sums } from '#metrics' */
 /** @import { Found } from '#search' */
 import { Kind, functionName } from '#columns';
 import { memo } from '#state';
@@ -49,14 +49,14 @@ import { memo } from '#state';
  * @property {number} [least] narrowest box in pixels, 1 unless said otherwise
  */
 
-/** Whether processes are rows of their own: only when several have a value. @param {Data} data @param {Measure} m */
+/** Whether processes are rows of their own: only when several have a value. @param {Tree} data @param {Sums} m */
 export function showsProcesses(data, m) {
   let roots = 0;
   for (let i = 0; i < data.nodes.count; i = data.nodes.end[i]) if (m.total[i]) roots++;
   return roots > 1;
 }
 
-/** @param {Data} data @param {Measure} m @param {Found | null} found @param {View} view @returns {Layout} */
+/** @param {Tree} data @param {Sums} m @param {Found | null} found @param {View} view @returns {Layout} */
 export function layout(data, m, found, view) {
   const { inverted, width, zoom, least = 1 } = view;
   const rest = { inverted, found: !!found, sum: m.sum };
@@ -72,7 +72,13 @@ export function layout(data, m, found, view) {
   return { crumbs, rows: zoomed ? [[top], ...rows] : rows, culled, ...rest };
 }
 
-/** @typedef {{ data: Data, found: Found | null, width: number, least: number }} Build */
+/**
+ * Whether a node has any number: of what is signed, also one that makes no width.
+ * @param {Sums} m @param {number} width @param {number} net @param {number} beside
+ */
+const counts = ({ metric }, width, net, beside) => width !== 0 || (metric.signed === true && (net !== 0 || beside !== 0));
+
+/** @typedef {{ data: Tree, found: Found | null, width: number, least: number }} Build */
 
 /** The rows below a box that is as wide as the picture. @param {Build} build @param {Box} top @param {(box: Box) => Box[]} expand */
 function grow({ data, found, width, least }, top, expand) {
@@ -115,7 +121,7 @@ function grow({ data, found, width, least }, top, expand) {
 /**
  * A function between its callers, above it and nearest to it, and its callees. Where it calls itself, the outermost
  * call counts.
- * @param {Build} build @param {Measure} m @param {number} func @param {boolean} byName
+ * @param {Build} build @param {Sums} m @param {number} func @param {boolean} byName
  */
 function sandwich(build, m, func, byName) {
   const { data } = build;
@@ -135,20 +141,20 @@ function sandwich(build, m, func, byName) {
   };
 }
 
-/** Calls of a function that are not inside another of its calls. @param {Data} data @param {Measure} m @param {number} func */
+/** Calls of a function that are not inside another of its calls. @param {Tree} data @param {Sums} m @param {number} func */
 function outermost({ nodes: { count, end, function: of } }, m, func) {
   const found = [];
   for (let i = 0; i < count;) {
     if (of[i] !== func) i++;
     else {
-      if (m.total[i]) found.push(i);
+      if (counts(m, m.total[i], m.net[i], m.beside[i])) found.push(i);
       i = end[i];
     }
   }
   return found;
 }
 
-/** How deep a function is inside its own calls at most; 1 when it never calls itself. @param {Data} data @param {number} func */
+/** How deep a function is inside its own calls at most; 1 when it never calls itself. @param {Tree} data @param {number} func */
 export function recursionDepth({ nodes: { count, parent, function: of } }, func) {
   const depth = new Uint32Array(count);
   let most = 0;
@@ -162,12 +168,12 @@ export function recursionDepth({ nodes: { count, parent, function: of } }, func)
 /** What gives the boxes below a box, none left out; and the box of the whole. @typedef {((box: Box) => Box[]) & { root: Box }} Expand */
 
 /** Boxes are made once: everything that asks for those of the same measure gets the same ones. */
-const lastExpander = memo((/** @type {Data} */ data, /** @type {Measure} */ m, /** @type {boolean} */ inverted, /** @type {boolean} */ byName) => {
+const lastExpander = memo((/** @type {Tree} */ data, /** @type {Sums} */ m, /** @type {boolean} */ inverted, /** @type {boolean} */ byName) => {
   const make = inverted ? callers(data, m, byName, m.self, m.netSelf, m.besideSelf) : callees(data, m, byName);
   return Object.assign((/** @type {Box} */ box) => (box.below ??= make(box)), { root: newRoot(m) });
 });
 
-/** @param {Data} data @param {Measure} m @param {{ inverted: boolean, byName?: boolean }} view @returns {Expand} */
+/** @param {Tree} data @param {Sums} m @param {{ inverted: boolean, byName?: boolean }} view @returns {Expand} */
 export const expander = (data, m, { inverted, byName = false }) => lastExpander(data, m, inverted, byName);
 
 /**
@@ -184,7 +190,7 @@ export function descend(expand, path) {
   return boxes;
 }
 
-/** The box of the whole. @param {Measure} m */
+/** The box of the whole. @param {Sums} m */
 function newRoot(m) {
   const root = newBox(-1, null);
   root.total = m.sum;
@@ -201,7 +207,7 @@ function newBox(func, parent) {
   };
 }
 
-/** Widest first, so that what matters stands at the left; or by name. @param {Data} data @param {Map<number, Box>} groups @param {boolean} byName */
+/** Widest first, so that what matters stands at the left; or by name. @param {Tree} data @param {Map<number, Box>} groups @param {boolean} byName */
 function ordered(data, groups, byName) {
   const boxes = [...groups.values()];
   if (!byName) return boxes.sort((a, b) => b.total - a.total || a.func - b.func);
@@ -209,7 +215,7 @@ function ordered(data, groups, byName) {
   return boxes.sort((a, b) => (name(a) < name(b) ? -1 : name(a) > name(b) ? 1 : a.func - b.func));
 }
 
-/** Adds a node with all below it to a box. @param {Box} box @param {Measure} m @param {number} node */
+/** Adds a node with all below it to a box. @param {Box} box @param {Sums} m @param {number} node */
 function take(box, m, node) {
   box.items.push(node);
   box.total += m.total[node];
@@ -218,7 +224,7 @@ function take(box, m, node) {
   box.self += m.netSelf[node];
 }
 
-/** Boxes below a box, from roots to leaves. @param {Data} data @param {Measure} m @param {boolean} byName @returns {(box: Box) => Box[]} */
+/** Boxes below a box, from roots to leaves. @param {Tree} data @param {Sums} m @param {boolean} byName @returns {(box: Box) => Box[]} */
 function callees(data, m, byName) {
   const { count, end, function: func } = data.nodes;
   const processes = showsProcesses(data, m);
@@ -228,7 +234,7 @@ function callees(data, m, byName) {
     /** @param {number} node @param {number} until */
     const gather = (node, until) => {
       for (let at = node; at < until; at = end[at]) {
-        if (!m.total[at]) continue;
+        if (!counts(m, m.total[at], m.net[at], m.beside[at])) continue;
         let group = groups.get(func[at]);
         if (!group) groups.set(func[at], group = newBox(func[at], box));
         take(group, m, at);
@@ -243,7 +249,7 @@ function callees(data, m, byName) {
 
 /**
  * Boxes below a box, from leaves to roots. A leaf carries its `value` along, `net` and `beside` are its other numbers.
- * @param {Data} data @param {Measure} m @param {boolean} byName
+ * @param {Tree} data @param {Sums} m @param {boolean} byName
  * @param {Float64Array} value @param {Float64Array} net @param {Float64Array} beside @returns {(box: Box) => Box[]}
  */
 function callers(data, m, byName, value, net, beside) {
@@ -268,7 +274,7 @@ function callers(data, m, byName, value, net, beside) {
       if (box.func < 0) group.self += net[leaf];
     };
     if (box.func < 0) {
-      for (let leaf = 0; leaf < count; leaf++) if (value[leaf]) add(firstCaller(data, leaf), leaf);
+      for (let leaf = 0; leaf < count; leaf++) if (counts(m, value[leaf], net[leaf], beside[leaf])) add(firstCaller(data, leaf), leaf);
     } else {
       box.items.forEach((at, i) => add(parent[at], box.leaves ? box.leaves[i] : at));
     }
@@ -276,7 +282,7 @@ function callers(data, m, byName, value, net, beside) {
   };
 }
 
-/** Where an inverted stack begins: allocators are folded into their first caller. @param {Data} data @param {number} leaf */
+/** Where an inverted stack begins: allocators are folded into their first caller. @param {Tree} data @param {number} leaf */
 export function firstCaller(data, leaf) {
   const { parent, function: func } = data.nodes;
   let at = leaf;
@@ -284,10 +290,10 @@ export function firstCaller(data, leaf) {
   return parent[at] >= 0 ? at : leaf;
 }
 
-/** @param {Data} data @param {Found} found @param {Box} box */
+/** @param {Tree} data @param {Found} found @param {Box} box */
 const isHit = (data, found, box) => box.items.some((node) => found.frames[data.nodes.frame[node]] === 1);
 
-/** Whether the search matches anything in a box that is not drawn. @param {Data} data @param {Found} found @param {Box} box */
+/** Whether the search matches anything in a box that is not drawn. @param {Tree} data @param {Found} found @param {Box} box */
 function holdsHit(data, found, box) {
   if (box.leaves) return isHit(data, found, box);
   return box.items.some((node) => {
@@ -303,7 +309,7 @@ export function pathOf(box) {
   return path;
 }
 
-/** The way to a node's box. @param {Data} data @param {Measure} m @param {number} node */
+/** The way to a node's box. @param {Tree} data @param {Sums} m @param {number} node */
 export function pathTo(data, m, node) {
   const { parent, function: func } = data.nodes;
   const path = [];
@@ -312,7 +318,7 @@ export function pathTo(data, m, node) {
   return path;
 }
 
-/** The way to an inverted box: `depth + 1` functions up from a leaf. @param {Data} data @param {number} leaf @param {number} depth */
+/** The way to an inverted box: `depth + 1` functions up from a leaf. @param {Tree} data @param {number} leaf @param {number} depth */
 export function callersOf(data, leaf, depth) {
   const path = [];
   for (let at = firstCaller(data, leaf); at >= 0 && path.length <= depth; at = data.nodes.parent[at]) {
@@ -350,7 +356,7 @@ export function boxUnder(layout, row, x) {
   return null;
 }
 
-/** The heaviest stack through a box: its leaf. @param {Data} data @param {Measure} m @param {Box} box */
+/** The heaviest stack through a box: its leaf. @param {Tree} data @param {Sums} m @param {Box} box */
 export function heaviestLeaf(data, m, box) {
   const { end } = data.nodes;
   if (box.leaves) return box.leaves.reduce((best, leaf) => (m.self[leaf] > m.self[best] ? leaf : best), box.leaves[0]);

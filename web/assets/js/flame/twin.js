@@ -1,7 +1,7 @@
 // The flamegraph for those who do not see it: a tree around the selected frame, made on demand.
 
-/** @import { Data } from '#wire' */
-/** @import { Measure } from '#metrics' */
+/** @import { Tree } from '#wire' */
+/** @import { Sums } from '#metrics' */
 /** @import { Box } from '#flame/layout' */
 import { functionName } from '#columns';
 import { element } from '#dom';
@@ -16,7 +16,7 @@ const LONGEST = 200;
 
 /**
  * @param {HTMLElement} area what has the focus @param {HTMLElement} holder where the tree goes
- * @param {Data} data @param {Measure} m @param {Box[]} path from the whole to the selected box
+ * @param {Tree} data @param {Sums} m @param {Box[]} path from the whole to the selected box
  * @param {(box: Box) => Box[]} expand
  */
 export function describe(area, holder, data, m, path, expand) {

@@ -1,6 +1,6 @@
 // The flamegraph on the page: what the pointer and the keys do to it.
 
-/** @import { Model } from '#derive' */
+/** @import { Scene } from '#derive' */
 /** @import { Store } from '#state' */
 /** @import { Picture } from '#flame/draw' */
 /** @import { Box, Layout } from '#flame/layout' */
@@ -12,18 +12,21 @@ import { shown as text } from '#metrics';
 import { memo } from '#state';
 import { onTheme, prepare } from '#theme';
 import { exact } from '#units';
-import { boxTip, hideTip, showTip } from '#view/tip';
+import { hideTip, showTip } from '#view/tip';
 
 /** A selected box narrower than this is zoomed to, in pixels. */
 const READABLE = 24;
 /** Where the function stands between its callers and its callees, as a share of the height. */
 const SPLIT = 0.5;
 
-/** @param {Store} store */
-export function flameView(store) {
+/**
+ * @template {Scene & { modules?: { rank: Uint8Array } }} S
+ * @param {Store} store @param {(scene: S, box: Box) => Node[]} tip what is said of a box
+ */
+export function flameView(store, tip) {
   const area = byId('flame-area'), tall = byId('flame-tall'), canvas = canvasById('flame-canvas');
   const outline = byId('flame-hover');
-  /** @type {Model | null} */
+  /** @type {S | null} */
   let model = null;
   /** @type {Layout | null} */
   let shown = null;
@@ -35,12 +38,12 @@ export function flameView(store) {
   const rowHeight = () => (narrow.matches ? 24 : 18);
   const layoutOnce = memo(layoutFor);
 
-  /** @param {Model['data']} data @param {Model['measure']} m @param {Model['found']} found @param {boolean} inverted @param {boolean} byName @param {number} sandwich @param {number[]} zoom @param {number} width */
+  /** @param {Scene['data']} data @param {Scene['measure']} m @param {Scene['found']} found @param {boolean} inverted @param {boolean} byName @param {number} sandwich @param {number[]} zoom @param {number} width */
   function layoutFor(data, m, found, inverted, byName, sandwich, zoom, width) {
     return layout(data, m, found, { inverted, byName, sandwich, zoom, width });
   }
 
-  /** @param {Model} next */
+  /** @param {S} next */
   function update(next) {
     const before = model?.state;
     model = next;
@@ -66,7 +69,7 @@ export function flameView(store) {
   const picture = () => (model && shown
     ? {
       data: model.data, layout: shown, metric: model.measure.metric, rowHeight: rowHeight(), flipped: upwards(),
-      modules: model.state.byModule ? model.modules.rank : null, fontSize: narrow.matches ? 12 : 11, selected,
+      modules: model.state.byModule && model.modules ? model.modules.rank : null, fontSize: narrow.matches ? 12 : 11, selected,
     }
     : null);
 
@@ -83,7 +86,7 @@ export function flameView(store) {
     const { state, measure } = model;
     if (!measure.sum) {
       const narrowed = state.range || state.focus.length || state.exclude.length || state.process >= 0 || state.thread >= 0;
-      under.replaceChildren(`Nothing was ${measure.metric.signed ? 'added or taken away' : measure.metric.of} here. `, narrowed ? element('button', {
+      under.replaceChildren(`Nothing was ${measure.metric.none ?? measure.metric.of} here. `, narrowed ? element('button', {
         class: 'link', type: 'button',
         onclick: () => store.set({ process: -1, thread: -1, range: null, focus: [], exclude: [], zoom: [], select: [] }),
       }, 'Show all of it') : '');
@@ -151,7 +154,7 @@ export function flameView(store) {
     if (box !== hovered) hover(box);
     if (box) {
       const row = tall.getBoundingClientRect().top + rowTop(now, box.depth);
-      showTip(boxTip(model, box), event.clientX, row, row + now.rowHeight);
+      showTip(tip(model, box), event.clientX, row, row + now.rowHeight);
     }
   });
   area.addEventListener('pointerleave', () => hover(null));

@@ -5,12 +5,9 @@
 /** @import { State, Store } from '#state' */
 import { byId, element, say } from '#dom';
 import { METRICS } from '#metrics';
-import { matchedSum, pattern } from '#search';
-import { count, exact, moment, percent } from '#units';
+import { exact, moment } from '#units';
+import { findBox } from '#view/find';
 import { KINDS } from '#view/tip';
-
-/** Keystrokes within this time are one search, in milliseconds. */
-const TYPING = 80;
 
 /** Switches of the menu: state, words, key. @type {readonly ['flipped' | 'byName' | 'recursion' | 'byModule' | 'interpreter', string, string][]} */
 const SWITCHES = [
@@ -34,6 +31,8 @@ export function metricWords({ base, state, moment: at, running }, id) {
 
 /** @param {Store} store @param {{ match: (step: 1 | -1) => void, matches: () => { count: number, at: number }, setMetric: (id: string) => void }} actions */
 export function controls(store, actions) {
+  const find = findBox(store, actions);
+
   /** @param {Model} model */
   function update(model) {
     const { base, state } = model;
@@ -47,9 +46,7 @@ export function controls(store, actions) {
     scopes(base, state);
     menu(base, state);
     kinds(model);
-    found(model);
-    const box = /** @type {HTMLInputElement} */ (byId('find'));
-    if (document.activeElement !== box) box.value = state.find;
+    find.update(model);
   }
 
   /** @param {Data} base @param {State} state */
@@ -78,32 +75,6 @@ export function controls(store, actions) {
     byId('kinds').replaceChildren(...parts);
   }
 
-  /** How much the search matches, said in the find box. @param {Model} model */
-  function found({ found: matches, measure: m, state }) {
-    const words = byId('found');
-    if (!matches) {
-      words.textContent = '';
-      words.removeAttribute('title');
-      return;
-    }
-    const { count: drawn, at } = actions.matches();
-    const share = percent(matchedSum(matches, m), m.sum);
-    words.textContent = drawn ? `${share} · ${at ? `${at} of ` : ''}${count(drawn)}` : share;
-    words.title = pattern(state.find)?.literal ? 'Not a regular expression: searched as text' : 'Share of all stacks with a match; nested matches count once';
-  }
-
-  const box = /** @type {HTMLInputElement} */ (byId('find'));
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  box.addEventListener('input', () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => store.set({ find: box.value }), TYPING);
-  });
-  box.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter') return;
-    store.set({ find: box.value });
-    queueMicrotask(() => actions.match(event.shiftKey ? -1 : 1));
-  });
   byId('process').addEventListener('change', (event) => store.set({
     process: Number(/** @type {HTMLSelectElement} */ (event.target).value), thread: -1, zoom: [], select: [],
   }));
@@ -111,7 +82,6 @@ export function controls(store, actions) {
     thread: Number(/** @type {HTMLSelectElement} */ (event.target).value), zoom: [],
   }));
   byId('fold').addEventListener('change', (event) => store.set({ fold: /** @type {HTMLInputElement} */ (event.target).checked }));
-  byId('open-find').addEventListener('click', openFind);
   // A menu closes when something else is pressed, or with Escape.
   const menus = [...document.querySelectorAll('details.menu')].map((one) => /** @type {HTMLDetailsElement} */ (one));
   document.addEventListener('click', (event) => {
@@ -126,19 +96,6 @@ export function controls(store, actions) {
     });
   }
 
-  function openFind() {
-    const scope = byId('scope');
-    const open = scope.classList.toggle('open');
-    byId('open-find').setAttribute('aria-expanded', String(open));
-    if (open) box.focus();
-  }
-
-  /** Puts the cursor into the find box, wherever that is. */
-  function focusFind() {
-    if (byId('scope').checkVisibility?.() === false) openFind();
-    box.focus();
-  }
-
   /** @param {typeof SWITCHES[number][0]} key */
   function toggle(key) {
     const on = !store.get()[key];
@@ -146,7 +103,7 @@ export function controls(store, actions) {
     say(`${SWITCHES.find(([one]) => one === key)?.[1]}: ${on ? 'on' : 'off'}`);
   }
 
-  return { update, focusFind, toggle };
+  return { update, focusFind: find.focus, toggle };
 }
 
 /** @param {string} id @param {string} all @param {number} chosen @param {[number, string][]} choices */

@@ -13,7 +13,7 @@ const LONGEST = 1000;
 /** What the kinds are called. */
 export const KINDS = ['native', 'inlined', 'Python', 'runtime', 'allocator', 'unknown', 'run-time code', 'process'];
 
-/** What a function is: module and kind. @param {Model['data']} data @param {number} func */
+/** What a function is: module and kind. @param {import('#wire').Tree} data @param {number} func */
 export function about(data, func) {
   const kind = data.functions.kind[func];
   if (kind === Kind.process) return 'process';
@@ -52,7 +52,7 @@ const exactBeside = (kind, n) => (kind === 'blocks' && n < 100_000 ? '' : exactA
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 /** @param {string} term @param {(Node | string)[]} value */
-const row = (term, ...value) => [element('dt', {}, term), element('dd', {}, ...value)];
+export const row = (term, ...value) => [element('dt', {}, term), element('dd', {}, ...value)];
 
 const GAP = 12;
 
