@@ -269,21 +269,48 @@ fn review(capture: &Path, quiet: bool, judge: Option<&Judge<'_>>) -> Result<bool
 impl Args {
     /// The flags of one of several recordings, whose budgets are judged elsewhere.
     pub(super) fn of_one(&self) -> Vec<OsString> {
+        // Each flag is named, so that a new one has to be decided about here.
+        let Self {
+            force,
+            max_size,
+            children,
+            order,
+            unwind,
+            no_python,
+            python_allocators,
+            mmap,
+            preload_lib,
+            // Decided by what repeats: one capture each, told about and judged together.
+            output: _,
+            quiet: _,
+            wait: _,
+            check: _,
+            allow_partial: _,
+            repeat: _,
+            warmup: _,
+            budget: _,
+            error_exitcode: _,
+            // Given as `command` finds them.
+            module: _,
+            program: _,
+            arguments: _,
+        } = self;
         let mut words: Vec<OsString> = ["run", "--quiet", "--wait"].map(OsString::from).to_vec();
         for (wanted, flag) in [
-            (self.force, "--force"),
-            (self.no_python, "--no-python"),
-            (self.mmap, "--mmap"),
-            (self.children == Children::Ignore, "--children=ignore"),
-            (self.order == Order::Exact, "--order=exact"),
-            (self.unwind == Unwind::Check, "--unwind=check"),
+            (*force, "--force"),
+            (*no_python, "--no-python"),
+            (*python_allocators, "--python-allocators"),
+            (*mmap, "--mmap"),
+            (*children == Children::Ignore, "--children=ignore"),
+            (*order == Order::Exact, "--order=exact"),
+            (*unwind == Unwind::Check, "--unwind=check"),
         ] {
             words.extend(wanted.then(|| flag.into()));
         }
-        if let Some(bytes) = self.max_size {
+        if let Some(bytes) = max_size {
             words.extend(["--max-size".into(), bytes.to_string().into()]);
         }
-        if let Some(library) = &self.preload_lib {
+        if let Some(library) = preload_lib {
             words.extend(["--preload-lib".into(), library.clone().into_os_string()]);
         }
         words
@@ -349,6 +376,46 @@ fn tell(capture: &Path, ended: &Ended) {
         Recording::Lost(Some(counts)) => {
             let lost = counted(counts.lost, "event");
             note(&format!("the collector has died; {path} holds what was there until then; {lost} missing"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Words {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn repeats_record_what_was_asked_for() {
+        let flags = [
+            "--force",
+            "--no-python",
+            "--mmap",
+            "--children=ignore",
+            "--order=exact",
+            "--unwind=check",
+            "--max-size=2MiB",
+            "--preload-lib=/x.so",
+        ];
+        let objects = ["--python-allocators"];
+        for flags in [&flags[..], &objects] {
+            let words = ["run"].iter().chain(flags).chain(&["--check", "--repeat=3", "--max=peak=1KiB", "./app"]);
+            let args = Words::try_parse_from(words).expect("flags").args;
+            let again = args.of_one().into_iter().chain(["./app".into()]).skip(1);
+            let one = Words::try_parse_from(["run".into()].into_iter().chain(again)).expect("the same flags").args;
+            assert!(one.quiet && one.wait && !one.check && one.repeat.is_none());
+            let Args { force, max_size, children, order, unwind, no_python, python_allocators, mmap, .. } = &args;
+            assert_eq!((force, max_size, children), (&one.force, &one.max_size, &one.children));
+            assert_eq!((order, unwind, mmap), (&one.order, &one.unwind, &one.mmap));
+            assert_eq!((no_python, python_allocators), (&one.no_python, &one.python_allocators));
+            assert_eq!(args.preload_lib, one.preload_lib);
         }
     }
 }
