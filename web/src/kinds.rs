@@ -3,7 +3,7 @@
 //! Pure text rules, no debug data. Called once per distinct function.
 
 use serde::{Serialize, Serializer};
-use tracker_core::report::profile::FrameKind;
+use tracker_core::report::profile::{ARENA, FrameKind};
 use tracker_core::report::runtime::{Role, role};
 
 /// What the page colours by. The numbers are part of the page's data; new kinds are added at the end.
@@ -34,7 +34,8 @@ impl Serialize for Kind {
 pub fn classify(kind: FrameKind, function: Option<&str>, module: Option<&str>, file: Option<&str>) -> (Kind, bool) {
     let own = match kind {
         FrameKind::Python => return (Kind::Python, false),
-        FrameKind::Marker => return (Kind::Unknown, true),
+        // Whoever asked for an arena is not who fills it.
+        FrameKind::Marker => return (Kind::Unknown, function != Some(ARENA)),
         FrameKind::Jit => Kind::Jit,
         FrameKind::Native => Kind::Native,
         FrameKind::Inlined => Kind::Inlined,
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(classify(FrameKind::Native, None, Some("/bin/app"), None), (Kind::Unknown, false));
         assert_eq!(classify(FrameKind::Python, Some("std::f"), None, None), (Kind::Python, false));
         assert_eq!(classify(FrameKind::Marker, Some("[truncated]"), None, None), (Kind::Unknown, true));
+        assert_eq!(classify(FrameKind::Marker, Some(ARENA), None, None), (Kind::Unknown, false));
     }
 
     #[test]
