@@ -1,29 +1,7 @@
 //! Makes names from a capture safe to print: a program may choose its names to repaint a terminal.
 
-use std::borrow::Cow;
-
-/// `name` with everything that would move the cursor, change colours or reorder the line written as an escape.
-pub(crate) fn clean(name: &str) -> Cow<'_, str> {
-    if !name.chars().any(is_harmful) {
-        return Cow::Borrowed(name);
-    }
-    let mut safe = String::with_capacity(name.len() + 8);
-    for c in name.chars() {
-        if is_harmful(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    Cow::Owned(safe)
-}
-
-/// C0 and C1 controls, line separators, and the invisible characters that reorder or hide text.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
+pub(crate) use tracker_core::report::harmful::escaped as clean;
+use tracker_core::report::harmful::is_harmful;
 
 /// A command line as a shell would take it.
 pub(crate) fn command_line<S: AsRef<str>>(arguments: &[S]) -> String {
@@ -57,6 +35,8 @@ pub(crate) fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]

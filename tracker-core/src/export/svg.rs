@@ -4,6 +4,7 @@
 use std::io;
 
 use super::{Exporter, Request};
+use crate::report::harmful::is_harmful;
 use crate::report::metric::Unit;
 use crate::report::name::UNKNOWN;
 use crate::report::profile::{FrameKind, Profile};
@@ -157,11 +158,7 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             '"' => escaped.push_str("&quot;"),
-            c if c.is_control()
-                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}') =>
-            {
-                escaped.extend(c.escape_default());
-            }
+            c if is_harmful(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.extend(c.escape_default()),
             other => escaped.push(other),
         }
     }

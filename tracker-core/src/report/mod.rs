@@ -8,6 +8,7 @@ mod build;
 pub mod diff;
 pub mod events;
 pub mod filter;
+pub mod harmful;
 mod index;
 pub mod interpreter;
 mod json;

@@ -4,6 +4,7 @@ use std::io;
 
 use super::finding::{findings, sentence};
 use super::{Format, Judged};
+use crate::report::harmful::escaped;
 
 pub(super) struct Github;
 
@@ -57,8 +58,8 @@ impl Format for Github {
 }
 
 fn data(text: &str) -> String {
-    let line = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    line.replace(char::is_control, " ")
+    let lines: Vec<_> = text.split('\n').map(escaped).collect();
+    lines.join("\n").replace('%', "%25").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {

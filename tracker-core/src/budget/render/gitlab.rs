@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::finding::{Finding, findings, sentence};
 use super::{Format, Judged};
 use crate::budget::rule::Origin;
+use crate::report::harmful::escaped;
 
 pub(super) struct Gitlab;
 
@@ -52,8 +53,8 @@ fn issues(finding: &Finding<'_, '_>, capture: &str) -> Vec<Issue> {
     };
     let issue = |detail: Option<String>, fingerprint: &str, (path, begin): (&str, u32)| Issue {
         description: match detail {
-            Some(detail) => format!("{}: {detail}", sentence(outcome)),
-            None => sentence(outcome),
+            Some(detail) => escaped(&format!("{}: {detail}", sentence(outcome))).into_owned(),
+            None => escaped(&sentence(outcome)).into_owned(),
         },
         check_name: format!("memtrack/{}", outcome.limit.measure.name()),
         fingerprint: format!("{}/{}/{fingerprint}", outcome.rule.name, outcome.limit.measure.name()),

@@ -6,6 +6,7 @@ use super::finding::{allowed, findings, sentence, word};
 use super::{Format, Judged};
 use crate::budget::evaluate::Missing;
 use crate::budget::rule::Level;
+use crate::report::harmful::is_harmful;
 
 pub(super) struct Junit;
 
@@ -68,11 +69,17 @@ impl Format for Junit {
     }
 }
 
-/// Text between tags; what XML cannot hold is left out.
+/// Text between tags; characters that XML has no way to hold, or that turn the writing, as Rust's escapes.
 fn text(text: &str) -> String {
-    let allowed = |c: &char| !c.is_control() || *c == '\n' || *c == '\t';
-    let text: String = text.chars().filter(allowed).filter(|c| !('\u{fffe}'..='\u{ffff}').contains(c)).collect();
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => safe.push(c),
+            c if is_harmful(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
+    }
+    safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A quoted attribute's value.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::finding::{allowed, findings, sentence, word};
 use super::{Format, Judged};
+use crate::report::harmful::{escaped, is_harmful};
 
 pub(super) struct Markdown;
 
@@ -15,7 +16,7 @@ impl Format for Markdown {
     fn write(&self, judged: &Judged<'_, '_, '_>, out: &mut dyn io::Write) -> io::Result<()> {
         let verdict = judged.verdict;
         let result = if verdict.passed() { "✅ within budget" } else { "❌ over budget" };
-        writeln!(out, "### Memory: {result}\n\n`{}`\n", judged.capture.replace('`', "'"))?;
+        writeln!(out, "### Memory: {result}\n\n`{}`\n", escaped(judged.capture).replace('`', "'"))?;
         writeln!(out, "| budget | measured | allowed | |\n|---|--:|--:|---|")?;
         for outcome in &verdict.outcomes {
             let measured = outcome.measured().map_or_else(|| "-".to_owned(), |n| outcome.limit.measure.show(n));
@@ -41,17 +42,29 @@ impl Format for Markdown {
 }
 
 /// Text that is nothing but text.
-fn text(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+fn text(plain: &str) -> String {
+    let mut safe = String::with_capacity(plain.len());
+    for c in plain.chars() {
         match c {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '@' => safe.extend(['\\', c]),
-            c if c.is_control() => safe.push(' '),
+            '\n' | '\t' | '\r' => safe.push(' '),
+            c if is_harmful(c) => safe.push_str(&text(&c.escape_default().to_string())),
             c => safe.push(c),
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text() {
+        assert_eq!(text("a|b\n<i>"), "a\\|b &lt;i&gt;");
+        assert_eq!(text("user\u{202e}gnp"), "user\\\\u{202e}gnp");
+    }
 }

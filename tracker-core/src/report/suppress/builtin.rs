@@ -1,7 +1,7 @@
 //! Blocks that the C library, the loader, the C++ library and CPython take once and keep.
 
 use super::Rule;
-use crate::report::profile::{Frame, FrameKind, Profile, Stack};
+use crate::report::profile::{Profile, Stack};
 use crate::report::runtime::{Runtime, runtime_module};
 
 const fn any_number(name: &str) -> Rule<'_> {
@@ -74,7 +74,7 @@ fn python_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
     let mut interned = None;
     for &id in &stack.frames {
         let Some(frame) = profile.frame(id) else { break };
-        if !is_interpreter(profile, frame) {
+        if !profile.is_interpreter(frame) {
             continue;
         }
         let name = frame.function.as_deref().unwrap_or_default();
@@ -86,11 +86,6 @@ fn python_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
         interned = interned.or(grows.then_some(PYTHON_NAMES));
     }
     interned
-}
-
-fn is_interpreter(profile: &Profile, frame: &Frame) -> bool {
-    let module = frame.module.and_then(|module| profile.modules.get(module as usize));
-    frame.kind != FrameKind::Python && module.is_some_and(|module| module.interpreter)
 }
 
 /// Only the innermost run of frames inside the runtime libraries counts: what a callback or a constructor of the
