@@ -12,7 +12,9 @@ use common::{run, scratch};
 use tracker_core::report::profile::Profile;
 
 /// A package, the script that uses it, least marks, and what else there is to check.
-const PACKAGES: [(&str, &str, u64, fn(&Profile)); 3] =
+type Package = (&'static str, &'static str, u64, fn(&Profile));
+
+const PACKAGES: [Package; 3] =
     [("gevent", "greenlets.py", 500, |_| ()), ("numpy", "arrays.py", 9, |_| ()), ("celery", "tasks.py", 300, workers)];
 
 /// The four workers that Celery forks have names of their own.
