@@ -8,6 +8,7 @@ use crate::report::harmful::is_harmful;
 use crate::report::metric::Unit;
 use crate::report::name::UNKNOWN;
 use crate::report::profile::{FrameKind, Profile};
+use crate::report::quantity::count;
 use crate::report::runtime::{Role, role};
 use crate::report::tree::{Node, Tree};
 
@@ -59,12 +60,12 @@ impl Exporter for Svg {
              <style>{STYLE}</style><rect class=\"bg\" width=\"100%\" height=\"100%\"/>"
         )?;
         let command = profile.session.words();
-        let title = format!("{} · {}: {}{unit}", command.join(" "), metric.name(), grouped(tree.total));
+        let title = format!("{} · {}: {}{unit}", command.join(" "), metric.name(), count(tree.total));
         writeln!(out, "<text class=\"h\" x=\"5\" y=\"18\">{}</text>", escape(&cut(&title, WIDTH)))?;
         for (node, x) in &boxes {
             draw(out, profile, node, *x, tree.total, unit)?;
         }
-        let foot = if hidden == 0 { String::new() } else { format!("{} frames too narrow to draw", grouped(hidden)) };
+        let foot = if hidden == 0 { String::new() } else { format!("{} frames too narrow to draw", count(hidden)) };
         writeln!(out, "<text x=\"5\" y=\"{}\">{foot}</text>", height - 8)?;
         out.write_all(b"</svg>\n")
     }
@@ -115,7 +116,7 @@ fn draw(out: &mut dyn io::Write, profile: &Profile, node: &Node, x: f64, total: 
         "<g><title>{}\n{}{unit}, {share:.1} %</title><rect class=\"{class}\" x=\"{x:.2}\" y=\"{y}\" width=\"{:.2}\" \
          height=\"{}\"/>",
         escape(&name),
-        grouped(node.total),
+        count(node.total),
         (width - 1.0).max(LEAST),
         ROW - 1
     )?;
@@ -135,18 +136,6 @@ fn cut(text: &str, width: f64) -> String {
     let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
     short.push('…');
     short
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Text as XML holds it; characters that XML has no way to hold, or that turn the writing, as Rust's escapes.
