@@ -70,6 +70,8 @@ const TREES: &[&str] = &[
     "through_a_shell",
     "empty_environment",
     "large_environment",
+    "small_stacks",
+    "many_vforks",
     "few_descriptors",
     "pid_namespace",
     "network_namespace",

@@ -153,6 +153,7 @@ const UNSAFE_PRELOAD: &[&str] = &[
     "recorder/tests.rs",
     "regions.rs",
     "sandbox.rs",
+    "scratch.rs",
     "session.rs",
     "shell.rs",
     "spawn.rs",

@@ -5,8 +5,7 @@
 //! parent's state changes but the record of an untrackable program. glibc's `execv` and relatives call its `execve`
 //! internally, past our hook, so each is an entry of its own here, with the C library's search rules (POSIX, `exec`).
 
-use core::arch::naked_asm;
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::Ordering;
 
 use tracker_core::format::lanes::SESSION_VARIABLE;
@@ -15,6 +14,7 @@ use tracker_core::format::wire::Writer;
 
 use crate::lanes::Lanes;
 use crate::real::{self, Strings};
+use crate::scratch::with_room;
 use crate::target::{self, Verdict};
 use crate::thread::{Hook, with_recorder};
 use crate::unwind::Start;
@@ -83,15 +83,13 @@ pub(crate) fn follow(program: Program, environment: Strings, who: Who, start: im
     if let Some(pending) = pending {
         pending.fetch_add(1, Ordering::AcqRel);
     }
-    let mut tried = false;
-    let mut result = on_stack(variables.size(), |buffer| {
-        tried = true;
-        start(variables.build(buffer).unwrap_or(variables.environment))
-    });
-    if !tried || result == libc::E2BIG || (result == -1 && weak::errno() == libc::E2BIG) {
+    let started = with_room(variables.size(), |buffer| start(variables.build(buffer).unwrap_or(environment)));
+    let is_too_much = |result: c_int| result == libc::E2BIG || (result == -1 && weak::errno() == libc::E2BIG);
+    let result = match started {
+        Some(result) if !is_too_much(result) => result,
         // There is no memory for our variables, or they may be what is too much for the kernel.
-        result = start(environment);
-    }
+        _ => start(environment),
+    };
     if result != 0
         && let Some(pending) = pending
     {
@@ -286,67 +284,6 @@ fn decimal(writer: &mut Writer<'_>, value: u32) {
     }
 }
 
-/// More than this is not taken from the stack, which may be a small thread's.
-const STACK_LIMIT: usize = 16 << 10;
-
-/// Calls `f` with `size` bytes of fresh, 16-aligned stack; of other memory, if that is much. (A vfork child that executes
-/// successfully leaves such memory to its parent: two thousand variables are rare.)
-pub(crate) fn on_stack<F: FnOnce(&mut [u8]) -> c_int>(size: usize, f: F) -> c_int {
-    if size > STACK_LIMIT {
-        let memory = os::map_private(size);
-        if memory.is_null() {
-            return -1;
-        }
-        // SAFETY: a mapping of that size, this call's alone, until it is removed.
-        unsafe {
-            let result = f(core::slice::from_raw_parts_mut(memory, size));
-            os::unmap(memory, size);
-            return result;
-        }
-    }
-    struct Call<F> {
-        f: Option<F>,
-        size: usize,
-        result: c_int,
-    }
-    unsafe extern "C" fn run<F: FnOnce(&mut [u8]) -> c_int>(call: *mut c_void, buffer: *mut u8) {
-        // SAFETY: `on_stack` passes its own Call, and a buffer of the size it asked for.
-        let call = unsafe { &mut *call.cast::<Call<F>>() };
-        // SAFETY: as above.
-        let buffer = unsafe { core::slice::from_raw_parts_mut(buffer, call.size) };
-        buffer.fill(0);
-        if let Some(f) = call.f.take() {
-            call.result = f(buffer);
-        }
-    }
-    let mut call = Call { f: Some(f), size, result: -1 };
-    // SAFETY: the callee gets a pointer to `call`, which outlives it, and `size` bytes below the stack pointer.
-    unsafe { call_with_stack((&raw mut call).cast(), size, run::<F>) };
-    call.result
-}
-
-/// # Safety
-/// `f` must be safe to call with `context` and `size` bytes of stack.
-#[unsafe(naked)]
-unsafe extern "C" fn call_with_stack(context: *mut c_void, size: usize, f: unsafe extern "C" fn(*mut c_void, *mut u8)) {
-    naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_adjust_cfa_offset 8",
-        ".cfi_rel_offset rbp, 0",
-        "mov rbp, rsp",
-        ".cfi_def_cfa_register rbp",
-        "sub rsp, rsi",
-        "and rsp, -16",
-        "mov rsi, rsp",
-        "call rdx",
-        "leave",
-        ".cfi_def_cfa rsp, 8",
-        "ret",
-        ".cfi_endproc",
-    )
-}
-
 /// The program's environment as it is now.
 pub(crate) fn environ() -> Strings {
     weak::environ().map_or(core::ptr::null(), |environ| {
@@ -408,37 +345,60 @@ pub(crate) unsafe fn execvpe(file: *const c_char, arguments: Strings, environmen
     if name.contains(&b'/') {
         return attempt(file);
     }
-    let mut denied = false;
-    let mut candidate = [0u8; PATH_LIMIT];
-    for folder in search_path().split(|&byte| byte == b':') {
-        let Some(path) = join(&mut candidate, folder, name) else { continue };
-        attempt(path);
-        match weak::errno() {
-            libc::EACCES => denied = true,
-            libc::ENOENT | libc::ESTALE | libc::ENOTDIR | libc::ENODEV | libc::ETIMEDOUT => {}
-            _ => return -1,
+    let result = with_room(longest_candidate(name), |candidate| {
+        let mut denied = false;
+        for folder in search_path() {
+            let Some(path) = join(candidate, folder, name) else { continue };
+            attempt(path);
+            match weak::errno() {
+                libc::EACCES => denied = true,
+                libc::ENOENT | libc::ESTALE | libc::ENOTDIR | libc::ENODEV | libc::ETIMEDOUT => {}
+                _ => return -1,
+            }
         }
-    }
-    weak::set_errno(if denied { libc::EACCES } else { libc::ENOENT });
+        weak::set_errno(if denied { libc::EACCES } else { libc::ENOENT });
+        -1
+    });
+    result.unwrap_or_else(without_memory)
+}
+
+/// The answer of a call for which there is no memory.
+fn without_memory() -> c_int {
+    weak::set_errno(libc::ENOMEM);
     -1
 }
 
-/// The program's `PATH`, or glibc's default.
-fn search_path() -> &'static [u8] {
+/// The folders of the program's `PATH`, or of glibc's default.
+fn search_path() -> impl Iterator<Item = &'static [u8]> {
     let variables = Variables { token: &[], library: &[], parent: 0, environment: environ() };
-    variables.entries().find_map(|entry| Variables::text(entry).strip_prefix(b"PATH=")).unwrap_or(b"/bin:/usr/bin")
+    let path = variables.entries().find_map(|entry| Variables::text(entry).strip_prefix(b"PATH="));
+    path.unwrap_or(b"/bin:/usr/bin").split(|&byte| byte == b':')
 }
 
-/// The file that a search along `PATH` would try first; `None` when the name has a slash or nothing is found.
-pub(crate) fn find_in_path<'b>(name: &[u8], buffer: &'b mut [u8; PATH_LIMIT]) -> Option<&'b CStr> {
+/// Bytes of the longest path that [`join`] makes of `name`.
+fn longest_candidate(name: &[u8]) -> usize {
+    let candidates = search_path().map(|folder| folder.len().max(1) + name.len() + 2);
+    candidates.filter(|&len| len <= PATH_LIMIT).max().unwrap_or(0)
+}
+
+/// Calls `f` with the file that a search along `PATH` would try first; with `file` itself when that has a slash, or nothing
+/// is found.
+///
+/// # Safety
+/// `file` is a C string.
+pub(crate) unsafe fn with_found(file: *const c_char, f: impl Fn(*const c_char) -> c_int) -> c_int {
+    // SAFETY: the caller's.
+    let name = unsafe { CStr::from_ptr(file) }.to_bytes();
     if name.contains(&b'/') {
-        return None;
+        return f(file);
     }
-    let folder = search_path().split(|&byte| byte == b':').find(|folder| {
-        join(buffer, folder, name).is_some() && os::open_c(buffer).inspect(|&fd| os::close(fd)).is_some()
-    })?;
-    join(buffer, folder, name)?;
-    CStr::from_bytes_until_nul(buffer).ok()
+    let result = with_room(longest_candidate(name), |candidate| {
+        let found = search_path().find_map(|folder| {
+            join(candidate, folder, name).filter(|&path| os::open_at(libc::AT_FDCWD, path).map(os::close).is_some())
+        });
+        f(found.unwrap_or(file))
+    });
+    result.unwrap_or_else(|| f(file))
 }
 
 fn join(buffer: &mut [u8], folder: &[u8], name: &[u8]) -> Option<*const c_char> {
@@ -464,7 +424,7 @@ unsafe fn execute_or_script(path: *const c_char, arguments: Strings, environment
     // SAFETY: an argument list is an array that ends with a null pointer.
     let count = unsafe { (0..).take_while(|&index| !(*arguments.add(index)).is_null()).count() };
     let word = size_of::<*const c_char>();
-    on_stack((count.max(1) + 2) * word, |buffer| {
+    let result = with_room((count.max(1) + 2) * word, |buffer| {
         let list = buffer.as_mut_ptr().cast::<*const c_char>();
         // SAFETY: room for the shell, the path, all arguments but the first, and the null pointer that is there.
         unsafe {
@@ -475,7 +435,8 @@ unsafe fn execute_or_script(path: *const c_char, arguments: Strings, environment
             }
             execve(shell, list.cast_const(), environment)
         }
-    })
+    });
+    result.unwrap_or_else(without_memory)
 }
 
 /// C's variable arguments: five from registers, the rest on the stack.
@@ -499,14 +460,15 @@ impl Variadic {
     /// Calls `f` with the list as an array.
     fn with_array(self, f: impl FnOnce(Strings) -> c_int) -> c_int {
         let count = self.count();
-        on_stack((count + 1) * size_of::<usize>(), |buffer| {
+        let result = with_room((count + 1) * size_of::<usize>(), |buffer| {
             let list = buffer.as_mut_ptr().cast::<usize>();
             for index in 0..count {
                 // SAFETY: the buffer has room for count words and the null that is there.
                 unsafe { list.add(index).write(self.get(index)) };
             }
             f(list.cast())
-        })
+        });
+        result.unwrap_or_else(without_memory)
     }
 }
 

@@ -35,6 +35,7 @@ mod real;
 mod recorder;
 mod regions;
 mod sandbox;
+mod scratch;
 mod session;
 mod shell;
 mod spawn;

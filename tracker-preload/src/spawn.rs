@@ -1,6 +1,6 @@
 //! \[unsafe\] Following `posix_spawn`, whose exec happens inside the C library: only the environment is replaced.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 
 use crate::exec::{self, Program, Who};
 use crate::real::{self, Strings};
@@ -27,12 +27,12 @@ pub(crate) unsafe fn posix_spawnp(
     arguments: Strings,
     environment: Strings,
 ) -> c_int {
-    let mut found = [0u8; 4096];
+    let start = |path| {
+        exec::follow(Program::Path(path), environment, Who::Child(pid), |environment| {
+            // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
+            unsafe { real::posix_spawnp(pid, file, actions, attributes, arguments, environment) }
+        })
+    };
     // SAFETY: the caller's file name is a C string.
-    let name = unsafe { CStr::from_ptr(file) }.to_bytes();
-    let path = exec::find_in_path(name, &mut found).map_or(file, CStr::as_ptr);
-    exec::follow(Program::Path(path), environment, Who::Child(pid), |environment| {
-        // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
-        unsafe { real::posix_spawnp(pid, file, actions, attributes, arguments, environment) }
-    })
+    unsafe { exec::with_found(file, start) }
 }

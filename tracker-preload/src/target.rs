@@ -6,8 +6,10 @@ use tracker_core::format::wire::Reader;
 
 use crate::os;
 
-/// Bytes read from a file's start: the ELF header, the program headers, a `#!` line.
-const HEAD: usize = 1024;
+/// Bytes of a `#!` line that the kernel looks at.
+const LINE: usize = 256;
+/// Bytes read from a file's start: the ELF header and most program headers.
+const HEAD: usize = 512;
 /// Most bytes of dynamic strings that are searched for a sanitizer's runtime.
 const STRINGS_LIMIT: u64 = 4 << 20;
 
@@ -21,18 +23,48 @@ pub(crate) enum Verdict {
     Leave,
 }
 
-/// Judges the program behind `fd`. Closes nothing.
+/// Judges the program behind `fd`. Closes nothing. Of the stack it takes little: two kilobytes at most.
 pub(crate) fn judge(fd: i32) -> Verdict {
-    judge_level(fd, true)
+    match interpreter(fd) {
+        Script::No => judge_file(fd),
+        Script::Of(interpreter) => {
+            let verdict = judge_file(interpreter);
+            os::close(interpreter);
+            verdict
+        }
+        Script::Broken => Verdict::Leave,
+    }
 }
 
-fn judge_level(fd: i32, script_allowed: bool) -> Verdict {
+enum Script {
+    No,
+    /// Its interpreter, open.
+    Of(i32),
+    Broken,
+}
+
+/// A frame of its own: its buffers are gone when the interpreter is judged.
+#[inline(never)]
+fn interpreter(fd: i32) -> Script {
+    let mut line = [0u8; LINE + 1];
+    let len = os::read_at(fd, line.get_mut(..LINE).unwrap_or_default(), 0);
+    let Some(text) = line.get(..len).and_then(|line| line.strip_prefix(b"#!")) else { return Script::No };
+    let text = text.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let skipped = b"#!".len() + text.iter().take_while(|byte| blank(byte)).count();
+    let end = skipped + text.iter().skip_while(|byte| blank(byte)).take_while(|byte| !blank(byte)).count();
+    // The kernel, too, cuts a longer line there.
+    if let Some(behind) = line.get_mut(end) {
+        *behind = 0;
+    }
+    line.get(skipped..=end).filter(|_| end > skipped).and_then(os::open).map_or(Script::Broken, Script::Of)
+}
+
+#[inline(never)]
+fn judge_file(fd: i32) -> Verdict {
     let mut head = [0u8; HEAD];
     let len = os::read_at(fd, &mut head, 0);
     let head = head.get(..len).unwrap_or(&[]);
-    if let Some(line) = head.strip_prefix(b"#!") {
-        return if script_allowed { judge_interpreter(line) } else { Verdict::Leave };
-    }
     if !head.starts_with(b"\x7fELF") {
         return Verdict::Leave;
     }
@@ -41,23 +73,6 @@ fn judge_level(fd: i32, script_allowed: bool) -> Verdict {
         Some(Some(reason)) => Verdict::Untrackable(reason),
         None => Verdict::Leave,
     }
-}
-
-fn judge_interpreter(line: &[u8]) -> Verdict {
-    let line = line.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
-    let Some(path) = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty()) else {
-        return Verdict::Leave;
-    };
-    let mut name = [0u8; 256];
-    for (to, from) in name.iter_mut().take(255).zip(path) {
-        *to = *from;
-    }
-    let Some(fd) = name.get(..path.len().min(255) + 1).and_then(os::open) else {
-        return Verdict::Leave;
-    };
-    let verdict = judge_level(fd, false);
-    os::close(fd);
-    verdict
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -16,6 +16,7 @@ use crate::os;
 use crate::python;
 use crate::recorder::Recorder;
 use crate::sandbox;
+use crate::scratch::Scratch;
 use crate::session;
 use crate::unwind::{Bounds, Frames, Start};
 use crate::weak;
@@ -62,6 +63,7 @@ pub(crate) struct Place {
     control_block: AtomicUsize,
     shown: Shown,
     pub(crate) bounds: Bounds,
+    scratch: UnsafeCell<Scratch>,
     own: UnsafeCell<Recorder<DICTIONARY>>,
     nested: UnsafeCell<Recorder<NESTED_DICTIONARY>>,
     deepest: UnsafeCell<Recorder<NESTED_DICTIONARY>>,
@@ -419,6 +421,14 @@ impl Hook {
 /// Lets go of this thread's place: its next hook asks whether there is a recording at all. The one at hand goes on with it.
 pub(crate) fn detach() {
     set_word(0);
+}
+
+/// The pages that the calling thread keeps, and its id; a vfork child's are its parent's.
+pub(crate) fn scratch() -> Option<(*mut Scratch, u32)> {
+    let place = word() as *mut Place;
+    // SAFETY: as in `Hook::enter`.
+    (place as usize > WITHOUT && unsafe { (*place).live } == 1)
+        .then(|| unsafe { ((*place).scratch.get(), (*place).tid.load(Ordering::Relaxed)) })
 }
 
 /// Counts an event that could not be recorded.

@@ -133,6 +133,59 @@ static void large_environment(void) {
   }
   check(child);
 }
+/* Starting programs takes little of the stack: a crash reporter runs in a signal handler with one of its own. */
+static void start_shell(int signal) {
+  (void)signal;
+  pid_t child;
+  must(posix_spawnp(&child, "sh", NULL, NULL, (char *[]){"sh", "-c", "exit 5", NULL}, environ) == 0, "posix_spawnp");
+  check(child);
+  say_number("system", system("exit 6") >> 8);
+  child = vfork();
+  if (child == 0) {
+    execlp("sh", "sh", "-c", "exit 7", (char *)NULL);
+    _exit(94);
+  }
+  check(child);
+}
+static void *on_little_stack(void *none) { return start_shell(0), none; }
+static void small_stacks(void) {
+  char name[16];
+  for (int i = 0; i < 300; i++) snprintf(name, sizeof name, "SERVICE_%d", i), setenv(name, "here", 1);
+  pthread_attr_t little;
+  pthread_t thread;
+  pthread_attr_init(&little);
+  must(pthread_attr_setstacksize(&little, 16384) == 0, "stack size");
+  must(pthread_create(&thread, &little, on_little_stack, NULL) == 0, "thread");
+  pthread_join(thread, NULL);
+  char *memory = mmap(NULL, 12288, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mprotect(memory, 4096, PROT_NONE);
+  sigaltstack(&(stack_t){.ss_sp = memory + 4096, .ss_size = 8192}, NULL);
+  sigaction(SIGUSR1, &(struct sigaction){.sa_handler = start_shell, .sa_flags = SA_ONSTACK}, NULL);
+  raise(SIGUSR1);
+}
+static long mapped_pages(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  must(fscanf(file, "%ld", &pages) == 1, "statm");
+  fclose(file);
+  return pages;
+}
+/* A vfork child that executes leaves nothing behind in its parent. */
+static void many_vforks(void) {
+  char name[16];
+  for (int i = 0; i < 300; i++) snprintf(name, sizeof name, "SERVICE_%d", i), setenv(name, "here", 1);
+  long before = 0;
+  for (int i = 0; i < 60; i++) {
+    if (i == 10) before = mapped_pages();
+    pid_t child = vfork();
+    if (child == 0) {
+      execve("/bin/true", (char *[]){"true", NULL}, environ);
+      _exit(94);
+    }
+    must(wait_for(child) == 0, "child");
+  }
+  say_number("grown", mapped_pages() - before >= 50);
+}
 /* The new image finds the limit reached by what it inherits, but for the one descriptor that its loader needs. */
 static void few_descriptors(void) {
   struct rlimit limit;
@@ -234,7 +287,7 @@ static const struct {
 } cases[] = {
     CASE(fork_from_threads), CASE(raw_clone),         CASE(fifty),             CASE(daemon_of_two_forks), CASE(chain),
     CASE(vfork_and_exec),    CASE(spawn),             CASE(through_a_shell),   CASE(empty_environment),   CASE(large_environment),
-    CASE(few_descriptors),   CASE(pid_namespace),     CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
+    CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
     CASE(set_uid_program),   CASE(another_user),      CASE(another_root),
 };
 
