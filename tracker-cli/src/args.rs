@@ -12,7 +12,7 @@ use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
 use tracker_core::report::profile::{Module, Profile};
 use tracker_core::report::span::{self, Asked, Moment};
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::{Applied, Suppressions};
 use tracker_core::symbol::{build_id_of, default_suppressions};
 
 use crate::cmd::Command;
@@ -99,6 +99,17 @@ impl FrameArgs {
     /// The profile with the frames that are shown: text shows fewer than `json`.
     pub(crate) fn shown(&self, profile: Profile, json: bool) -> Profile {
         if self.interpreter || json { profile } else { profile.without_interpreter() }
+    }
+
+    /// As [`Self::shown`], with suppressions: what they set apart does not depend on what is shown.
+    pub(crate) fn shown_with<'s>(
+        &self,
+        profile: Profile,
+        json: bool,
+        rules: &'s Suppressions,
+    ) -> (Profile, Applied<'s>) {
+        let applied = rules.apply(&profile);
+        if self.interpreter || json { (profile, applied) } else { profile.without_interpreter_but(&applied) }
     }
 }
 

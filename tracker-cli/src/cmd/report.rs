@@ -102,9 +102,9 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     args.suppressions.load()?;
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
     let suppressions = args.suppressions.load_for(&capture.profile)?;
-    let profile = args.frames.shown(capture.profile, args.json);
+    let (profile, applied) = args.frames.shown_with(capture.profile, args.json, &suppressions);
     let selection = args.filter.select(&profile)?;
-    let report = Report::new(selection, args.kind(), &args.limits(), &suppressions);
+    let report = Report::with(selection, args.kind(), &args.limits(), &applied);
     if args.json {
         output::print_json(&report)?;
     } else {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use tracker_core::report::summary::Summary;
+use tracker_core::report::suppress::Suppressions;
 
 use crate::args::{CaptureArg, FilterArgs, FrameArgs};
 use crate::error::Error;
@@ -26,12 +27,13 @@ pub(crate) struct Args {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?;
-    let profile = args.frames.shown(capture.profile, args.json);
+    let builtin = Suppressions::builtin();
+    let (profile, builtin) = args.frames.shown_with(capture.profile, args.json, &builtin);
     let selection = args.filter.select(&profile)?;
     if args.json {
         output::print_json(&Summary::of(&selection))?;
     } else {
-        output::print(&output::summary::text(look, &selection))?;
+        output::print(&output::summary::text(look, &selection, &builtin))?;
     }
     Ok(ExitCode::SUCCESS)
 }

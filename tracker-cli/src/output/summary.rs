@@ -7,7 +7,7 @@ use tracker_core::report::profile::State;
 use tracker_core::report::rows::{Kind, Limits, Report};
 use tracker_core::report::summary::Summary;
 use tracker_core::report::sums::Sums;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
 use super::clean::{clean, command_line};
 use super::columns::{Side, Table};
@@ -20,13 +20,12 @@ use super::{head, places, trust};
 const PLACES: usize = 5;
 const TABLE_ROWS: usize = 12;
 
-/// The numbers, the largest places, processes, threads, and how far to trust all that.
-pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
+/// The numbers, the largest places, processes, threads, and how far to trust all that. `builtin`: what is kept on purpose,
+/// by the built-in suppressions.
+pub(crate) fn text(look: &Look, selection: &Selection<'_>, builtin: &Applied<'_>) -> String {
     let summary = Summary::of(selection);
     let sums = &summary.sums;
-    let builtin = Suppressions::builtin();
-    let leaks = Report::new(selection.clone(), Kind::Leaks, &Limits::default(), &builtin);
-    let builtin = builtin.apply(selection.profile());
+    let leaks = Report::with(selection.clone(), Kind::Leaks, &Limits::default(), builtin);
     let own = selection.only(|row| builtin.rule(row).is_none());
 
     let mut text = head::text(look, selection);

@@ -31,6 +31,10 @@ use super::{check, report, run_summary, stats, summary, table, timeline, tree};
 const NARROW: Look = Look { width: 80, color: false, unicode: true };
 
 /// Compares `text`, at most `look`'s columns wide, with the golden file `name`.
+fn summary_text(look: &Look, selection: &Selection<'_>) -> String {
+    summary::text(look, selection, &Suppressions::builtin().apply(selection.profile()))
+}
+
 #[track_caller]
 fn golden(name: &str, look: &Look, text: &str) {
     for line in text.lines() {
@@ -177,16 +181,16 @@ fn report_of(profile: &Profile, kind: Kind, count: usize) -> Report<'_> {
 fn golden_summary() {
     let profile = sample();
     let whole = Selection::whole(&profile);
-    golden("summary.txt", &NARROW, &summary::text(&NARROW, &whole));
+    golden("summary.txt", &NARROW, &summary_text(&NARROW, &whole));
     let wide = Look { width: 140, ..NARROW };
-    golden("summary-wide.txt", &wide, &summary::text(&wide, &whole));
+    golden("summary-wide.txt", &wide, &summary_text(&wide, &whole));
     let profile = troubled();
     let filter = Filter { process: Some(2), ..Filter::default() };
     let selection = filter.select(&profile).unwrap();
-    golden("summary-process.txt", &NARROW, &summary::text(&NARROW, &selection));
+    golden("summary-process.txt", &NARROW, &summary_text(&NARROW, &selection));
     let mut profile = sample();
     profile.state = State::Running;
-    golden("summary-running.txt", &NARROW, &summary::text(&NARROW, &Selection::whole(&profile)));
+    golden("summary-running.txt", &NARROW, &summary_text(&NARROW, &Selection::whole(&profile)));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use super::build::join;
 use super::profile::{Frame, FrameKind, Profile, Row, Stack, StackId};
 use super::slices::Slices;
+use super::suppress::Applied;
 
 impl Profile {
     /// Whether a frame is native code of a Python interpreter.
@@ -23,27 +24,21 @@ impl Profile {
     /// library and the loader outside of the first Python function. Stacks that run through no Python stay as they are.
     /// What happened over time is left out.
     #[must_use]
-    pub fn without_interpreter(mut self) -> Self {
-        let shown: Vec<Stack> = self.stacks.iter().map(|stack| self.shown(stack)).collect();
-        let mut stacks: Vec<Stack> = Vec::new();
-        let mut ids: FxHashMap<Stack, u32> = FxHashMap::default();
-        let mut places = Vec::with_capacity(shown.len());
-        for stack in shown {
-            let next = stacks.len() as u32;
-            let id = *ids.entry(stack).or_insert_with_key(|stack| {
-                stacks.push(stack.clone());
-                next
-            });
-            places.push(StackId(id));
-        }
-        self.stacks = stacks;
+    pub fn without_interpreter(self) -> Self {
+        self.without_interpreter_but(&Applied::default()).0
+    }
+
+    /// As [`Self::without_interpreter`], and what `applied` decided for the whole stacks: they stay apart where it
+    /// differs.
+    pub fn without_interpreter_but<'s>(mut self, applied: &Applied<'s>) -> (Self, Applied<'s>) {
+        let mut shown = Shown::of(&self);
         for row in self.regions.iter_mut().flat_map(|region| &mut region.rows) {
-            row.stack = places.get(row.stack.0 as usize).copied().unwrap_or(row.stack);
+            row.stack = shown.place(row, applied);
         }
         let mut rows: Vec<Row> = Vec::with_capacity(self.rows.len());
         let mut known: FxHashMap<(StackId, u32), usize> = FxHashMap::default();
         for row in self.rows {
-            let row = Row { stack: places.get(row.stack.0 as usize).copied().unwrap_or(row.stack), ..row };
+            let row = Row { stack: shown.place(&row, applied), ..row };
             let next = rows.len();
             let at = *known.entry((row.stack, row.thread)).or_insert(next);
             match rows.get_mut(at) {
@@ -53,7 +48,8 @@ impl Profile {
         }
         self.rows = rows;
         self.slices = Slices::default();
-        self
+        self.stacks = shown.kept;
+        (self, Applied::told(shown.rules))
     }
 
     fn shown(&self, stack: &Stack) -> Stack {
@@ -70,10 +66,51 @@ impl Profile {
     }
 }
 
+/// Stacks as they are shown, told apart by the suppressions of their rows.
+struct Shown<'s> {
+    /// Of each stack of the profile, its shown form.
+    forms: Vec<u32>,
+    /// The forms, all different.
+    stacks: Vec<Stack>,
+    ids: FxHashMap<(u32, Option<&'s str>), StackId>,
+    kept: Vec<Stack>,
+    rules: Vec<Option<&'s str>>,
+}
+
+impl<'s> Shown<'s> {
+    fn of(profile: &Profile) -> Self {
+        let mut stacks = Vec::new();
+        let mut known: FxHashMap<Stack, u32> = FxHashMap::default();
+        let mut form = |stack| {
+            *known.entry(profile.shown(stack)).or_insert_with_key(|stack| {
+                stacks.push(stack.clone());
+                stacks.len() as u32 - 1
+            })
+        };
+        let forms = profile.stacks.iter().map(&mut form).collect();
+        Self { forms, stacks, ids: FxHashMap::default(), kept: Vec::new(), rules: Vec::new() }
+    }
+
+    /// Where a row's stack is kept. A profile's rows name its own stacks: another one stays what it is, nothing.
+    fn place(&mut self, row: &Row, applied: &Applied<'s>) -> StackId {
+        let form = self.forms.get(row.stack.0 as usize).copied();
+        let Some((form, stack)) = form.and_then(|form| Some((form, self.stacks.get(form as usize)?))) else {
+            return row.stack;
+        };
+        let rule = applied.rule(row);
+        *self.ids.entry((form, rule)).or_insert_with(|| {
+            self.kept.push(stack.clone());
+            self.rules.push(rule);
+            StackId(self.kept.len() as u32 - 1)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::report::profile::Profile;
     use crate::report::sketch::{Numbers, Sketch};
+    use crate::report::suppress::Suppressions;
 
     fn profile(stacks: &[&str]) -> Profile {
         let row = |sketch: Sketch, stack: &&str| sketch.row(stack, Numbers { peak: (1, 10), ..Numbers::default() });
@@ -123,5 +160,19 @@ mod tests {
         let shown = profile(&stacks).without_interpreter();
         assert_eq!((shown.stacks.len(), shown.rows.len()), (1, 1));
         assert_eq!((shown.rows[0].metrics.peak_bytes, shown.totals.metrics.peak_bytes), (20, 20));
+    }
+
+    #[test]
+    fn what_only_the_whole_stack_tells_stays_apart() {
+        let stacks = ["malloc: alpha!/usr/bin/python3.11 py:load@a.py:3", "malloc: beta!/usr/bin/python3.11 py:load@a.py:3"];
+        let mut suppressions = Suppressions::none();
+        suppressions.add_file("leak:alpha").expect("a suppression");
+        let whole = profile(&stacks);
+        let applied = suppressions.apply(&whole);
+        let (shown, applied) = whole.without_interpreter_but(&applied);
+        assert_eq!((shown.stacks.len(), shown.rows.len()), (2, 2));
+        assert_eq!(shown.stacks[0], shown.stacks[1]);
+        let rules: Vec<_> = shown.rows.iter().map(|row| applied.rule(row)).collect();
+        assert_eq!(rules, [Some("alpha"), None]);
     }
 }

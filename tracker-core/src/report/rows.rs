@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::filter::Selection;
 use super::metric::Metric;
 use super::profile::{Row, Stack, StackId};
-use super::suppress::Suppressions;
+use super::suppress::{Applied, Suppressions};
 use crate::format::Function;
 
 /// The question a report answers.
@@ -209,14 +209,19 @@ pub struct Report<'p> {
 impl<'p> Report<'p> {
     /// Builds the report. Suppressions concern leaks only.
     pub fn new(selection: Selection<'p>, kind: Kind, limits: &Limits, suppressions: &Suppressions) -> Self {
+        let applied = if kind == Kind::Leaks { suppressions.apply(selection.profile()) } else { Applied::default() };
+        Self::with(selection, kind, limits, &applied)
+    }
+
+    /// As [`Self::new`], with suppressions that are decided for the selection's profile.
+    pub fn with(selection: Selection<'p>, kind: Kind, limits: &Limits, applied: &Applied<'_>) -> Self {
         let mut shown = Vec::new();
         let mut suppressed: FxHashMap<&str, Vec<&Row>> = FxHashMap::default();
-        let applied = (kind == Kind::Leaks).then(|| suppressions.apply(selection.profile()));
         for &row in selection.rows() {
             if kind.blocks(&selection, row) == 0 && kind.bytes(&selection, row) == 0 {
                 continue;
             }
-            match applied.as_ref().and_then(|applied| applied.rule(row)) {
+            match applied.rule(row).filter(|_| kind == Kind::Leaks) {
                 Some(rule) => suppressed.entry(rule).or_default().push(row),
                 None => shown.push(row),
             }

@@ -103,7 +103,7 @@ impl Suppressions {
 }
 
 /// Suppressions, decided for one profile.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Applied<'s>(Vec<Option<Rule<'s>>>);
 
 impl<'s> Applied<'s> {
@@ -111,6 +111,11 @@ impl<'s> Applied<'s> {
     pub fn rule(&self, row: &Row) -> Option<&'s str> {
         let rule = (*self.0.get(row.stack.0 as usize)?)?;
         (row.metrics.leaked_blocks <= rule.most).then_some(rule.name)
+    }
+
+    /// Of a profile whose stacks, in order, were told apart by these rules.
+    pub(super) fn told(names: impl IntoIterator<Item = Option<&'s str>>) -> Self {
+        Self(names.into_iter().map(|name| name.map(|name| Rule { name, most: u64::MAX })).collect())
     }
 }
 
