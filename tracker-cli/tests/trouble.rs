@@ -160,8 +160,12 @@ fn stopped_when_the_program_ends() {
 fn programs_without_room_for_a_recording_are_told_of() {
     let script = "ulimit -v 60000; /bin/ls / >/dev/null; /bin/true";
     let capture = common::record("no-room", &["/bin/sh", "-c", script]);
-    let warnings = capture.summary["warnings"].to_string();
-    assert!(warnings.contains("programs that were started are not recorded (2): "), "{warnings}");
+    let rows = capture.summary["untracked"].as_array().expect("a list");
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    for row in rows {
+        assert_eq!((row["pid"].as_u64(), row["exe"].as_str()), (Some(0), Some("(unknown)")));
+        assert!(row["reason"].as_str().expect("text").contains("had no room for it"), "{row}");
+    }
 }
 
 #[test]

@@ -167,9 +167,7 @@ fn collect(session: Session) -> io::Result<()> {
     let (lost, differences) =
         (control.talk.0.lost.load(Ordering::Relaxed), control.talk.0.unwind_differences.load(Ordering::Relaxed));
     reporter.finish();
-    if let Some(text) = unheard(&last) {
-        queue.meta(Meta::Warning { text });
-    }
+    unheard(&last).into_iter().for_each(|program| queue.meta(program));
     if is_tracked && !collector.drain.has_met_images() {
         let (exe, reason) = (program.into_os_string().into_vec(), NEVER_STARTED.to_owned());
         queue.meta(Meta::Untracked { pid: root, exe, reason });
@@ -192,13 +190,15 @@ fn collect(session: Session) -> io::Result<()> {
     Ok(())
 }
 
-/// Says how many programs were started with the library in them and never attached; `None` when all did.
-fn unheard(lanes: &Lanes) -> Option<String> {
-    let count = lanes.control().talk.0.pending_execs.load(Ordering::Acquire);
-    let programs = if count == 1 { "a program that was started is" } else { "programs that were started are" };
-    (count != 0).then(|| {
-        format!("{programs} not recorded ({count}): each ended before that began, or had no room for it (ulimit -v)")
-    })
+/// More are not listed: the number is in memory that others write, too.
+const MOST_UNHEARD: u32 = 10_000;
+
+/// Programs that were started with the library in them and never attached: nobody knows which.
+fn unheard(lanes: &Lanes) -> Vec<Meta> {
+    let count = lanes.control().talk.0.pending_execs.load(Ordering::Acquire).min(MOST_UNHEARD);
+    let reason = "it ended before recording began, or had no room for it (ulimit -v)";
+    let program = |_| Meta::Untracked { pid: 0, exe: b"(unknown)".to_vec(), reason: reason.to_owned() };
+    (0..count).map(program).collect()
 }
 
 fn end(queue: &Queue, writer: JoinHandle<Outcome>, last: Meta) -> Outcome {

@@ -71,9 +71,9 @@ impl Rescue {
         writer.meta(&Meta::Warning { text })?;
         let unheard = unheard(&lanes);
         // Nobody knows what they did: what has an end is taken for the whole.
-        let is_whole = is_over && unheard.is_none();
-        if let Some(text) = unheard {
-            writer.meta(&Meta::Warning { text })?;
+        let is_whole = is_over && unheard.is_empty();
+        for program in &unheard {
+            writer.meta(program)?;
         }
         writer.meta(exit)?;
         if is_whole {

@@ -141,8 +141,35 @@ fn allowed(outcome: &Outcome<'_>) -> String {
 pub(crate) fn partial(profile: &Profile) -> Option<&'static str> {
     match profile.state {
         State::Complete if profile.is_blank() => Some("holds nothing, because the program could not be recorded"),
+        State::Complete if profile.totals.lost_events > 0 => Some("lacks events, which were lost"),
         State::Complete => None,
         State::Running => Some("is still being recorded"),
         State::Cut => Some("is cut or damaged"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracker_core::report::profile::{Profile, State};
+    use tracker_core::report::sketch::{Numbers, Sketch};
+
+    use super::partial;
+
+    #[test]
+    fn only_a_whole_capture_proves_something() {
+        let whole = || Sketch::new("./app").row("malloc: main", Numbers::default()).build();
+        let with = |change: fn(&mut Profile)| {
+            let mut profile = whole();
+            change(&mut profile);
+            profile
+        };
+        assert_eq!(partial(&whole()), None);
+        for profile in [
+            with(|profile| profile.state = State::Cut),
+            with(|profile| profile.state = State::Running),
+            with(|profile| profile.totals.lost_events = 1),
+        ] {
+            assert!(partial(&profile).is_some(), "{:?}", profile.state);
+        }
     }
 }

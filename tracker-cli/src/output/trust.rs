@@ -25,7 +25,8 @@ pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
     };
     let untracked = profile.untracked.iter().map(|untracked| {
         let exe = clean(&untracked.exe);
-        format!("not tracked: {exe} (pid {}): {}", untracked.pid, clean(&untracked.reason))
+        let pid = if untracked.pid == 0 { String::new() } else { format!(" (pid {})", untracked.pid) };
+        format!("not tracked: {exe}{pid}: {}", clean(&untracked.reason))
     });
     let warnings = profile.warnings.iter().map(|warning| clean(warning).into_owned());
     text + &list(look, untracked) + &list(look, warnings)

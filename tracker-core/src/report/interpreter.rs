@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn what_only_the_whole_stack_tells_stays_apart() {
-        let stacks = ["malloc: alpha!/usr/bin/python3.11 py:load@a.py:3", "malloc: beta!/usr/bin/python3.11 py:load@a.py:3"];
+        let stacks =
+            ["malloc: alpha!/usr/bin/python3.11 py:load@a.py:3", "malloc: beta!/usr/bin/python3.11 py:load@a.py:3"];
         let mut suppressions = Suppressions::none();
         suppressions.add_file("leak:alpha").expect("a suppression");
         let whole = profile(&stacks);
