@@ -3,7 +3,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -294,4 +296,25 @@ fn a_reader_that_goes_away_is_no_error() {
     let ended = child.wait_with_output().expect("it ends");
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}
+
+#[test]
+fn a_server_that_is_told_to_end_takes_its_socket_with_it() {
+    let folder = folder("reading-socket");
+    let socket = folder.join("s");
+    let _ = fs::remove_file(&socket);
+    let mut command = Command::new(MEMTRACK);
+    command.args(["serve", "--socket", "s"]).current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut server = command.spawn().expect("memtrack");
+    let mut line = String::new();
+    let mut output = BufReader::new(server.stdout.take().expect("a pipe"));
+    output.read_line(&mut line).expect("a line");
+    assert!(line.contains("Listening at "), "{line}");
+    // Once it has answered, it hears signals, too.
+    let mut stream = UnixStream::connect(&socket).expect("it listens");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost:8000\r\nConnection: close\r\n\r\n").expect("it reads");
+    stream.read_to_string(&mut String::new()).expect("it answers");
+    assert!(Command::new("kill").arg(server.id().to_string()).status().expect("kill").success());
+    assert!(server.wait().expect("it ends").success());
+    assert!(!socket.exists());
 }

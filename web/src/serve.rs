@@ -25,6 +25,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::signal::unix::{SignalKind, signal};
 use tracker_core::report::suppress::Suppressions;
 
 use crate::assets::{MODULES, STYLE, content_hash};
@@ -138,7 +139,7 @@ impl Server {
         format!("http://{}/#token={}", self.place.host(), self.site.guard.token())
     }
 
-    /// Answers until Ctrl-C, until nobody asks any more, or until the parent process is gone.
+    /// Answers until Ctrl-C or SIGTERM, until nobody asks any more, or until the parent process is gone.
     ///
     /// # Errors
     /// When no runtime can be made.
@@ -151,7 +152,7 @@ impl Server {
             let service = router(Arc::clone(&site)).into_make_service_with_connect_info::<Progress>();
             tokio::select! {
                 result = axum::serve(listener, service) => result,
-                result = tokio::signal::ctrl_c() => result,
+                result = told_to_end() => result,
                 () = unwanted(&site, &options, parent) => Ok(()),
             }
         });
@@ -168,6 +169,15 @@ impl Server {
         command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Without a desktop nothing opens: the address is printed anyway.
         let _ = command.spawn();
+    }
+}
+
+/// A socket's file is removed before the end. (SIGHUP stays what `nohup` has made of it.)
+async fn told_to_end() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
     }
 }
 
