@@ -64,6 +64,7 @@ execve
 execveat
 execvp
 execvpe
+fclose
 fexecve
 free
 free_aligned_sized

@@ -238,6 +238,7 @@ unsafe extern "C" fn system() {
 }
 plain!(popen => shell::popen, (command: *const c_char, mode: *const c_char) -> *mut c_void);
 plain!(pclose => shell::pclose, (stream: *mut c_void) -> c_int);
+plain!(fclose => shell::fclose, (stream: *mut c_void) -> c_int);
 plain!(pthread_setname_np => sandbox::pthread_setname_np, (thread: usize, name: *const c_char) -> c_int);
 
 #[used]

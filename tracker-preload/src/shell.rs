@@ -1,4 +1,4 @@
-//! \[unsafe\] `system`, `popen` and `pclose`, which the C library builds on an internal spawn that passes no hook. While
+//! \[unsafe\] `system`, `popen`, `pclose` and `fclose` of such a stream, which the C library builds on an internal spawn that passes no hook. While
 //! images are followed they are built here on our own `posix_spawn`, by POSIX's rules; otherwise they are forwarded.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -215,22 +215,26 @@ const STREAMS: usize = 4096;
 static PIPES: [Pipe; STREAMS] =
     [const { Pipe { stream: AtomicUsize::new(0), pid: AtomicI32::new(0), fd: AtomicI32::new(-1) } }; STREAMS];
 
+/// Entries from this one on were never used.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
 /// Marks an entry that is being filled.
 const RESERVED: usize = 1;
 
 pub(crate) unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut c_void {
-    let reserve = |pipe: &&Pipe| pipe.stream.compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    let reserve = |pipe: &Pipe| pipe.stream.compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     // SAFETY: the caller's mode is a C string.
     let parsed = parse_mode(unsafe { CStr::from_ptr(mode) }.to_bytes());
     let (Some(_), Some((reads, close_on_exec))) = (session::following(), parsed) else {
         // SAFETY: forwarding is exact.
         return unsafe { real::popen(command, mode) };
     };
-    let Some(pipe) = PIPES.iter().find(reserve) else {
+    let Some((index, pipe)) = PIPES.iter().enumerate().find(|(_, pipe)| reserve(pipe)) else {
         // Not forwarded: the C library's child would inherit our streams, and keep their readers waiting.
         weak::set_errno(libc::EMFILE);
         return core::ptr::null_mut();
     };
+    USED.fetch_max(index + 1, Ordering::Relaxed);
     // SAFETY: the caller's command is a C string.
     let result = unsafe { open_pipe(pipe, command, reads, close_on_exec) };
     result.unwrap_or_else(|error| {
@@ -304,7 +308,7 @@ unsafe fn open_pipe(
     if !close_on_exec {
         os::keep_on_exec(ours);
     }
-    // A stream at this address that was closed without pclose is gone.
+    // A stream at this address that was closed by other means (`freopen`, say) is gone.
     for stale in PIPES.iter().filter(|other| other.stream.load(Ordering::Acquire) == stream as usize) {
         stale.stream.store(0, Ordering::Release);
     }
@@ -314,15 +318,37 @@ unsafe fn open_pipe(
     Ok(stream)
 }
 
+/// The entry of a stream that [`popen`] made.
+fn pipe_of(stream: *mut c_void) -> Option<&'static Pipe> {
+    let used = PIPES.get(..USED.load(Ordering::Acquire))?;
+    used.iter().find(|pipe| stream as usize > RESERVED && pipe.stream.load(Ordering::Acquire) == stream as usize)
+}
+
 pub(crate) unsafe fn pclose(stream: *mut c_void) -> c_int {
-    let ours = |pipe: &&Pipe| stream as usize > RESERVED && pipe.stream.load(Ordering::Acquire) == stream as usize;
-    let Some(pipe) = PIPES.iter().find(ours) else {
+    match pipe_of(stream) {
+        // SAFETY: the program gives up the stream with this call.
+        Some(pipe) => unsafe { close_pipe(pipe, stream) },
         // SAFETY: forwarding is exact.
-        return unsafe { real::pclose(stream) };
-    };
+        None => unsafe { real::pclose(stream) },
+    }
+}
+
+/// In the C library, too, this waits for the command of such a stream, and answers how that ended.
+pub(crate) unsafe fn fclose(stream: *mut c_void) -> c_int {
+    match pipe_of(stream) {
+        // SAFETY: the program gives up the stream with this call.
+        Some(pipe) => unsafe { close_pipe(pipe, stream) },
+        // SAFETY: forwarding is exact.
+        None => unsafe { real::fclose(stream) },
+    }
+}
+
+/// # Safety
+/// The stream is the entry's, and nobody uses it any more.
+unsafe fn close_pipe(pipe: &Pipe, stream: *mut c_void) -> c_int {
     let pid = pipe.pid.load(Ordering::Relaxed);
     pipe.stream.store(0, Ordering::Release);
-    // SAFETY: the stream was made by `popen`, and the program gives it up with this call.
+    // SAFETY: the stream was made by `popen`, and the program gives it up.
     unsafe { real::fclose(stream) };
     os::wait_for(pid).unwrap_or_else(|error| {
         weak::set_errno(error);

@@ -113,6 +113,8 @@ static void through_a_shell(void) {
   fgets(line, sizeof line, stream);
   say(line);
   say_number("pclose", pclose(stream));
+  say_number("fclose", fclose(popen("exit 3", "r")));
+  say_number("none left", waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
 }
 static void empty_environment(void) {
   pid_t child = fork();
