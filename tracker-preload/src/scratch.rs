@@ -7,6 +7,7 @@
 
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::{os, thread};
 
@@ -14,57 +15,84 @@ use crate::{os, thread};
 const STACK_LIMIT: usize = 1 << 10;
 const PAGE: usize = 4096;
 
-/// Pages that a thread keeps. Zero: none.
-#[derive(Debug)]
+/// Pages that a thread keeps: a call that builds something may start another that does. All zero: none.
+#[derive(Debug, Default)]
 #[repr(C)]
-pub(crate) struct Scratch {
-    memory: usize,
-    len: usize,
+pub(crate) struct Scratch([Pages; 2]);
+
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Pages {
+    memory: AtomicUsize,
+    len: AtomicUsize,
     /// Id of the thread, or vfork child of it, that builds something in them; 0 for nobody.
-    taker: u32,
+    taker: AtomicU32,
 }
 
 impl Scratch {
-    /// `tid` is the caller, `owner` the thread itself. `None`: the pages are in use (the caller is a signal handler), or
-    /// there is no memory.
-    fn take(&mut self, size: usize, tid: u32, owner: u32) -> Option<*mut u8> {
-        if self.taker == tid || self.taker == owner {
-            return None;
-        }
-        if self.len < size {
-            let len = size.next_multiple_of(PAGE);
-            let memory = os::map_private(len);
-            if memory.is_null() {
-                return None;
-            }
-            if self.len > 0 {
-                // SAFETY: this thread's alone, and nobody builds in it.
-                unsafe { os::unmap(self.memory as *mut u8, self.len) };
-            }
-            (self.memory, self.len) = (memory as usize, len);
-        }
-        self.taker = tid;
-        Some(self.memory as *mut u8)
+    /// Zeroed pages. `tid` is the caller, `owner` the thread itself. `None`: all are in use, or there is no memory.
+    fn take(&self, size: usize, tid: u32, owner: u32) -> Option<&Pages> {
+        self.0.iter().find(|pages| pages.take(size, tid, owner))
     }
 }
 
-/// Calls `f` with `size` bytes of memory, 16-aligned. `None`: there is no memory.
+impl Pages {
+    /// A signal handler may come at any time, and take what is not taken yet.
+    fn take(&self, size: usize, tid: u32, owner: u32) -> bool {
+        let before = self.taker.load(Ordering::Relaxed);
+        if before == tid
+            || before == owner
+            || self.taker.compare_exchange(before, tid, Ordering::AcqRel, Ordering::Relaxed).is_err()
+        {
+            return false;
+        }
+        let len = self.len.load(Ordering::Relaxed);
+        if len < size {
+            let new = os::map_private(size.next_multiple_of(PAGE));
+            if new.is_null() {
+                self.give_back();
+                return false;
+            }
+            let old = self.memory.load(Ordering::Relaxed) as *mut u8;
+            // Ended in between, a vfork child leaves no pages rather than some that are gone.
+            self.len.store(0, Ordering::Release);
+            self.memory.store(new as usize, Ordering::Release);
+            if len > 0 {
+                // SAFETY: this thread's alone, and nobody builds in it.
+                unsafe { os::unmap(old, len) };
+            }
+            self.len.store(size.next_multiple_of(PAGE), Ordering::Release);
+            return true;
+        }
+        // SAFETY: so many bytes of a mapping, and nobody else builds in it.
+        unsafe { core::slice::from_raw_parts_mut(self.memory(), size) }.fill(0);
+        true
+    }
+
+    fn memory(&self) -> *mut u8 {
+        self.memory.load(Ordering::Relaxed) as *mut u8
+    }
+
+    fn give_back(&self) {
+        self.taker.store(0, Ordering::Release);
+    }
+}
+
+/// Calls `f` with `size` bytes of zeroed, 16-aligned memory. `None`: there is no memory.
 pub(crate) fn with_room<F: FnOnce(&mut [u8]) -> c_int>(size: usize, f: F) -> Option<c_int> {
     if size <= STACK_LIMIT {
         return Some(on_stack(size, f));
     }
-    let kept = thread::scratch();
-    // SAFETY: the thread's own, borrowed for this statement alone.
-    let taken = kept.and_then(|(scratch, owner)| unsafe { (*scratch).take(size, os::gettid(), owner) });
-    let memory = taken.unwrap_or_else(|| os::map_private(size));
+    let kept = thread::scratch().and_then(|(scratch, owner)| scratch.take(size, os::gettid(), owner));
+    let memory = kept.map_or_else(|| os::map_private(size), Pages::memory);
     if memory.is_null() {
         return None;
     }
     // SAFETY: so many bytes of a mapping, this call's alone until it is given back.
     unsafe {
         let result = f(core::slice::from_raw_parts_mut(memory, size));
-        match kept.filter(|_| taken.is_some()) {
-            Some((scratch, _)) => (*scratch).taker = 0,
+        match kept {
+            Some(pages) => pages.give_back(),
             None => os::unmap(memory, size),
         }
         Some(result)
@@ -117,18 +145,37 @@ unsafe extern "C" fn call_with_stack(context: *mut c_void, size: usize, f: unsaf
 
 #[cfg(test)]
 mod tests {
-    use super::{PAGE, Scratch};
+    use core::sync::atomic::Ordering;
+
+    use super::{PAGE, Pages, Scratch};
 
     #[test]
     fn pages_are_the_threads_again_when_its_vfork_child_is_gone() {
         let (thread, child) = (10, 11);
-        let mut scratch = Scratch { memory: 0, len: 0, taker: 0 };
-        let first = scratch.take(2000, child, thread).expect("memory");
-        assert_eq!(scratch.take(100, child, thread), None, "its own signal handler");
-        assert_eq!(scratch.take(PAGE, thread, thread), Some(first), "the child has executed");
-        assert_eq!(scratch.take(100, child, thread), None, "the handler that interrupted the thread has a child");
-        scratch.taker = 0;
-        assert!(scratch.take(PAGE + 1, child, thread).is_some());
-        assert_eq!(scratch.len, 2 * PAGE);
+        let pages = Pages::default();
+        assert!(pages.take(2000, child, thread));
+        let first = pages.memory();
+        assert!(!pages.take(100, child, thread), "its own signal handler");
+        assert!(pages.take(PAGE, thread, thread), "the child has executed");
+        assert_eq!(pages.memory(), first);
+        assert!(!pages.take(100, child, thread), "the handler that interrupted the thread has a child");
+        pages.give_back();
+        assert!(pages.take(PAGE + 1, child, thread));
+        assert_eq!(pages.len.load(Ordering::Relaxed), 2 * PAGE);
+    }
+
+    #[test]
+    fn what_was_built_before_is_gone() {
+        let scratch = Scratch::default();
+        let pages = scratch.take(2000, 10, 10).expect("memory");
+        // SAFETY: so many bytes were taken.
+        unsafe { pages.memory().write_bytes(7, 2000) };
+        let other = scratch.take(3000, 10, 10).expect("more memory");
+        assert_ne!(pages.memory(), other.memory());
+        pages.give_back();
+        let again = scratch.take(1500, 10, 10).expect("memory");
+        assert_eq!(pages.memory(), again.memory());
+        // SAFETY: so many bytes were taken.
+        assert!(unsafe { core::slice::from_raw_parts(again.memory(), 1500) }.iter().all(|&byte| byte == 0));
     }
 }

@@ -349,9 +349,14 @@ unsafe fn close_pipe(pipe: &Pipe, stream: *mut c_void) -> c_int {
     let pid = pipe.pid.load(Ordering::Relaxed);
     pipe.stream.store(0, Ordering::Release);
     // SAFETY: the stream was made by `popen`, and the program gives it up.
-    unsafe { real::fclose(stream) };
-    os::wait_for(pid).unwrap_or_else(|error| {
-        weak::set_errno(error);
-        -1
-    })
+    let flushed = unsafe { real::fclose(stream) };
+    match os::wait_for(pid) {
+        // What could not be written is an error, if the command knows of none.
+        Ok(0) => flushed,
+        Ok(status) => status,
+        Err(error) => {
+            weak::set_errno(error);
+            -1
+        }
+    }
 }

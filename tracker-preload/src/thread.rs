@@ -63,7 +63,7 @@ pub(crate) struct Place {
     control_block: AtomicUsize,
     shown: Shown,
     pub(crate) bounds: Bounds,
-    scratch: UnsafeCell<Scratch>,
+    scratch: Scratch,
     own: UnsafeCell<Recorder<DICTIONARY>>,
     nested: UnsafeCell<Recorder<NESTED_DICTIONARY>>,
     deepest: UnsafeCell<Recorder<NESTED_DICTIONARY>>,
@@ -424,11 +424,15 @@ pub(crate) fn detach() {
 }
 
 /// The pages that the calling thread keeps, and its id; a vfork child's are its parent's.
-pub(crate) fn scratch() -> Option<(*mut Scratch, u32)> {
-    let place = word() as *mut Place;
-    // SAFETY: as in `Hook::enter`.
-    (place as usize > WITHOUT && unsafe { (*place).live } == 1)
-        .then(|| unsafe { ((*place).scratch.get(), (*place).tid.load(Ordering::Relaxed)) })
+pub(crate) fn scratch() -> Option<(&'static Scratch, u32)> {
+    let place = word() as *const Place;
+    if place as usize <= WITHOUT {
+        return None;
+    }
+    // SAFETY: a place is never unmapped; these fields are this thread's and its vfork children's, who are never there at
+    // the same time.
+    let place = unsafe { &*place };
+    (place.live == 1).then(|| (&place.scratch, place.tid.load(Ordering::Relaxed)))
 }
 
 /// Counts an event that could not be recorded.

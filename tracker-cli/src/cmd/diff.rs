@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let read = |paths: &[PathBuf], one: &Option<PathBuf>| -> Result<Vec<Profile>, Error> {
         let profile = |path: &PathBuf| {
             let profile = captures::summed(path)?;
-            Ok(args.frames.shown(profile, args.json || args.html))
+            Ok(args.frames.shown(profile, args.json))
         };
         paths.iter().chain(one).map(profile).collect()
     };

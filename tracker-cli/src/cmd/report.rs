@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use tracker_core::report::quantity;
 use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
+use tracker_core::report::suppress::Suppressions;
 
 use crate::args::{CaptureArg, FilterArgs, FrameArgs, SuppressionArgs, TimeArgs};
 use crate::error::Error;
@@ -102,7 +103,10 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     args.suppressions.load()?;
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
     let suppressions = args.suppressions.load_for(&capture.profile)?;
-    let (profile, applied) = args.frames.shown_with(capture.profile, args.json, &suppressions);
+    let none = Suppressions::none();
+    // They concern leaks alone: elsewhere they shall not keep stacks apart that look the same.
+    let rules = if args.kind() == Kind::Leaks { &suppressions } else { &none };
+    let (profile, applied) = args.frames.shown_with(capture.profile, args.json, rules);
     let selection = args.filter.select(&profile)?;
     let report = Report::with(selection, args.kind(), &args.limits(), &applied);
     if args.json {

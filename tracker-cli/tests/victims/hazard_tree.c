@@ -187,6 +187,15 @@ static void many_vforks(void) {
     must(wait_for(child) == 0, "child");
   }
   say_number("grown", mapped_pages() - before >= 50);
+#define TEN_WORDS "w", "w", "w", "w", "w", "w", "w", "w", "w", "w"
+#define FIFTY_WORDS TEN_WORDS, TEN_WORDS, TEN_WORDS, TEN_WORDS, TEN_WORDS
+  /* Where the environment was built, the list of words is built now, and it ends. */
+  pid_t child = vfork();
+  if (child == 0) {
+    execlp("sh", "sh", "-c", "exit $#", "0", FIFTY_WORDS, FIFTY_WORDS, FIFTY_WORDS, (char *)NULL);
+    _exit(94);
+  }
+  check(child);
 }
 /* The new image finds the limit reached by what it inherits, but for the one descriptor that its loader needs. */
 static void few_descriptors(void) {
