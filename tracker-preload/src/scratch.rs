@@ -48,7 +48,8 @@ impl Pages {
         }
         let len = self.len.load(Ordering::Relaxed);
         if len < size {
-            let new = os::map_private(size.next_multiple_of(PAGE));
+            let room = size.next_multiple_of(PAGE);
+            let new = os::map_private(room);
             if new.is_null() {
                 self.give_back();
                 return false;
@@ -61,7 +62,7 @@ impl Pages {
                 // SAFETY: this thread's alone, and nobody builds in it.
                 unsafe { os::unmap(old, len) };
             }
-            self.len.store(size.next_multiple_of(PAGE), Ordering::Release);
+            self.len.store(room, Ordering::Release);
             return true;
         }
         // SAFETY: so many bytes of a mapping, and nobody else builds in it.

@@ -325,22 +325,14 @@ fn pipe_of(stream: *mut c_void) -> Option<&'static Pipe> {
 }
 
 pub(crate) unsafe fn pclose(stream: *mut c_void) -> c_int {
-    match pipe_of(stream) {
-        // SAFETY: the program gives up the stream with this call.
-        Some(pipe) => unsafe { close_pipe(pipe, stream) },
-        // SAFETY: forwarding is exact.
-        None => unsafe { real::pclose(stream) },
-    }
+    // SAFETY: forwarding is exact; of a stream of ours, the program gives it up with this call.
+    unsafe { pipe_of(stream).map_or_else(|| real::pclose(stream), |pipe| close_pipe(pipe, stream)) }
 }
 
 /// In the C library, too, this waits for the command of such a stream, and answers how that ended.
 pub(crate) unsafe fn fclose(stream: *mut c_void) -> c_int {
-    match pipe_of(stream) {
-        // SAFETY: the program gives up the stream with this call.
-        Some(pipe) => unsafe { close_pipe(pipe, stream) },
-        // SAFETY: forwarding is exact.
-        None => unsafe { real::fclose(stream) },
-    }
+    // SAFETY: as in `pclose`.
+    unsafe { pipe_of(stream).map_or_else(|| real::fclose(stream), |pipe| close_pipe(pipe, stream)) }
 }
 
 /// # Safety
