@@ -57,6 +57,9 @@ pub(crate) struct FilterArgs {
     /// Only this thread: its number in `memtrack summary`, or a part of its name
     #[arg(long, value_name = "N|NAME")]
     thread: Option<String>,
+    /// Only what happened in the region of this name, which the program marks; `leaked` is what was live when it ended
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
     /// Only stacks with such a function: a part of its name; `*` any characters, `^` start, `$` end
     #[arg(long, value_name = "PATTERN")]
     function: Vec<String>,
@@ -68,18 +71,20 @@ pub(crate) struct FilterArgs {
 impl FilterArgs {
     /// Whether nothing is filtered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.process.is_none() && self.thread.is_none() && self.function.is_empty() && self.module.is_empty()
+        let Self { process, thread, region, function, module } = self;
+        process.is_none() && thread.is_none() && region.is_none() && function.is_empty() && module.is_empty()
     }
 
     /// Applies them.
     ///
     /// # Errors
-    /// A process or thread that is not in the capture.
+    /// A process, thread or region that is not in the capture.
     pub(crate) fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, Error> {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
         let filter = Filter {
             process: self.process,
             thread: self.thread.clone(),
+            region: self.region.clone(),
             functions: patterns(&self.function),
             modules: patterns(&self.module),
         };

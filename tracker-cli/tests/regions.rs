@@ -41,6 +41,7 @@ fn regions_count_what_happens_in_them() {
         assert!(number(&capture.summary, "outer", "leaked_bytes") >= 500);
     }
     let capture = record("regions", &[victim]);
+    one_region_is_shown_alone(&capture.path);
     let check = |flags: &[&str]| {
         let folder = capture.path.parent().expect("a folder");
         run(Command::new(MEMTRACK).arg("check").args(flags).arg(&capture.path).current_dir(folder))
@@ -57,6 +58,42 @@ fn regions_count_what_happens_in_them() {
     assert!(named.stdout.contains("103  of 102") && named.stdout.contains("in inner"), "{}", named.stdout);
     let sealed = run(Command::new(MEMTRACK).arg("verify").arg(&capture.path));
     assert!(sealed.stdout.contains("the index says what the events say"), "{sealed:?}");
+}
+
+/// `--region` shows the numbers that the summary has of it, and says which regions there are.
+fn one_region_is_shown_alone(capture: &Path) {
+    let memtrack = |command: &str, region: &str| {
+        run(Command::new(MEMTRACK).args(command.split(' ')).args(["--region", region]).arg(capture))
+    };
+    for (command, numbers) in [
+        ("report --allocations", "Allocated 3.9 KiB in 103 allocations"),
+        ("report --leaks", "Live when it ended: 1000 B in 100 blocks"),
+        ("report --peak", "Peak 1000 B in 100 blocks from 1 stack\n"),
+        ("summary", "3.9 KiB  103 allocations of"),
+        ("tree --metric allocations", "103"),
+        ("table --metric allocated", "3.9 KiB"),
+        ("stats", "103"),
+        ("check --max allocs=103 --max largest=1000", "1000 B  of 1000 B   ok"),
+    ] {
+        let told = memtrack(command, "inner");
+        assert!(told.stdout.contains(numbers), "{numbers} in {command}: {told:?}");
+        assert!(
+            command.starts_with("check") || told.stdout.contains("only region inner (entered 2 times)"),
+            "{told:?}"
+        );
+    }
+    let folded = memtrack("export --format collapsed --metric allocated", "inner").stdout;
+    let values = folded.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    assert_eq!(values.sum::<u64>(), 4000, "{folded}");
+    for (command, region, message) in [
+        ("report", "Inner", "no region \"Inner\": there are \"child\", \"inner\", \"main\", \"outer\", \"worker\""),
+        ("report --from 0s", "inner", "a region is a part of the time: leave --at, --from and --to out"),
+        ("export --format ndjson", "inner", "only a region's sums are kept: leave --region out"),
+    ] {
+        let refused = memtrack(command, region);
+        assert_eq!(refused.status, "exit status: 2", "{refused:?}");
+        assert!(refused.stderr.contains(message), "{message} in {refused:?}");
+    }
 }
 
 /// A copy of an example, beside a copy of what it needs.

@@ -15,10 +15,12 @@ use crate::output::look::Look;
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Budgets: peak, rss, leaked, alloc_bytes take sizes (256MiB, 1.5GB, 2_000_000); peak_blocks, \
+#[command(
+    after_help = "Budgets: peak, rss, leaked, largest, alloc_bytes take sizes (256MiB, 1.5GB, 2_000_000); peak_blocks, \
                         leaked_blocks,\nallocs, temporary take counts; growth takes rates (1MiB/min); temporary_ratio takes \
                         percentages, and so do leaked\n(of the allocated bytes), leaked_blocks and temporary (of the \
-                        allocations). +5% or +64KiB is so much more than\nthe baseline. Budget files: docs/ci.md.")]
+                        allocations). +5% or +64KiB is so much more than\nthe baseline. Budget files: docs/ci.md."
+)]
 pub(crate) struct Args {
     /// Captures of the same program, of which the least of each number counts [default: the newest in this folder]
     #[arg(value_name = "CAPTURE")]

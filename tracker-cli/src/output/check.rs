@@ -1,7 +1,7 @@
 //! `memtrack check` as text: a line per budget; below a broken one what changed, and the worst stacks.
 
 use tracker_core::budget::limit::Allowed;
-use tracker_core::budget::{Level, Missing, Outcome, Verdict};
+use tracker_core::budget::{Level, Measure, Missing, Outcome, Verdict};
 use tracker_core::report::name::UNKNOWN;
 use tracker_core::report::profile::{Profile, StackId, State};
 use tracker_core::report::sums::Sums;
@@ -96,7 +96,11 @@ fn details(look: &Look, profile: &Profile, outcome: &Outcome<'_>) -> String {
     }
     if let Some(kind) = outcome.limit.measure.kind() {
         for entry in &outcome.worst {
-            let numbers = format!("    {:>10}  {:>14}  ", bytes(entry.bytes), noun(kind, entry.blocks));
+            let (size, many) = match outcome.limit.measure {
+                Measure::Largest => (entry.largest_bytes, "at once".to_owned()),
+                _ => (entry.bytes, noun(kind, entry.blocks)),
+            };
+            let numbers = format!("    {:>10}  {many:>14}  ", bytes(size));
             text += &line(look, profile, &numbers, entry.stack);
         }
     }

@@ -7,9 +7,9 @@ use tracker_core::report::span::Span;
 
 use super::clean::{clean, command_line};
 use super::look::Look;
-use super::units::{counted, duration};
+use super::units::{count, counted, duration};
 
-/// The command line and how its run went, two lines; a third for a selected process.
+/// The command line and how its run went, two lines; one more for a selected process, a region and a part of the time.
 pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     let profile = selection.profile();
     let command: Vec<_> = profile.session.command.iter().map(|word| String::from_utf8_lossy(word)).collect();
@@ -20,6 +20,12 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>) -> String {
     if let Some(process) = selection.process() {
         let exe = clean(&process.exe);
         let line = format!("only process {} (pid {}, {exe}), at its own peak", process.index, process.pid);
+        text += &look.fit(&line, look.width);
+        text.push('\n');
+    }
+    if let Some(region) = selection.region() {
+        let times = if region.entered == 1 { "once".to_owned() } else { format!("{} times", count(region.entered)) };
+        let line = format!("only region {} (entered {times}), at its own peak", clean(&region.name));
         text += &look.fit(&line, look.width);
         text.push('\n');
     }

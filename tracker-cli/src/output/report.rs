@@ -8,7 +8,7 @@ use tracker_core::report::sums::Sums;
 use super::clean::clean;
 use super::leaked::part;
 use super::look::Look;
-use super::units::{bytes, counted, duration, percent};
+use super::units::{after_the_start, bytes, counted, duration, percent};
 use super::wrap::wrap;
 use super::{head, stack, trust};
 
@@ -94,13 +94,13 @@ fn headline(report: &Report<'_>, sums: &Sums) -> String {
             format!("Allocated and not freed by then: {size} in {blocks} from {stacks}")
         }
         Kind::Peak if profile.span.is_some() => format!("Live at its end: {size} in {blocks} from {stacks}"),
+        Kind::Leaks if report.selection.region().is_some() => {
+            format!("Live when it ended: {size} in {blocks} from {stacks}")
+        }
         Kind::Leaks if total.blocks == 0 => "No leaks".to_owned(),
         Kind::Leaks if running => format!("Not freed so far: {size} in {blocks} from {stacks}"),
         Kind::Leaks => format!("Leaked {size} in {blocks} from {stacks}"),
-        Kind::Peak => {
-            let at = duration(sums.peak_at_ns);
-            format!("Peak {size} in {blocks} from {stacks}, {at} after the start")
-        }
+        Kind::Peak => format!("Peak {size} in {blocks} from {stacks}{}", after_the_start(sums.peak_at_ns)),
         Kind::Temporary => {
             let share = percent(total.blocks, sums.allocations);
             format!("Temporary: {blocks} ({share} of all), {size}, from {stacks}")

@@ -11,7 +11,7 @@ use tracker_core::report::suppress::Suppressions;
 use super::clean::{clean, quote};
 use super::leaked::{KEPT, part};
 use super::trust;
-use super::units::{bytes, count, counted, duration, percent};
+use super::units::{after_the_start, bytes, count, counted, percent};
 
 /// Remarks shown; `summary` shows more.
 const REMARKS: usize = 2;
@@ -32,7 +32,8 @@ pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
         (blocks, Some(part)) => format!("{} in {}, {part}", bytes(total.bytes), counted(blocks, "block")),
     };
     let kind = if leaks.sum.blocks > 0 { "--leaks" } else { "--peak" };
-    let (blocks, at) = (counted(sums.peak_blocks, "block"), duration(sums.peak_at_ns));
+    let peak =
+        bytes(sums.peak_bytes) + " in " + &counted(sums.peak_blocks, "block") + &after_the_start(sums.peak_at_ns);
     let allocations = format!(
         "{} of {}, {} temporary",
         count(sums.allocations),
@@ -40,7 +41,7 @@ pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
         percent(sums.temporary_allocations, sums.allocations)
     );
     let lines = [
-        ("peak", format!("{} in {blocks}, {at} after the start", bytes(sums.peak_bytes))),
+        ("peak", peak),
         ("leaked", leaked),
         ("allocations", allocations),
         ("lost events", trust::lost(profile, &sums)),

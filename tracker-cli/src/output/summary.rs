@@ -13,7 +13,7 @@ use super::clean::{clean, command_line};
 use super::columns::{Side, Table};
 use super::leaked::{KEPT, part};
 use super::look::Look;
-use super::units::{bytes, count, counted, duration, percent};
+use super::units::{after_the_start, bytes, count, counted, percent};
 use super::{head, places, trust};
 
 /// Places in a list, and processes and threads in their tables.
@@ -60,8 +60,7 @@ fn numbers(look: &Look, sums: &Sums, leaks: &Report<'_>, running: bool) -> Strin
     let mut row = |name: &str, value: String, more: String| {
         table.row(vec![name.to_owned(), value, more]);
     };
-    let at = duration(sums.peak_at_ns);
-    row("peak", bytes(sums.peak_bytes), format!("{}, {at} after the start", counted(sums.peak_blocks, "block")));
+    row("peak", bytes(sums.peak_bytes), counted(sums.peak_blocks, "block") + &after_the_start(sums.peak_at_ns));
     let blocks = counted(sums.leaked_blocks, "block");
     let leaked = match part(&leaks.total(), &leaks.suppressed_sum(), KEPT) {
         Some(part) => format!("{blocks}, {part}"),

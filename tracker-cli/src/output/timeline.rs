@@ -7,7 +7,7 @@ use tracker_core::report::levels::Level;
 use tracker_core::report::sums::Sums;
 
 use super::look::{Look, columns};
-use super::units::{bytes, count, duration};
+use super::units::{after_the_start, bytes, count, duration};
 use super::{head, trust};
 
 /// Lines of the plot.
@@ -39,8 +39,8 @@ fn plot(look: &Look, levels: &[Level], end: u64, sums: &Sums) -> String {
     let mut text = String::new();
 
     // The peak is written above where it is.
-    let at = column(sums.peak_at_ns, end, width);
-    let words = format!("peak {}, {} after the start", bytes(sums.peak_bytes), duration(sums.peak_at_ns));
+    let at = column(sums.peak_at_ns.unwrap_or(end), end, width);
+    let words = format!("peak {}{}", bytes(sums.peak_bytes), after_the_start(sums.peak_at_ns));
     let mark = if look.unicode { "▼" } else { "v" };
     let len = columns(&words) + 2;
     // Before the mark, behind it, or as near to it as there is room.

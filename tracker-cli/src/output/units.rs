@@ -40,6 +40,11 @@ pub(crate) fn duration(ns: u64) -> String {
     }
 }
 
+/// Behind a number: when it was so, if that is known.
+pub(crate) fn after_the_start(at_ns: Option<u64>) -> String {
+    at_ns.map_or_else(String::new, |at| format!(", {} after the start", duration(at)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

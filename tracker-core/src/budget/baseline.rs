@@ -191,7 +191,7 @@ pub(super) fn changes(selection: &Selection<'_>, baseline: &Baseline, measure: M
         Measure::Leaked | Measure::LeakedBlocks => Metric::Leaked,
         Measure::Allocs | Measure::AllocBytes => Metric::Allocations,
         Measure::Temporary | Measure::TemporaryRatio => Metric::Temporary,
-        Measure::Rss | Measure::Growth => return Vec::new(),
+        Measure::Rss | Measure::Largest | Measure::Growth => return Vec::new(),
     };
     let now = by_stack(selection).into_iter().filter_map(|(fingerprint, (stack, numbers))| {
         let now = numbers.of(metric);
@@ -304,7 +304,7 @@ mod tests {
         assert!(text.contains("\"program\": \"app\""), "{text}");
         assert!(
             text.contains(
-                "\"process\": {\"alloc_bytes\":300,\"allocs\":30,\"leaked\":30,\"leaked_blocks\":3,\"peak\":300,"
+                "\"process\": {\"alloc_bytes\":300,\"allocs\":30,\"largest\":0,\"leaked\":30,\"leaked_blocks\":3,\"peak\":300,"
             ),
             "{text}"
         );

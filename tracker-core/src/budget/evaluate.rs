@@ -244,7 +244,11 @@ fn report<'p>(
     suppressions: &Suppressions,
     count: usize,
 ) -> Option<Report<'p>> {
-    let order = if measure.unit() == Unit::Bytes { Order::Bytes } else { Order::Blocks };
+    let order = match measure {
+        Measure::Largest => Order::Largest,
+        _ if measure.unit() == Unit::Bytes => Order::Bytes,
+        _ => Order::Blocks,
+    };
     let limits = Limits { count: Some(count), order, ..Limits::default() };
     measure.kind().map(|kind| Report::new(selection.clone(), kind, &limits, suppressions))
 }
@@ -252,6 +256,7 @@ fn report<'p>(
 /// A stack's own number.
 fn of_entry(measure: Measure, entry: &Entry) -> u64 {
     match measure.unit() {
+        Unit::Bytes if measure == Measure::Largest => entry.largest_bytes,
         Unit::Bytes => entry.bytes,
         Unit::Share => ratio(entry.blocks, entry.allocations),
         Unit::Count | Unit::Rate => entry.blocks,
@@ -302,12 +307,16 @@ fn number(
         Measure::TemporaryRatio => Ok(ratio(sums.temporary_allocations, selection.total(Metric::Allocations))),
         Measure::Leaked => Ok(leaks.map_or(0, |report| report.sum.bytes)),
         Measure::LeakedBlocks => Ok(leaks.map_or(0, |report| report.sum.blocks)),
+        Measure::Largest => Ok(selection.rows().iter().map(|row| row.largest_bytes).max().unwrap_or(0)),
         Measure::Growth => grown(selection, scope),
     };
     (found, suppressed)
 }
 
 fn grown(selection: &Selection<'_>, scope: &Scope) -> Result<u64, Missing> {
+    if selection.is_narrowed() {
+        return Err(Missing::Unknown("growth is known of whole processes only"));
+    }
     let profile = selection.profile();
     let after = match &scope.after {
         None => 0,
@@ -338,6 +347,7 @@ mod tests {
             leaked: (n, n * 100),
             peak: (n, n * 500),
             temporary: (n * 5, n),
+            largest: n * 600,
             ..Numbers::default()
         };
         let libc = Numbers { leaked: (1, 4096), ..Numbers::default() };
@@ -398,6 +408,8 @@ mod tests {
         whole("temporary_ratio = '50%'", "500000 of 500000 ok");
         whole("allocs = 40", "40 of 40 ok");
         whole("alloc_bytes = '3kB'", "4000 of 3000 broken large");
+        whole("largest = 1800", "1800 of 1800 ok");
+        whole("largest = '1kB'", "1800 of 1000 broken large");
         whole("rss = '1GiB'", "the capture has no such number broken");
         whole("growth = 0", "the time after the warm-up is too short to tell broken");
         whole("peak = 1\nlevel = 'warn'", "2000 of 1 broken (warning) large");
@@ -412,6 +424,8 @@ mod tests {
         rule("per = 'stack'\nleaked = 300", "300 of 300 ok");
         rule("per = 'stack'\nleaked = 299", "300 of 299 broken large");
         rule("per = 'stack'\nleaked = 99\nallocs = 9", "30 of 9 broken large; 300 of 99 broken large");
+        rule("per = 'stack'\nlargest = 600", "1800 of 600 broken large");
+        rule("under = 'small'\nlargest = 600", "600 of 600 ok");
         rule("per = 'stack'\nunder = 'small'\nallocs = 10", "10 of 10 ok");
         rule("per = 'stack'\ntemporary_ratio = '49%'", "500000 of 490000 broken large");
         rule("exe = 'worker'\nallocs = 0", "0 of 0 ok in process 2 (worker)");

@@ -175,8 +175,7 @@ mod tests {
 
     #[test]
     fn bad_limits_say_what_is_right() {
-        let known =
-            "peak, peak_blocks, rss, leaked, leaked_blocks, allocs, alloc_bytes, temporary, temporary_ratio, growth";
+        let known = "peak, peak_blocks, rss, leaked, leaked_blocks, allocs, alloc_bytes, temporary, temporary_ratio, largest, growth";
         for (text, message) in [
             ("peak", "budget \"peak\" has no value: write KEY=VALUE, for example peak=256MiB".to_owned()),
             ("speed=9", format!("unknown budget \"speed\"; known are {known}")),

@@ -16,6 +16,8 @@ pub enum Measure {
     AllocBytes,
     Temporary,
     TemporaryRatio,
+    /// Bytes of the largest single allocation.
+    Largest,
     Growth,
 }
 
@@ -32,7 +34,7 @@ pub enum Unit {
 
 impl Measure {
     /// All of them, in the order in which help texts list them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Peak,
         Self::PeakBlocks,
         Self::Rss,
@@ -42,11 +44,12 @@ impl Measure {
         Self::AllocBytes,
         Self::Temporary,
         Self::TemporaryRatio,
+        Self::Largest,
         Self::Growth,
     ];
 
     /// Those that a baseline keeps of the whole process: they are the same from run to run of a deterministic program.
-    pub const KEPT: [Self; 7] = [
+    pub const KEPT: [Self; 8] = [
         Self::Peak,
         Self::PeakBlocks,
         Self::Leaked,
@@ -54,6 +57,7 @@ impl Measure {
         Self::Allocs,
         Self::AllocBytes,
         Self::Temporary,
+        Self::Largest,
     ];
 
     /// The key a user types.
@@ -68,6 +72,7 @@ impl Measure {
             Self::AllocBytes => "alloc_bytes",
             Self::Temporary => "temporary",
             Self::TemporaryRatio => "temporary_ratio",
+            Self::Largest => "largest",
             Self::Growth => "growth",
         }
     }
@@ -80,7 +85,7 @@ impl Measure {
     /// What it counts.
     pub const fn unit(self) -> Unit {
         match self {
-            Self::Peak | Self::Rss | Self::Leaked | Self::AllocBytes => Unit::Bytes,
+            Self::Peak | Self::Rss | Self::Leaked | Self::AllocBytes | Self::Largest => Unit::Bytes,
             Self::PeakBlocks | Self::LeakedBlocks | Self::Allocs | Self::Temporary => Unit::Count,
             Self::TemporaryRatio => Unit::Share,
             Self::Growth => Unit::Rate,
@@ -101,7 +106,7 @@ impl Measure {
         match self {
             Self::Peak | Self::PeakBlocks => Some(Kind::Peak),
             Self::Leaked | Self::LeakedBlocks => Some(Kind::Leaks),
-            Self::Allocs | Self::AllocBytes => Some(Kind::Allocations),
+            Self::Allocs | Self::AllocBytes | Self::Largest => Some(Kind::Allocations),
             Self::Temporary | Self::TemporaryRatio => Some(Kind::Temporary),
             // What has grown is most likely what is left.
             Self::Growth => Some(Kind::Leaks),

@@ -50,11 +50,13 @@ fn tests<'p>(scope: &Scope, whole: &Selection<'p>) -> Vec<Subject<'p>> {
         scope.exe.as_ref().is_none_or(|asked| asked.matches(exe))
             && whole.process().is_none_or(|only| process.is_some_and(|process| process.index == only.index))
     };
-    let alone = test_of(profile).filter(|test| asked(test) && of_exe(profile.processes.first()));
+    let alone = test_of(profile).filter(|_| whole.region().is_none());
+    let alone = alone.filter(|test| asked(test) && of_exe(profile.processes.first()));
     let alone = alone.map(|test| Subject { name: Some(test.to_owned()), selection: whole.clone() });
     let regions = profile
         .regions
         .iter()
+        .filter(|region| whole.region().is_none_or(|only| std::ptr::eq(only, *region)))
         .filter(|region| asked(&region.name) && of_exe(profile.processes.get(region.process as usize)));
     let regions = regions
         .map(|region| Subject { name: Some(region.name.clone()), selection: Selection::of_region(profile, region) });

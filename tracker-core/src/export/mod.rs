@@ -127,6 +127,9 @@ pub fn check(exporter: &dyn Exporter, selection: &Selection<'_>, metric: Option<
         }
         _ => {}
     }
+    if exporter.needs_time() && selection.region().is_some() {
+        return refuse("holds the course of time, and only a region's sums are kept: leave --region out");
+    }
     if limits.one_process {
         if selection.process().is_none() && profile.processes.len() > 1 {
             let last = profile.processes.len();
@@ -143,6 +146,7 @@ pub fn check(exporter: &dyn Exporter, selection: &Selection<'_>, metric: Option<
 mod tests {
     use super::*;
     use crate::report::filter::Filter;
+    use crate::report::profile::Region;
     use crate::report::sketch::{Numbers, Sketch};
     use crate::report::span::Span;
 
@@ -150,7 +154,9 @@ mod tests {
     #[track_caller]
     fn refused(filter: Filter, span: Option<Span>, metric: Option<Metric>) -> Vec<&'static str> {
         let sketch = Sketch::new("./app").row("malloc: main", Numbers::default());
-        let profile = sketch.process("/bin/cat", Vec::new()).with(|profile| profile.span = span).build();
+        let region = Region { name: "r".into(), ..Region::default() };
+        let sketch = sketch.process("/bin/cat", Vec::new()).with(|profile| profile.span = span);
+        let profile = sketch.with(|profile| profile.regions.push(region)).build();
         let selection = filter.select(&profile).unwrap();
         let refused = |exporter: &&dyn Exporter| check(*exporter, &selection, metric).is_err();
         ALL.into_iter().filter(refused).map(|exporter| exporter.name()).collect()
@@ -162,6 +168,10 @@ mod tests {
         assert_eq!(refused(Filter::default(), None, None), ["heaptrack"], "several processes");
         assert_eq!(refused(one(), None, None), [""; 0]);
         assert_eq!(refused(Filter { thread: Some("main".into()), ..one() }, None, None), ["heaptrack"]);
+        assert_eq!(
+            refused(Filter { region: Some("r".into()), ..one() }, None, None),
+            ["firefox", "heaptrack", "ndjson"]
+        );
         let all = ["firefox", "heaptrack", "csv", "ndjson"];
         assert_eq!(refused(one(), None, Some(Metric::Peak)), all);
         assert_eq!(refused(one(), None, Some(Metric::Temporary)), ["pprof", "firefox", "heaptrack", "csv", "ndjson"]);

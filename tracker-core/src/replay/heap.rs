@@ -74,6 +74,8 @@ pub struct Row {
     pub allocated: Amount,
     pub temporary: Amount,
     pub leaked: Amount,
+    /// Most bytes of one allocation.
+    pub largest: u64,
     saved: Saved,
     image_saved: Saved,
     tally: Tally,
@@ -235,6 +237,7 @@ impl Heap {
                 allocated: Amount::default(),
                 temporary: Amount::default(),
                 leaked: Amount::default(),
+                largest: 0,
                 saved: number(&self.tree),
                 image_saved: self.images.get(image as usize).map_or(Saved::default(), |image| number(&image.scope)),
                 tally: Tally::default(),
@@ -284,6 +287,7 @@ impl Heap {
         row.save(&self.tree, &image.scope);
         row.live.add(size);
         row.allocated.add(size);
+        row.largest = row.largest.max(size);
         row.first = row.first.min(time);
         row.last = row.last.max(time);
         self.slices.allocated(&mut row.tally, block.row, size);

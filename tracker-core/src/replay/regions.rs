@@ -23,6 +23,8 @@ const MAX_ROWS: usize = 1 << 18;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Share {
     pub allocated: Amount,
+    /// Most bytes of one allocation.
+    pub largest: u64,
     /// Freed in the region, right after.
     pub temporary: Amount,
     /// Live when the region ended.
@@ -53,6 +55,7 @@ pub struct Region {
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     allocated: Amount,
+    largest: u64,
     temporary: Amount,
     live: Amount,
     /// Number of the maximum that `saved` is of.
@@ -213,6 +216,7 @@ impl Regions {
             }
             let share = region.rows.entry(row).or_default();
             share.allocated.join(cell.allocated);
+            share.largest = share.largest.max(cell.largest);
             share.temporary.join(cell.temporary);
             share.left.join(cell.live);
             if most {
@@ -242,6 +246,7 @@ impl Regions {
             *member = *serial;
             cell.save(open.number);
             cell.allocated.add(block.size);
+            cell.largest = cell.largest.max(block.size);
             cell.live.add(block.size);
             open.live.add(block.size);
             if open.live.bytes > open.peak {
@@ -279,7 +284,7 @@ mod tests {
     use crate::replay::stacks::NodeId;
 
     /// A script: `+B:THREAD:SIZE` and `-B` for a block, `[N:THREAD` and `{N:THREAD` for a region of the thread or the process, `]N`
-    /// for its end, `!` for the image's. Answers for each region `name entered allocated left peak temporary` in bytes.
+    /// for its end, `!` for the image's. Answers for each region `name entered allocated left peak temporary largest` in bytes.
     #[track_caller]
     fn check(script: &str, expected: &str) {
         let mut heap = Heap::new(0, Cuts::Even);
@@ -310,7 +315,8 @@ mod tests {
         }
         let told = heap.regions.regions.iter().map(|region| {
             let sum = |amount: fn(&Share) -> Amount| region.rows.values().map(|share| amount(share).bytes).sum::<u64>();
-            let sums = [sum(|s| s.allocated), sum(|s| s.left), sum(|s| s.peak), sum(|s| s.temporary)];
+            let largest = region.rows.values().map(|share| share.largest).max().unwrap_or(0);
+            let sums = [sum(|s| s.allocated), sum(|s| s.left), sum(|s| s.peak), sum(|s| s.temporary), largest];
             assert_eq!(sum(|s| s.peak), region.peak, "the rows are the peak");
             format!("{} {} {:?}", String::from_utf8_lossy(&region.name), region.entered, sums)
         });
@@ -320,28 +326,28 @@ mod tests {
 
     #[test]
     fn a_region_counts_what_happens_in_it() {
-        check("+1:0:100 [1:0 +2:0:10 +3:0:20 -2 -1 ]1 +4:0:40 -3 -4", "1 1 [30, 20, 30, 0]");
-        check("[1:0 +2:0:10 -2 +3:0:10 -3 ]1", "1 1 [20, 0, 10, 20]");
-        check("[1:0 ]1", "1 1 [0, 0, 0, 0]");
+        check("+1:0:100 [1:0 +2:0:10 +3:0:20 -2 -1 ]1 +4:0:40 -3 -4", "1 1 [30, 20, 30, 0, 20]");
+        check("[1:0 +2:0:10 -2 +3:0:10 -3 ]1", "1 1 [20, 0, 10, 20, 10]");
+        check("[1:0 ]1", "1 1 [0, 0, 0, 0, 0]");
         // Freed outside: left behind, and not temporary.
-        check("[1:0 +2:0:10 ]1 -2", "1 1 [10, 10, 10, 0]");
+        check("[1:0 +2:0:10 ]1 -2", "1 1 [10, 10, 10, 0, 10]");
     }
 
     #[test]
     fn regions_of_threads_and_processes() {
-        check("[1:0 {2:0 +1:0:10 +2:1:20 ]1 +3:1:40 ]2", "1 1 [10, 10, 10, 0]; 2 1 [70, 70, 70, 0]");
-        check("{1:0 [2:1 +1:1:10 ]2 ]1", "1 1 [10, 10, 10, 0]; 2 1 [10, 10, 10, 0]");
+        check("[1:0 {2:0 +1:0:10 +2:1:20 ]1 +3:1:40 ]2", "1 1 [10, 10, 10, 0, 10]; 2 1 [70, 70, 70, 0, 40]");
+        check("{1:0 [2:1 +1:1:10 ]2 ]1", "1 1 [10, 10, 10, 0, 10]; 2 1 [10, 10, 10, 0, 10]");
     }
 
     #[test]
     fn a_region_that_is_entered_again_keeps_its_highest_peak() {
-        check("[1:0 +1:0:10 +2:0:20 -1 -2 ]1 [1:0 +3:0:25 -3 ]1", "1 2 [55, 0, 30, 45]");
-        check("[1:0 +1:0:10 ]1 [1:0 +2:0:10 +3:0:30 ]1", "1 2 [50, 50, 40, 0]");
+        check("[1:0 +1:0:10 +2:0:20 -1 -2 ]1 [1:0 +3:0:25 -3 ]1", "1 2 [55, 0, 30, 45, 25]");
+        check("[1:0 +1:0:10 ]1 [1:0 +2:0:10 +3:0:30 ]1", "1 2 [50, 50, 40, 0, 30]");
     }
 
     #[test]
     fn images_end_what_is_open_in_them() {
-        check("[1:0 {2:0 +1:0:10 !", "1 1 [10, 10, 10, 0]; 2 1 [10, 10, 10, 0]");
+        check("[1:0 {2:0 +1:0:10 !", "1 1 [10, 10, 10, 0, 10]; 2 1 [10, 10, 10, 0, 10]");
         check("+1:0:10 ]7 !", "");
     }
 

@@ -166,6 +166,7 @@ fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> (Vec<Row>, Vec<Opt
                 temporary_allocations: row.temporary.blocks,
                 temporary_bytes: row.temporary.bytes,
             },
+            largest_bytes: row.largest,
             first_ns,
             last_ns,
         };
@@ -189,7 +190,7 @@ fn rows(heap: &Heap, census: &Census, naming: &mut Naming) -> (Vec<Row>, Vec<Opt
 fn regions(heap: &Heap, census: &Census, (rows, origins): (&[Row], &[Option<u32>])) -> Vec<Region> {
     let region = |region: &crate::replay::regions::Region| {
         let process = census.images.get(region.image as usize)?.process?;
-        let mut shares: BTreeMap<u32, Metrics> = BTreeMap::new();
+        let mut shares: BTreeMap<u32, (Metrics, u64)> = BTreeMap::new();
         for (row, share) in &region.rows {
             let Some(row) = origins.get(*row as usize).copied().flatten() else { continue };
             let metrics = Metrics {
@@ -204,11 +205,13 @@ fn regions(heap: &Heap, census: &Census, (rows, origins): (&[Row], &[Option<u32>
                 temporary_allocations: share.temporary.blocks,
                 temporary_bytes: share.temporary.bytes,
             };
-            add(shares.entry(row).or_default(), &metrics);
+            let (sum, largest) = shares.entry(row).or_default();
+            add(sum, &metrics);
+            *largest = share.largest.max(*largest);
         }
-        let rows = shares.into_iter().filter_map(|(row, metrics)| {
+        let rows = shares.into_iter().filter_map(|(row, (metrics, largest_bytes))| {
             let row = rows.get(row as usize)?;
-            Some(Row { metrics, ..row.clone() })
+            Some(Row { metrics, largest_bytes, ..row.clone() })
         });
         Some(Region {
             name: text(&region.name),
@@ -235,6 +238,7 @@ pub(super) fn join(row: &mut Row, other: &Row) {
             row.last_ns = row.last_ns.max(other.last_ns);
         }
     }
+    row.largest_bytes = row.largest_bytes.max(other.largest_bytes);
     add(&mut row.metrics, &other.metrics);
 }
 

@@ -13,6 +13,8 @@ pub struct Filter {
     pub process: Option<u32>,
     /// A thread's index number, or a pattern for its name.
     pub thread: Option<String>,
+    /// Exactly the name of a region, of whose numbers the rows are then.
+    pub region: Option<String>,
     /// Every pattern must match a frame's function.
     pub functions: Vec<Pattern>,
     /// Every pattern must match the path of a frame's module.
@@ -26,6 +28,12 @@ pub enum FilterError {
     NoProcess { asked: u32, last: usize },
     /// No thread has this number or name.
     NoThread { asked: String },
+    /// No region of the process, or of any, has this name; `names` are those there are.
+    NoRegion { asked: String, names: Vec<String> },
+    /// Several processes have such a region, each with a peak of its own: these index numbers.
+    RegionOfSeveral { asked: String, processes: Vec<u32> },
+    /// A region's numbers are not known for a part of the time.
+    RegionInSpan,
 }
 
 impl fmt::Display for FilterError {
@@ -46,9 +54,28 @@ impl fmt::Display for FilterError {
                     "no thread {asked:?}: give its index number or a part of its name, as `memtrack summary` shows them"
                 )
             }
+            Self::NoRegion { asked, names } if names.is_empty() => {
+                write!(f, "no region {asked:?}: nothing in the capture is marked as one")
+            }
+            Self::NoRegion { asked, names } => {
+                let known: Vec<String> = names.iter().take(LISTED).map(|name| format!("{name:?}")).collect();
+                write!(f, "no region {asked:?}: there are {}", known.join(", "))?;
+                match names.len().saturating_sub(LISTED) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more, see `memtrack summary --json`"),
+                }
+            }
+            Self::RegionOfSeveral { asked, processes } => {
+                let known: Vec<String> = processes.iter().take(LISTED).map(u32::to_string).collect();
+                write!(f, "processes {} have a region {asked:?}: choose one with --process", known.join(", "))
+            }
+            Self::RegionInSpan => f.write_str("a region is a part of the time: leave --at, --from and --to out"),
         }
     }
 }
+
+/// Names in a message.
+const LISTED: usize = 20;
 
 impl std::error::Error for FilterError {}
 
@@ -57,19 +84,33 @@ impl std::error::Error for FilterError {}
 pub struct Selection<'p> {
     profile: &'p Profile,
     rows: Vec<&'p Row>,
-    process: Option<&'p Process>,
+    part: Part<'p>,
     metrics: Metrics,
     /// Whether anything narrower than a process was asked for.
     narrowed: bool,
+}
+
+/// What has rows of its own, or a peak.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part<'p> {
+    process: Option<&'p Process>,
+    region: Option<&'p Region>,
+}
+
+impl<'p> Part<'p> {
+    fn rows(self, profile: &'p Profile) -> &'p [Row] {
+        self.region.map_or(&profile.rows, |region| &region.rows)
+    }
 }
 
 impl Filter {
     /// Applies it.
     ///
     /// # Errors
-    /// A process or thread that is not there. A function or module that never occurs selects nothing.
+    /// A process, thread or region that is not there, or not alone. A function or module that never occurs selects nothing.
     pub fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, FilterError> {
         let process = self.process.map(|asked| find_process(profile, asked)).transpose()?;
+        let region = self.region.as_deref().map(|asked| find_region(profile, asked, process)).transpose()?;
         let threads = self.thread.as_deref().map(|asked| find_threads(profile, asked)).transpose()?;
         let functions: Vec<_> = self.functions.iter().map(|p| frames_by_function(profile, p)).collect();
         let modules: Vec<_> = self.modules.iter().map(|p| frames_by_module(profile, p)).collect();
@@ -87,15 +128,43 @@ impl Filter {
                 && threads.as_ref().is_none_or(|set| set.get(row.thread as usize) == Some(&true))
                 && stacks.as_ref().is_none_or(|set| set.get(row.stack.0 as usize) == Some(&true))
         };
-        let rows = profile.rows.iter().filter(shown).collect();
-        let narrowed = threads.is_some() || stacks.is_some();
-        Ok(Selection::new(profile, rows, process.map(|(_, process)| process), narrowed))
+        let part = Part { process: process.map(|(_, process)| process), region };
+        let rows = part.rows(profile).iter().filter(shown).collect();
+        let narrowed = region.is_some() || threads.is_some() || stacks.is_some();
+        Ok(Selection::new(profile, rows, part, narrowed))
     }
 }
 
 fn find_process(profile: &Profile, asked: u32) -> Result<(usize, &Process), FilterError> {
     let found = profile.processes.iter().enumerate().find(|(_, process)| process.index == asked);
     found.ok_or(FilterError::NoProcess { asked, last: profile.processes.len() })
+}
+
+fn find_region<'p>(
+    profile: &'p Profile,
+    asked: &str,
+    process: Option<(usize, &Process)>,
+) -> Result<&'p Region, FilterError> {
+    if profile.span.is_some() {
+        return Err(FilterError::RegionInSpan);
+    }
+    let there = || profile.regions.iter().filter(|region| process.is_none_or(|(at, _)| region.process as usize == at));
+    let mut found = there().filter(|region| region.name == asked);
+    match (found.next(), found.next()) {
+        (Some(region), None) => Ok(region),
+        (Some(_), Some(_)) => {
+            let numbers = there().filter(|region| region.name == asked);
+            let number = |region: &Region| profile.processes.get(region.process as usize).map(|process| process.index);
+            let processes = numbers.filter_map(number).collect();
+            Err(FilterError::RegionOfSeveral { asked: asked.into(), processes })
+        }
+        (None, _) => {
+            let mut names: Vec<String> = there().map(|region| region.name.clone()).collect();
+            names.sort_unstable();
+            names.dedup();
+            Err(FilterError::NoRegion { asked: asked.into(), names })
+        }
+    }
 }
 
 fn find_threads(profile: &Profile, asked: &str) -> Result<Vec<bool>, FilterError> {
@@ -125,13 +194,13 @@ fn frames_by_module(profile: &Profile, pattern: &Pattern) -> Vec<bool> {
 impl<'p> Selection<'p> {
     /// Everything.
     pub fn whole(profile: &'p Profile) -> Self {
-        Self::new(profile, profile.rows.iter().collect(), None, false)
+        Self::new(profile, profile.rows.iter().collect(), Part::default(), false)
     }
 
-    fn new(profile: &'p Profile, rows: Vec<&'p Row>, process: Option<&'p Process>, narrowed: bool) -> Self {
+    fn new(profile: &'p Profile, rows: Vec<&'p Row>, part: Part<'p>, narrowed: bool) -> Self {
         let mut metrics = Metrics::default();
         rows.iter().for_each(|row| metrics.add(&row.metrics));
-        Self { profile, rows, process, metrics, narrowed }
+        Self { profile, rows, part, metrics, narrowed }
     }
 
     /// What it selects from.
@@ -146,7 +215,12 @@ impl<'p> Selection<'p> {
 
     /// The one process it was narrowed to.
     pub fn process(&self) -> Option<&'p Process> {
-        self.process
+        self.part.process
+    }
+
+    /// The one region it was narrowed to: its rows are the region's and not the profile's, and so is its peak.
+    pub fn region(&self) -> Option<&'p Region> {
+        self.part.region
     }
 
     /// Whether it is the whole capture, or the whole of one process, for all of its time.
@@ -159,7 +233,7 @@ impl<'p> Selection<'p> {
         self.narrowed
     }
 
-    /// For each row of the profile whether it is selected.
+    /// For each row of the profile whether it is selected. None of them is where a region is.
     pub fn mask(&self) -> Vec<bool> {
         // The rows are some of the profile's, in its order.
         let mut selected = self.rows.iter().peekable();
@@ -168,7 +242,7 @@ impl<'p> Selection<'p> {
 
     /// Whose peak its peak is: the process's own as soon as one is named.
     pub fn peak_of(&self) -> PeakOf {
-        if self.process.is_some() { PeakOf::Process } else { PeakOf::Capture }
+        if self.part.process.is_some() { PeakOf::Process } else { PeakOf::Capture }
     }
 
     /// One number of a row.
@@ -185,19 +259,21 @@ impl<'p> Selection<'p> {
     #[must_use]
     pub fn of_process(&self, at: u32) -> Self {
         let rows = self.rows.iter().copied().filter(|row| row.process == at).collect();
-        Self::new(self.profile, rows, self.profile.processes.get(at as usize), self.narrowed)
+        let part = Part { process: self.profile.processes.get(at as usize), ..self.part };
+        Self::new(self.profile, rows, part, self.narrowed)
     }
 
     /// What happened in a region of the profile.
     pub fn of_region(profile: &'p Profile, region: &'p Region) -> Self {
-        Self::new(profile, region.rows.iter().collect(), None, true)
+        let part = Part { process: None, region: Some(region) };
+        Self::new(profile, part.rows(profile).iter().collect(), part, true)
     }
 
     /// The part of it that `keep` accepts.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&Row) -> bool) -> Self {
         let rows = self.rows.iter().copied().filter(|row| keep(row)).collect();
-        Self::new(self.profile, rows, self.process, true)
+        Self::new(self.profile, rows, self.part, true)
     }
 
     /// One number's sum.
@@ -210,6 +286,7 @@ impl<'p> Selection<'p> {
 mod tests {
     use super::*;
     use crate::report::sketch::{Numbers, Sketch};
+    use crate::report::span::Span;
 
     fn profile() -> Profile {
         let n =
@@ -262,5 +339,64 @@ mod tests {
         assert_eq!(process, "no process 9: the capture has processes 1 to 2");
         let thread = error(Filter { thread: Some("idle".into()), ..Filter::default() });
         assert!(thread.starts_with("no thread \"idle\": "), "{thread}");
+        let region = error(Filter { region: Some("import".into()), ..Filter::default() });
+        assert_eq!(region, "no region \"import\": nothing in the capture is marked as one");
+    }
+
+    /// The profile, with a region of what its first two rows did half of, and others without rows.
+    fn marked() -> Profile {
+        let mut profile = profile();
+        let half = |row: &Row| {
+            let half = |number: u64| number.div_ceil(2);
+            let Metrics { allocations, peak_bytes, .. } = row.metrics;
+            let metrics =
+                Metrics { allocations: half(allocations), peak_bytes, process_peak_bytes: peak_bytes, ..row.metrics };
+            Row { metrics, ..*row }
+        };
+        let rows = profile.rows.iter().take(2).map(half).collect();
+        let region = |name: &str, process| Region { name: name.into(), process, ..Region::default() };
+        profile.regions =
+            vec![Region { rows, ..region("import", 0) }, region("serve", 0), region("serve", 1), region("flush", 1)];
+        profile
+    }
+
+    #[test]
+    fn a_region_has_rows_and_a_peak_of_its_own() {
+        let profile = marked();
+        let import = || Filter { region: Some("import".into()), ..Filter::default() };
+        for (filter, allocations, peak) in [
+            (import(), 2, 3),
+            (Filter { process: Some(1), ..import() }, 2, 3),
+            (Filter { functions: vec![Pattern::new("parse")], ..import() }, 1, 1),
+            (Filter { thread: Some("worker".into()), ..import() }, 0, 0),
+            (Filter { process: Some(2), region: Some("serve".into()), ..Filter::default() }, 0, 0),
+        ] {
+            let selection = filter.select(&profile).unwrap();
+            let found = (selection.total(Metric::Allocations), selection.total(Metric::Peak));
+            assert_eq!(found, (allocations, peak), "{filter:?}");
+            assert!(selection.is_narrowed() && selection.region().is_some());
+        }
+    }
+
+    #[test]
+    fn regions_that_are_not_there_alone_are_errors() {
+        let mut profile = marked();
+        let error = |profile: &Profile, region: &str, process: Option<u32>| {
+            let filter = Filter { region: Some(region.into()), process, ..Filter::default() };
+            filter.select(profile).map(|_| ()).unwrap_err().to_string()
+        };
+        for (region, process, message) in [
+            ("Import", None, "no region \"Import\": there are \"flush\", \"import\", \"serve\""),
+            ("import", Some(2), "no region \"import\": there are \"flush\", \"serve\""),
+            ("serve", None, "processes 1, 2 have a region \"serve\": choose one with --process"),
+        ] {
+            assert_eq!(error(&profile, region, process), message);
+        }
+        let numbered = |n: usize| Region { name: format!("r{n:02}"), ..Region::default() };
+        profile.regions = (0..22).map(numbered).collect();
+        let message = error(&profile, "x", None);
+        assert!(message.ends_with("\"r19\" and 2 more, see `memtrack summary --json`"), "{message}");
+        profile.span = Some(Span { from_ns: 1, to_ns: 2, open: false, moment: false, peak: false });
+        assert_eq!(error(&profile, "r01", None), "a region is a part of the time: leave --at, --from and --to out");
     }
 }

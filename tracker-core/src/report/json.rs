@@ -72,6 +72,9 @@ struct RowJson<'p> {
     bytes: u64,
     blocks: u64,
     allocations: u64,
+    /// Of the largest allocation. Of a part of the time nobody knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest_bytes: Option<u64>,
     first_ns: u64,
     last_ns: u64,
     /// Of leaks: never, sometimes or usually.
@@ -95,6 +98,7 @@ impl<'p> RowJson<'p> {
             bytes: entry.bytes,
             blocks: entry.blocks,
             allocations: entry.allocations,
+            largest_bytes: profile.span.is_none().then_some(entry.largest_bytes),
             first_ns: entry.first_ns,
             last_ns: entry.last_ns,
             freed: entry.fate().map(|fate| fate.freed.name()),

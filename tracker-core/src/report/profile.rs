@@ -113,6 +113,8 @@ pub struct Row {
     /// Index into [`Profile::threads`].
     pub thread: u32,
     pub metrics: Metrics,
+    /// Most bytes of one allocation; like the times, of all of the capture's time.
+    pub largest_bytes: u64,
     /// Time of the first and last allocation; of the leaked ones when any leaked.
     pub first_ns: u64,
     pub last_ns: u64,

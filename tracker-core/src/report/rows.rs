@@ -65,6 +65,8 @@ pub enum Order {
     #[default]
     Bytes,
     Blocks,
+    /// By the largest single allocation.
+    Largest,
 }
 
 /// One stack and its numbers.
@@ -75,6 +77,8 @@ pub struct Entry {
     pub blocks: u64,
     /// Allocations of this stack, for comparison.
     pub allocations: u64,
+    /// Most bytes of one of them, in all of the capture's time.
+    pub largest_bytes: u64,
     pub first_ns: u64,
     pub last_ns: u64,
     /// Index into the profile's processes; one of them when there are several.
@@ -277,6 +281,7 @@ fn group(selection: &Selection<'_>, kind: Kind, limits: &Limits, rows: &[&Row]) 
                 entry.bytes = entry.bytes.saturating_add(bytes);
                 entry.blocks = entry.blocks.saturating_add(blocks);
                 entry.allocations = entry.allocations.saturating_add(row.metrics.allocations);
+                entry.largest_bytes = entry.largest_bytes.max(row.largest_bytes);
                 entry.first_ns = entry.first_ns.min(row.first_ns);
                 entry.last_ns = entry.last_ns.max(row.last_ns);
                 entry.threads += 1;
@@ -291,6 +296,7 @@ fn group(selection: &Selection<'_>, kind: Kind, limits: &Limits, rows: &[&Row]) 
                 bytes,
                 blocks,
                 allocations: row.metrics.allocations,
+                largest_bytes: row.largest_bytes,
                 first_ns: row.first_ns,
                 last_ns: row.last_ns,
                 process: row.process,
@@ -304,6 +310,7 @@ fn group(selection: &Selection<'_>, kind: Kind, limits: &Limits, rows: &[&Row]) 
     let size = |entry: &Entry| match limits.order {
         Order::Bytes => (entry.bytes, entry.blocks),
         Order::Blocks => (entry.blocks, entry.bytes),
+        Order::Largest => (entry.largest_bytes, entry.bytes),
     };
     // Stable: equal entries stay in the order of their stacks.
     entries.sort_by_key(|entry| std::cmp::Reverse(size(entry)));
@@ -320,6 +327,7 @@ mod tests {
         let leak = |blocks, bytes| Numbers {
             allocated: (blocks + 1, bytes + 100),
             leaked: (blocks, bytes),
+            largest: bytes + 100,
             seen: (blocks, blocks * 10),
             ..Numbers::default()
         };
@@ -368,6 +376,8 @@ mod tests {
             "large 1000/1 1-10 x1; small 140/14 5-90 x2; empty 0/2 2-20 x1; hidden 0/0, suppressed 300/3",
         );
         let by_blocks = Limits { order: Order::Blocks, count: Some(2), ..all };
+        let largest = Limits { order: Order::Largest, count: Some(1), ..all };
+        check(Kind::Leaks, largest, "large 1000/1 1-10 x1; hidden 140/16, suppressed 300/3");
         check(Kind::Leaks, by_blocks, "small 140/14 5-90 x2; empty 0/2 2-20 x1; hidden 1000/1, suppressed 300/3");
         let large = Limits { min_bytes: 140, grouping: Grouping::Thread, ..all };
         check(Kind::Leaks, large, "large 1000/1 1-10 x1; hidden 140/16, suppressed 300/3");

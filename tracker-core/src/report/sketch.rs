@@ -27,6 +27,8 @@ pub struct Numbers {
     pub peak: (u64, u64),
     pub process_peak: Option<(u64, u64)>,
     pub temporary: (u64, u64),
+    /// Bytes of the largest allocation.
+    pub largest: u64,
     /// First and last allocation in nanoseconds.
     pub seen: (u64, u64),
 }
@@ -122,7 +124,15 @@ impl Sketch {
         };
         let (process, thread) = self.at;
         let (first_ns, last_ns) = numbers.seen;
-        self.profile.rows.push(Row { stack, process, thread, metrics, first_ns, last_ns });
+        self.profile.rows.push(Row {
+            stack,
+            process,
+            thread,
+            metrics,
+            largest_bytes: numbers.largest,
+            first_ns,
+            last_ns,
+        });
         let profile = &mut self.profile;
         profile.totals.metrics.add(&metrics);
         if let Some(process) = profile.processes.get_mut(process as usize) {

@@ -16,7 +16,8 @@ pub struct Sums {
     pub allocated_bytes: u64,
     pub peak_bytes: u64,
     pub peak_blocks: u64,
-    pub peak_at_ns: u64,
+    /// Of a region nobody knows it.
+    pub peak_at_ns: Option<u64>,
     pub peak_error_bytes: u64,
     pub leaked_bytes: u64,
     pub leaked_blocks: u64,
@@ -48,7 +49,8 @@ impl Sums {
         if selection.is_whole() {
             Self::of_scope(totals, selection.peak_of())
         } else {
-            Self::within(selection.metrics(), totals, selection.peak_of())
+            let sums = Self::within(selection.metrics(), totals, selection.peak_of());
+            Self { peak_at_ns: sums.peak_at_ns.filter(|_| selection.region().is_none()), ..sums }
         }
     }
 
@@ -61,7 +63,7 @@ impl Sums {
             allocated_bytes: metrics.allocated_bytes,
             peak_bytes: value(Metric::Peak),
             peak_blocks: value(Metric::PeakBlocks),
-            peak_at_ns: scope.peak_at_ns,
+            peak_at_ns: Some(scope.peak_at_ns),
             peak_error_bytes: scope.peak_error_bytes,
             leaked_bytes: metrics.leaked_bytes,
             leaked_blocks: metrics.leaked_blocks,

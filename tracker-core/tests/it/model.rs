@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fuzz::Random;
 use tracker_core::capture::block::Codec;
 use tracker_core::format::record::tag;
-use tracker_core::report::profile::{FrameKind, Profile};
+use tracker_core::report::profile::{FrameKind, Profile, Row};
 
 use crate::check::plain_profile;
 use crate::recording::Recording;
@@ -41,6 +41,8 @@ type Sums = BTreeMap<(u64, usize), (u64, u64)>;
 struct Truth {
     live: BTreeMap<u64, Live>,
     allocated: Sums,
+    /// Bytes of the largest allocation per (stack, thread).
+    largest: BTreeMap<(u64, usize), u64>,
     temporary: Sums,
     peak: u64,
     at_peak: Sums,
@@ -194,6 +196,8 @@ impl Program {
         self.truth.live.insert(address, Live { size, stack, thread, serial: t.serial });
         let sum = self.truth.allocated.entry((stack, thread)).or_default();
         *sum = (sum.0 + 1, sum.1 + size);
+        let largest = self.truth.largest.entry((stack, thread)).or_default();
+        *largest = size.max(*largest);
         let live = self.truth.live.values().map(|block| block.size).sum();
         if live > self.truth.peak {
             self.truth.peak = live;
@@ -210,13 +214,18 @@ impl Program {
     }
 }
 
+/// Stack and thread of a row.
+fn key(profile: &Profile, row: &Row) -> (u64, usize) {
+    let leaf = &profile.frames[profile.stacks[row.stack.0 as usize].frames[0].0 as usize];
+    assert_eq!(leaf.kind, FrameKind::Jit);
+    (leaf.address - 0x40_2000, profile.threads[row.thread as usize].tid as usize - 10)
+}
+
 /// Blocks and bytes of each row that has any.
 fn by_row(profile: &Profile, amount: fn(&tracker_core::report::profile::Metrics) -> (u64, u64)) -> Sums {
     let mut sums = Sums::new();
     for row in &profile.rows {
-        let leaf = &profile.frames[profile.stacks[row.stack.0 as usize].frames[0].0 as usize];
-        assert_eq!(leaf.kind, FrameKind::Jit);
-        let key = (leaf.address - 0x40_2000, profile.threads[row.thread as usize].tid as usize - 10);
+        let key = key(profile, row);
         let amount = amount(&row.metrics);
         if amount != (0, 0) {
             assert_eq!(sums.insert(key, amount), None, "one row per stack and thread");
@@ -230,6 +239,8 @@ fn by_row(profile: &Profile, amount: fn(&tracker_core::report::profile::Metrics)
 fn check_counts(profile: &Profile, truth: &Truth, seed: u64) {
     let totals = &profile.totals;
     assert_eq!(by_row(profile, |m| (m.allocations, m.allocated_bytes)), truth.allocated, "seed {seed}");
+    let largest = profile.rows.iter().map(|row| (key(profile, row), row.largest_bytes));
+    assert_eq!(largest.collect::<BTreeMap<_, _>>(), truth.largest, "seed {seed}");
     assert_eq!((totals.frees, totals.unmatched_frees), (truth.frees, 0), "seed {seed}");
     assert_eq!(totals.reallocations, truth.reallocations, "seed {seed}");
     assert_eq!(totals.metrics.leaked_blocks, truth.live.len() as u64, "seed {seed}");

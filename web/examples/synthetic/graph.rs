@@ -296,6 +296,7 @@ impl Stacks {
                 process: numbers.process,
                 thread,
                 metrics: Metrics::default(),
+                largest_bytes: 0,
                 first_ns,
                 last_ns: first_ns + (random.unit().powi(2) * (numbers.run - first_ns) as f64) as u64,
             });

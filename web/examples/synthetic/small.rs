@@ -61,6 +61,7 @@ pub(crate) fn small() -> Profile {
         process,
         thread,
         metrics,
+        largest_bytes: 0,
         first_ns: 100_000_000 * u64::from(stack + 1),
         last_ns: 1_000_000_000 + u64::from(stack),
     };

@@ -80,6 +80,9 @@ fn sites(verdict: &Verdict<'_, '_>, outcome: &Outcome<'_>, root: &str) -> Vec<Si
         site(change.stack, format!("+{more} ({before})"))
     });
     let worst = outcome.worst.iter().filter_map(|entry| {
+        if measure == Measure::Largest {
+            return site(entry.stack, format!("{} at once", bytes(entry.largest_bytes)));
+        }
         let what = match measure {
             Measure::Allocs | Measure::AllocBytes | Measure::Temporary | Measure::TemporaryRatio => "allocations",
             _ => "blocks",

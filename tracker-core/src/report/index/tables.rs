@@ -29,7 +29,7 @@ columns!(Frame: Plain function, Plain file, Plain line, Plain module, Step addre
 columns!(Row: Step stack, Step process, Step thread, Plain metrics.allocations, Plain metrics.allocated_bytes,
     Plain metrics.leaked_blocks, Plain metrics.leaked_bytes, Plain metrics.peak_blocks, Plain metrics.peak_bytes,
     Plain metrics.process_peak_blocks, Plain metrics.process_peak_bytes, Plain metrics.temporary_allocations,
-    Plain metrics.temporary_bytes, Step first_ns, Step last_ns);
+    Plain metrics.temporary_bytes, Plain largest_bytes, Step first_ns, Step last_ns);
 columns!(TimePoint: Step time_ns, Step live_max_bytes, Step live_bytes, Plain allocations, Plain allocated_bytes);
 columns!(RssPoint: Step time_ns, Plain process, Step anon_bytes, Step file_bytes);
 columns!(Change: Step row, Step slice, Plain what, Step birth, Plain blocks, Plain bytes);
