@@ -79,7 +79,8 @@ const TREES: &[&str] = &[
 ];
 
 /// Those that only root can do.
-const ROOTS_TREES: &[&str] = &["unreadable_program", "set_uid_program", "another_user", "another_root"];
+const ROOTS_TREES: &[&str] =
+    &["unreadable_program", "set_uid_program", "another_user", "kept_capabilities", "another_root"];
 
 /// Whole command lines of the script, by name. `$B`: the folder with the programs.
 const LINES: &[(&str, &str)] = &[
@@ -107,7 +108,8 @@ const UNTRACKED: &[(&str, &str)] = &[
     ("/hazard_tree", "network namespace"),
     ("/hazard_tree", "seccomp"),
 ];
-const ROOTS_UNTRACKED: &[(&str, &str)] = &[("/unreadable", "cannot be read"), ("/set_uid", "set-uid")];
+const ROOTS_UNTRACKED: &[(&str, &str)] =
+    &[("/unreadable", "cannot be read"), ("/set_uid", "set-uid"), ("/hazard_tree", "out of its reach")];
 
 /// Programs that free what was allocated around our back, or twice.
 const UNMATCHED: &[&str] = &["deep_bind", "double_free"];

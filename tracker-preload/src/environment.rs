@@ -1,10 +1,14 @@
-//! \[unsafe\] The session's variable in the environment block: found, read, and taken out again, in place.
+//! \[unsafe\] The session's variable in the environment block: found, read, and taken out again, in place. Its text is wiped,
+//! too: `/proc/PID/environ` shows that memory, and the token in it opens the collector's door.
 //!
 //! Called once, before the program's own code, while the process has one thread.
 
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 
 use tracker_core::format::lanes::SESSION_VARIABLE;
+
+const PRELOAD: &[u8] = b"LD_PRELOAD";
 
 /// What the variable says.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +21,21 @@ pub(crate) struct Session {
     pub(crate) descriptor: Option<(i32, u64)>,
     /// Path of this library.
     pub(crate) library: &'static [u8],
+}
+
+/// Room for the variable's text, which outlives the variable.
+pub(crate) struct Keep(UnsafeCell<[u8; 1280]>);
+// SAFETY: a place, for those who know who uses it.
+unsafe impl Sync for Keep {}
+
+impl Keep {
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new([0; 1280]))
+    }
+
+    pub(crate) fn room(&self) -> *mut [u8] {
+        self.0.get()
+    }
 }
 
 /// The program's arguments and environment, as the kernel laid them out.
@@ -90,7 +109,7 @@ impl Start {
         (address, count)
     }
 
-    /// The last variable of this name: the one that the loader takes.
+    /// The last variable of this name, which is the one that the loader takes: its entry and its whole text.
     fn find(&self, name: &[u8]) -> Option<(*mut *mut c_char, &'static mut [u8])> {
         let (mut entry, mut found) = (self.environment, None);
         // SAFETY: envp is an array of C strings that ends with a null pointer; nobody else touches it yet.
@@ -103,13 +122,13 @@ impl Start {
                 entry = entry.add(1);
             }
             let (entry, len) = found?;
-            let text = core::slice::from_raw_parts_mut((*entry).cast::<u8>(), len);
-            text.get_mut(name.len() + 1..).map(|value| (entry, value))
+            Some((entry, core::slice::from_raw_parts_mut((*entry).cast::<u8>(), len)))
         }
     }
 
     /// Takes the variable at `entry` out of the block.
-    fn remove(entry: *mut *mut c_char) {
+    fn remove(entry: *mut *mut c_char, text: &mut [u8]) {
+        text.fill(0);
         let mut to = entry;
         // SAFETY: the entries behind `entry`, up to and with the null pointer, are moved down by one.
         unsafe {
@@ -120,21 +139,27 @@ impl Start {
         }
     }
 
-    /// Reads the session's variable and takes it and our part of `LD_PRELOAD` out of the environment.
-    pub(crate) fn take_session(&self) -> Option<Session> {
-        let (entry, value) = self.find(SESSION_VARIABLE.as_bytes())?;
-        Self::remove(entry);
-        let session = parse(value)?;
-        if let Some((entry, list)) = self.find(b"LD_PRELOAD") {
-            let library = session.library.len();
+    /// Reads the session's variable into `keep` and takes it and our part of `LD_PRELOAD` out of the environment. `None`:
+    /// there is none, it is not of our making, or there is no room for it.
+    pub(crate) fn take_session(&self, keep: &'static mut [u8]) -> Option<Session> {
+        let (entry, text) = self.find(SESSION_VARIABLE.as_bytes())?;
+        let kept = text.get(SESSION_VARIABLE.len() + 1..).and_then(|value| {
+            let room = keep.get_mut(..value.len())?;
+            room.copy_from_slice(value);
+            Some(&*room)
+        });
+        Self::remove(entry, text);
+        let session = parse(kept?)?;
+        if let Some((entry, text)) = self.find(PRELOAD) {
+            let (start, library) = (PRELOAD.len() + 1, session.library.len());
+            let Some(list) = text.get_mut(start..) else { return Some(session) };
             match list.get(library) {
                 // Ours alone: the program had none.
-                None if list == session.library => Self::remove(entry),
+                None if list == session.library => Self::remove(entry, text),
                 // Ours stands in front of the program's own, which moves to the value's start.
                 Some(b':') if list.starts_with(session.library) => {
-                    let rest = list.len() - library - 1;
-                    // SAFETY: the string and its final zero move down inside the block.
-                    unsafe { core::ptr::copy(list.as_ptr().add(library + 1), list.as_mut_ptr(), rest + 1) };
+                    list.copy_within(library + 1.., 0);
+                    list.iter_mut().rev().take(library + 1).for_each(|byte| *byte = 0);
                 }
                 _ => {}
             }
@@ -181,7 +206,7 @@ mod tests {
         entries.push(std::ptr::null_mut());
         // SAFETY: an environment of the kernel's shape.
         let start = unsafe { Start::new(0, std::ptr::null(), entries.as_mut_ptr()) };
-        let session = start.take_session();
+        let session = start.take_session(Box::leak(Box::new([0; 100])));
         assert_eq!(session.is_some(), found);
         if let Some(session) = session {
             assert_eq!((session.parent, session.descriptor), (7, Some((1000, 42))));
@@ -191,10 +216,14 @@ mod tests {
         // SAFETY: entries are C strings.
         let left: Vec<&str> = left.map(|&entry| unsafe { CStr::from_ptr(entry) }.to_str().expect("text")).collect();
         assert_eq!(left, after);
-        for entry in kept {
-            // SAFETY: the lengths may have shrunk; the strings are leaked rather than freed by a wrong size.
-            let _ = unsafe { CStr::from_ptr(entry) };
-        }
+        // What the kernel shows of the block: the same strings, and nothing of ours between them.
+        let bytes = kept.into_iter().zip(before).flat_map(|(entry, text)| {
+            // SAFETY: the string's memory, which is leaked.
+            unsafe { std::slice::from_raw_parts(entry.cast::<u8>(), text.len() + 1) }
+        });
+        let shown: Vec<u8> = bytes.copied().collect();
+        let shown: Vec<&[u8]> = shown.split(|byte| *byte == 0).filter(|text| !text.is_empty()).collect();
+        assert_eq!(shown, after.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
     }
 
     const SESSION: &str = "MEMTRACK_SESSION=1:0123456789abcdef0123456789abcdef:7:1000:42:/x/lib.so";

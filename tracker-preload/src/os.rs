@@ -208,8 +208,12 @@ pub(crate) fn open_at(folder: i32, path: *const core::ffi::c_char) -> Option<i32
 
 /// Whether this process may execute the file at `path`, as it may try with any pointer.
 pub(crate) fn is_executable(folder: i32, path: *const core::ffi::c_char) -> bool {
+    may(folder, path, libc::X_OK)
+}
+
+fn may(folder: i32, path: *const core::ffi::c_char, mode: i32) -> bool {
     // SAFETY: as in `open_at`.
-    unsafe { syscall(number::FACCESSAT, [folder as usize, path as usize, libc::X_OK as usize, 0, 0, 0]) == 0 }
+    unsafe { syscall(number::FACCESSAT, [folder as usize, path as usize, mode as usize, 0, 0, 0]) == 0 }
 }
 
 /// Inode number of this process's network namespace; 0 when it cannot be seen.
@@ -256,10 +260,12 @@ pub(crate) fn kill(pid: i32) {
     unsafe { syscall(number::KILL, [pid as usize, libc::SIGKILL as usize, 0, 0, 0, 0]) };
 }
 
-/// Whether the loader of a program that this process executes would find the library at `path` and take it.
+/// Whether the loader of a program that this process executes would find the library at `path` and take it. That program
+/// has the ids of this process, but not what a process that was root has kept of its capabilities: as `access` judges.
 pub(crate) fn is_reachable(path: &[u8]) -> bool {
     let mut name = [0u8; 1024];
-    let Some(room) = name.get_mut(..path.len()) else { return false };
+    // One byte stays zero behind it.
+    let Some(room) = name.get_mut(..path.len()).filter(|room| room.len() < 1024) else { return false };
     for (to, from) in room.iter_mut().zip(path) {
         *to = *from;
     }
@@ -268,7 +274,7 @@ pub(crate) fn is_reachable(path: &[u8]) -> bool {
         [number::GETUID, number::GETEUID, number::GETGID, number::GETEGID].map(|number| syscall(number, [0; 6]))
     };
     let [uid, euid, gid, egid] = ids;
-    uid == euid && gid == egid && open_c(&name).inspect(|&fd| close(fd)).is_some()
+    uid == euid && gid == egid && may(libc::AT_FDCWD, name.as_ptr().cast(), libc::R_OK)
 }
 
 /// Whether a word at `address` can be read. The kernel copies the mask before it refuses the invalid `how`.
@@ -277,11 +283,6 @@ pub(crate) fn is_readable(address: usize) -> bool {
     // SAFETY: nothing is changed, whatever the address.
     let result = unsafe { syscall(number::RT_SIGPROCMASK, [usize::MAX, address, 0, 8, 0, 0]) };
     result != -(libc::EFAULT as isize)
-}
-
-/// Opens the path at the front of `buffer`, up to its first zero byte.
-pub(crate) fn open_c(buffer: &[u8]) -> Option<i32> {
-    core::ffi::CStr::from_bytes_until_nul(buffer).ok().and_then(|path| open(path.to_bytes_with_nul()))
 }
 
 /// Reads from `fd` at `offset` into `buffer`; the number of bytes read, 0 at the end or on error.

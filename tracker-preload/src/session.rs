@@ -14,7 +14,7 @@ use tracker_core::format::ImageKind;
 use tracker_core::format::lanes::{DOOR_NAME_LEN, DOOR_PREFIX, flag};
 use tracker_core::format::record;
 
-use crate::environment::{Session, Start as Block};
+use crate::environment::{Keep, Session, Start as Block};
 use crate::lanes::{self, Lanes};
 use crate::real::Real;
 use crate::thread::{self, Hook, with_recorder};
@@ -94,9 +94,13 @@ pub(crate) fn is_recording() -> bool {
     }
 }
 
+static VARIABLE: Keep = Keep::new();
+
 fn start(block: Block) {
     program::set_headers(block.program_headers());
-    let attached = block.take_session().is_some_and(|session| attach(block, session));
+    // SAFETY: only the one thread that moved STATE to STARTING comes here.
+    let variable = unsafe { &mut *VARIABLE.room() };
+    let attached = block.take_session(variable).is_some_and(|session| attach(block, session));
     // While the state is STARTING, what the look-up allocates is forwarded and not recorded.
     real::resolve();
     if attached {

@@ -3,7 +3,7 @@
 use tracker_core::budget::limit::Allowed;
 use tracker_core::budget::{Level, Measure, Missing, Outcome, Verdict};
 use tracker_core::report::name::UNKNOWN;
-use tracker_core::report::profile::{Profile, StackId, State};
+use tracker_core::report::profile::{Profile, StackId, State, Untracked};
 use tracker_core::report::sums::Sums;
 
 use super::clean::clean;
@@ -146,6 +146,9 @@ pub(crate) fn partial(profile: &Profile) -> Option<&'static str> {
     match profile.state {
         State::Complete if profile.is_blank() => Some("holds nothing, because the program could not be recorded"),
         State::Complete if profile.totals.lost_events > 0 => Some("lacks events, which were lost"),
+        State::Complete if profile.untracked.iter().any(Untracked::is_unheard) => {
+            Some("lacks a program, whose recording never began")
+        }
         State::Complete => None,
         State::Running => Some("is still being recorded"),
         State::Cut => Some("is cut or damaged"),
@@ -154,7 +157,7 @@ pub(crate) fn partial(profile: &Profile) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use tracker_core::report::profile::{Profile, State};
+    use tracker_core::report::profile::{Profile, State, Untracked};
     use tracker_core::report::sketch::{Numbers, Sketch};
 
     use super::partial;
@@ -162,16 +165,19 @@ mod tests {
     #[test]
     fn only_a_whole_capture_proves_something() {
         let whole = || Sketch::new("./app").row("malloc: main", Numbers::default()).build();
-        let with = |change: fn(&mut Profile)| {
+        let with = |change: &dyn Fn(&mut Profile)| {
             let mut profile = whole();
             change(&mut profile);
             profile
         };
+        let untracked = |pid| Untracked { pid, exe: "sudo".to_owned(), reason: "set-uid".to_owned() };
         assert_eq!(partial(&whole()), None);
+        assert_eq!(partial(&with(&|profile| profile.untracked.push(untracked(7)))), None);
         for profile in [
-            with(|profile| profile.state = State::Cut),
-            with(|profile| profile.state = State::Running),
-            with(|profile| profile.totals.lost_events = 1),
+            with(&|profile| profile.state = State::Cut),
+            with(&|profile| profile.state = State::Running),
+            with(&|profile| profile.totals.lost_events = 1),
+            with(&|profile| profile.untracked.push(untracked(0))),
         ] {
             assert!(partial(&profile).is_some(), "{:?}", profile.state);
         }

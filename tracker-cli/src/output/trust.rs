@@ -25,7 +25,7 @@ pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
     };
     let untracked = profile.untracked.iter().map(|untracked| {
         let exe = clean(&untracked.exe);
-        let pid = if untracked.pid == 0 { String::new() } else { format!(" (pid {})", untracked.pid) };
+        let pid = if untracked.is_unheard() { String::new() } else { format!(" (pid {})", untracked.pid) };
         format!("not tracked: {exe}{pid}: {}", clean(&untracked.reason))
     });
     let warnings = profile.warnings.iter().map(|warning| clean(warning).into_owned());

@@ -1,5 +1,6 @@
 /* hazard_tree FOLDER CASE: ways into other processes and images. Each of them that is recorded says what it allocates. */
 #include "hazards.h"
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
@@ -283,6 +284,24 @@ static void another_user(void) {
   }
   check(child);
 }
+/* No longer root, but with root's eyes; the program that it becomes has them not. */
+static void kept_capabilities(void) {
+  char cache[4096];
+  snprintf(cache, sizeof cache, "%s/../cache", folder);
+  chmod(cache, 0700);
+  pid_t child = fork();
+  if (child == 0) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    must(prctl(PR_SET_KEEPCAPS, 1) == 0 && setgid(65534) == 0 && setuid(65534) == 0, "setuid");
+    must(syscall(SYS_capget, &header, data) == 0, "capget");
+    for (int i = 0; i < 2; i++) data[i].effective = data[i].permitted;
+    must(syscall(SYS_capset, &header, data) == 0, "capset");
+    become_plain_leaf();
+  }
+  check(child);
+  chmod(cache, 0755);
+}
 static void another_root(void) {
   expect("leaf_taker", 300000, 30);
   mkdir("root", 0755);
@@ -299,7 +318,7 @@ static const struct {
     CASE(fork_from_threads), CASE(raw_clone),         CASE(fifty),             CASE(daemon_of_two_forks), CASE(chain),
     CASE(vfork_and_exec),    CASE(spawn),             CASE(through_a_shell),   CASE(empty_environment),   CASE(large_environment),
     CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
-    CASE(set_uid_program),   CASE(another_user),      CASE(another_root),
+    CASE(set_uid_program),   CASE(another_user),      CASE(kept_capabilities),  CASE(another_root),
 };
 
 int main(int argc, char **argv) {

@@ -209,9 +209,17 @@ pub struct Timeline {
 /// Something that could not be tracked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Untracked {
+    /// 0: nobody knows which, for the program should have been recorded and was not heard of.
     pub pid: u32,
     pub exe: String,
     pub reason: String,
+}
+
+impl Untracked {
+    /// Whether the program was started to be recorded, and was not: what it allocated is missing.
+    pub fn is_unheard(&self) -> bool {
+        self.pid == 0
+    }
 }
 
 /// Allocations by size class: requested sizes from `from` up to the next class.
