@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use common::{Ended, MEMTRACK, read, record, run, scratch, victims};
 use serde_json::Value;
@@ -296,6 +298,32 @@ fn a_reader_that_goes_away_is_no_error() {
     let ended = child.wait_with_output().expect("it ends");
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}
+
+/// The key of the printed address opens the report to whoever reads it.
+#[test]
+fn a_servers_key_stays_out_of_files_that_others_read() {
+    let folder = folder("reading-key");
+    for (mode, has_key) in [(0o644, false), (0o640, false), (0o600, true)] {
+        let path = folder.join("log");
+        let log = fs::File::create(&path).expect("writable");
+        log.set_permissions(fs::Permissions::from_mode(mode)).expect("ours");
+        let mut command = Command::new(MEMTRACK);
+        command.arg("serve").current_dir(&folder).stdout(log).stderr(Stdio::piped());
+        let mut server = command.spawn().expect("memtrack");
+        let text = loop {
+            let text = fs::read_to_string(&path).expect("readable");
+            if text.ends_with('\n') || server.try_wait().expect("a child").is_some() {
+                break text;
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        server.kill().expect("it runs");
+        let said = server.wait_with_output().expect("it ends").stderr;
+        assert!(text.starts_with("Open http://127.0.0.1:"), "{text}");
+        assert_eq!(text.contains("token="), has_key, "{mode:o}: {text}");
+        assert_eq!(String::from_utf8_lossy(&said).contains("chmod 600"), !has_key, "{mode:o}");
+    }
 }
 
 #[test]

@@ -11,8 +11,11 @@ mod place;
 mod secret;
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -73,7 +76,8 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves captures, each with what the page calls it, until Ctrl-C, and prints where on the standard output.
+/// Serves captures, each with what the page calls it, until Ctrl-C, and prints where on the standard output. The key stays
+/// out of a file that others can read.
 ///
 /// # Errors
 /// When the address is not loopback or cannot be bound, or the capture cannot be read; while serving, none.
@@ -81,12 +85,25 @@ pub fn serve(captures: Vec<(String, Box<dyn Source>)>, options: ServeOptions) ->
     let open = options.open;
     let server = Server::bind(captures, options)?;
     let mut out = io::stdout();
-    writeln!(out, "{}", server.place.invitation(&server.url()))?;
+    let is_private = is_private(&out)?;
+    let url = if is_private { server.url() } else { format!("http://{}/", server.place.host()) };
+    writeln!(out, "{}", server.place.invitation(&url))?;
     out.flush()?;
+    if !is_private {
+        let mut error = io::stderr();
+        writeln!(error, "The address lacks its key, because others can read the file that it goes to:")?;
+        writeln!(error, "make that file yours alone (chmod 600), or write to a terminal or a pipe.")?;
+    }
     if open {
         server.open_browser();
     }
     server.run()
+}
+
+/// Whether nobody else can read what is written there, as far as files tell.
+fn is_private(out: &io::Stdout) -> io::Result<bool> {
+    let metadata = File::from(out.as_fd().try_clone_to_owned()?).metadata()?;
+    Ok(!metadata.is_file() || metadata.permissions().mode() & 0o044 == 0)
 }
 
 /// A server that listens and does not answer yet.

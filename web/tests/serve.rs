@@ -377,6 +377,25 @@ fn slow_and_endless_requests_are_ended() {
     assert_eq!(server.ask("GET", "/", &[]).status, 200);
 }
 
+/// Whoever takes all places and says nothing more loses one of them to the next who comes, and only one.
+#[test]
+fn a_crowd_of_slow_requests_makes_room() {
+    let server = Running::small();
+    let mut slow: Vec<TcpStream> = (0..32).map(|_| server.connect()).collect();
+    for stream in &mut slow {
+        stream.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: ").unwrap();
+    }
+    assert_eq!(server.ask("GET", "/", &[]).status, 200);
+    let mut answers = slow.into_iter().map(|mut stream| {
+        let mut answer = Vec::new();
+        let _ = stream.write_all(format!("{}\r\n\r\n", server.address).as_bytes());
+        let _ = stream.read_to_end(&mut answer);
+        answer.starts_with(b"HTTP/1.1 200")
+    });
+    assert_eq!(answers.next(), Some(false), "the first has been waited for longest");
+    assert!(answers.all(|answered| answered));
+}
+
 /// Requests made of pieces of requests: whatever comes back, the server goes on and gives no data away.
 #[test]
 fn garbage_is_survived() {

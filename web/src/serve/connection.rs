@@ -2,11 +2,12 @@
 //!
 //! One rule covers idle, slow and endless requests: a connection that waits for bytes ends ten seconds after the last
 //! byte that was written to it. While an answer is being made nothing is waited for, so slow answers are no offence.
+//! Where all places are taken, the connection that has been waited for longest makes room for a new one.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,12 +15,12 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::place::{Place, SocketFile};
 
-/// Connections at once; more wait in the kernel's queue.
+/// Connections at once, beside one that waits for a place; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 32;
 /// Longest wait for the rest of a request, or for the reader of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +31,13 @@ const MOST_UNANSWERED: usize = 32 << 10;
 pub(super) struct LimitedListener {
     inner: Inner,
     places: Arc<Semaphore>,
+    open: Vec<Open>,
+}
+
+/// The listener's side of a connection. Dropping it ends the connection, if it has not ended.
+struct Open {
+    progress: Progress,
+    leave: oneshot::Sender<()>,
 }
 
 enum Inner {
@@ -48,7 +56,15 @@ impl LimitedListener {
             Place::Port(listener, _) => Inner::Port(TcpListener::from_std(listener)?),
             Place::Socket(listener, file) => Inner::Socket(UnixListener::from_std(listener)?, file),
         };
-        Ok(Self { inner, places: Arc::new(Semaphore::new(MOST_CONNECTIONS)) })
+        Ok(Self { inner, places: Arc::new(Semaphore::new(MOST_CONNECTIONS)), open: Vec::new() })
+    }
+
+    /// Ends the connection that has been waited for longest.
+    fn make_room(&mut self) {
+        let waiting = self.open.iter().enumerate().filter(|(_, open)| !open.progress.answering());
+        if let Some((longest, _)) = waiting.min_by_key(|(_, open)| open.progress.since()) {
+            self.open.swap_remove(longest);
+        }
     }
 }
 
@@ -57,17 +73,24 @@ impl Listener for LimitedListener {
     type Addr = ();
 
     async fn accept(&mut self) -> (Connection, ()) {
+        let stream: Box<dyn Stream> = match &mut self.inner {
+            Inner::Port(listener) => Box::new(Listener::accept(listener).await.0),
+            Inner::Socket(listener, _) => Box::new(Listener::accept(listener).await.0),
+        };
+        self.open.retain(|open| !open.leave.is_closed());
+        if self.places.available_permits() == 0 {
+            self.make_room();
+        }
         let place = loop {
             // The semaphore is never closed, so the first try succeeds.
             if let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
                 break place;
             }
         };
-        let stream: Box<dyn Stream> = match &mut self.inner {
-            Inner::Port(listener) => Box::new(Listener::accept(listener).await.0),
-            Inner::Socket(listener, _) => Box::new(Listener::accept(listener).await.0),
-        };
-        (Connection::new(stream, place), ())
+        let (leave, told_to_leave) = oneshot::channel();
+        let connection = Connection::new(stream, place, told_to_leave);
+        self.open.push(Open { progress: connection.progress.clone(), leave });
+        (connection, ())
     }
 
     fn local_addr(&self) -> io::Result<()> {
@@ -75,17 +98,36 @@ impl Listener for LimitedListener {
     }
 }
 
-/// Whether a connection's request is being answered; the guard sets it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<AtomicBool>);
+/// How far a connection is. The guard says when its request is being answered.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    answering: AtomicBool,
+    /// When it began, or when bytes were last written to it.
+    since: Mutex<Instant>,
+}
 
 impl Progress {
+    fn new() -> Self {
+        Self(Arc::new(State { answering: AtomicBool::new(false), since: Mutex::new(Instant::now()) }))
+    }
+
     pub(super) fn set_answering(&self, answering: bool) {
-        self.0.store(answering, Ordering::Relaxed);
+        self.0.answering.store(answering, Ordering::Relaxed);
     }
 
     fn answering(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.answering.load(Ordering::Relaxed)
+    }
+
+    fn since(&self) -> Instant {
+        *self.0.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn move_on(&self, now: Instant) {
+        *self.0.since.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 }
 
@@ -100,28 +142,33 @@ pub(super) struct Connection {
     stream: Box<dyn Stream>,
     progress: Progress,
     deadline: Pin<Box<Sleep>>,
+    told_to_leave: oneshot::Receiver<()>,
     unanswered: usize,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: Box<dyn Stream>, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: Box<dyn Stream>, place: OwnedSemaphorePermit, told_to_leave: oneshot::Receiver<()>) -> Self {
         Self {
             stream,
-            progress: Progress::default(),
+            progress: Progress::new(),
             deadline: Box::pin(sleep(PATIENCE)),
+            told_to_leave,
             unanswered: 0,
             _place: place,
         }
     }
 
     fn out_of_patience(&mut self, context: &mut Context<'_>) -> bool {
-        self.deadline.as_mut().poll(context).is_ready()
+        // The listener never sends: it drops its end.
+        self.deadline.as_mut().poll(context).is_ready() || Pin::new(&mut self.told_to_leave).poll(context).is_ready()
     }
 
     fn moved_on(&mut self) {
         self.unanswered = 0;
-        self.deadline.as_mut().reset(Instant::now() + PATIENCE);
+        let now = Instant::now();
+        self.progress.move_on(now);
+        self.deadline.as_mut().reset(now + PATIENCE);
     }
 }
 
