@@ -11,6 +11,7 @@ use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
 use tracker_core::report::profile::{Module, Profile};
+use tracker_core::report::share::redact;
 use tracker_core::report::span::{self, Asked, Moment};
 use tracker_core::report::suppress::{Applied, Suppressions};
 use tracker_core::symbol::{build_id_of, default_suppressions};
@@ -89,6 +90,21 @@ impl FilterArgs {
             modules: patterns(&self.module),
         };
         filter.select(profile).map_err(|error| Error::usage(error.to_string()))
+    }
+}
+
+/// What an output says of the machine and the work.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RedactArg {
+    /// For sharing: leave out arguments, host and working folder, and shorten paths, as `memtrack strip` does
+    #[arg(long)]
+    redact: bool,
+}
+
+impl RedactArg {
+    /// The profile with the texts that may be shown.
+    pub(crate) fn shown(&self, profile: Profile) -> Profile {
+        if self.redact { redact(profile) } else { profile }
     }
 }
 

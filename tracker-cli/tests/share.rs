@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Read as _;
 use std::process::Command;
 
 use common::{MEMTRACK, open, read, record, run, scratch, victims};
@@ -76,6 +77,49 @@ fn the_events_of_a_redacted_capture_replay_to_the_same_numbers() {
         assert_eq!(after[key], before[key], "{key}");
     }
     assert_eq!(after["redacted"], true);
+}
+
+/// The data in a page that was written as one file.
+fn data_of(page: &str) -> String {
+    let (_, data) = page.split_once("\"data\":\"").expect("a page with data");
+    let (data, _) = data.split_once('"').expect("its end");
+    let path = scratch("share-page").join("data");
+    fs::write(&path, data).expect("writable");
+    let packed = Command::new("base64").arg("-d").arg(path).output().expect("base64").stdout;
+    let mut text = String::new();
+    flate2::read::ZlibDecoder::new(packed.as_slice()).read_to_string(&mut text).expect("deflate");
+    text
+}
+
+#[test]
+fn every_output_for_others_can_be_redacted() {
+    let capture = recorded("share-outputs", &["dlopen", "PLUGS"]);
+    let path = capture.path.to_str().expect("plain path");
+    let hidden = ["hidden-argument", "lovelace", env!("CARGO_TARGET_TMPDIR")];
+    let check = |what: &str, open: &str, redacted: &str| {
+        for hidden in hidden {
+            assert!(!redacted.contains(hidden), "{hidden} is in {what}");
+        }
+        assert!(hidden.iter().any(|hidden| open.contains(hidden)), "{what} says nothing anyway");
+    };
+    let formats = ["pprof", "speedscope", "firefox", "heaptrack"];
+    for format in formats {
+        let written = |more: &[&str]| {
+            let output = capture.path.with_extension(format);
+            let output = output.to_str().expect("plain path");
+            read(&[&["export", "--format", format, "-f", "-o", output, path], more].concat());
+            let bytes = fs::read(output).expect("written");
+            let mut text = Vec::new();
+            let unpacked = flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut text);
+            let bytes = if unpacked.is_ok() { text } else { bytes };
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        check(format, &written(&[]), &written(&["--redact"]));
+    }
+    let page = |more: &[&str]| data_of(&read(&[&["flamegraph", "-o", "-", path], more].concat()));
+    check("flamegraph", &page(&[]), &page(&["--redact"]));
+    let diff = |more: &[&str]| read(&[&["diff", "--json", path, path], more].concat());
+    check("diff", &diff(&[]), &diff(&["--redact"]));
 }
 
 #[test]

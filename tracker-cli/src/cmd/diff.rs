@@ -10,7 +10,7 @@ use tracker_core::report::profile::Profile;
 
 use web::{SideNames, export_diff_html};
 
-use crate::args::{FilterArgs, FrameArgs, metric};
+use crate::args::{FilterArgs, FrameArgs, RedactArg, metric};
 use crate::error::Error;
 use crate::output::diff::Shown;
 use crate::output::file::Target;
@@ -65,6 +65,8 @@ pub(crate) struct Args {
     frames: FrameArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    redact: RedactArg,
 }
 
 /// Prints it.
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let target = if args.html { Some(args.target()?) } else { None };
     let read = |paths: &[PathBuf], one: &Option<PathBuf>| -> Result<Vec<Profile>, Error> {
         let profile = |path: &PathBuf| {
-            let profile = captures::summed(path)?;
+            let profile = args.redact.shown(captures::summed(path)?);
             Ok(args.frames.shown(profile, args.json))
         };
         paths.iter().chain(one).map(profile).collect()

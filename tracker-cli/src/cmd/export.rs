@@ -9,7 +9,7 @@ use tracker_core::export::{self, Exporter, Request};
 use tracker_core::report::events::Recorded;
 use tracker_core::report::metric::Metric;
 
-use crate::args::{CaptureArg, FilterArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, FilterArgs, RedactArg, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file;
@@ -37,6 +37,8 @@ pub(crate) struct Args {
     time: TimeArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    redact: RedactArg,
 }
 
 /// Every format by its name.
@@ -69,18 +71,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let path = captures::find(args.capture.capture.as_deref())?;
     let profile = if args.format.needs_time() { captures::profile(&path) } else { captures::summed(&path) }?;
     captures::warn(&path, &profile);
-    let capture = Capture { path, profile }.within(args.time.asked())?;
-    let selection = args.filter.select(&capture.profile)?;
+    let Capture { path, profile } = Capture { path, profile }.within(args.time.asked())?;
+    let profile = args.redact.shown(profile);
+    let selection = args.filter.select(&profile)?;
     export::check(args.format, &selection, args.metric).map_err(|refusal| Error::usage(refusal.to_string()))?;
     let mut progress = Progress::new("reading");
     let mut step = |done, all| progress.step(done, all);
-    let events = Recorded::open(&capture.path, &capture.profile, &mut step);
+    let events = Recorded::open(&path, &profile, &mut step);
     let mut events = events.map_err(|error| Error::capture(error.to_string()))?;
     let metric = args.metric.unwrap_or(Metric::Peak);
     let request = Request { selection: &selection, metric, events: &mut events };
     let written = out.write(|out| args.format.export(request, out));
     match events.failure() {
-        Some(failure) => Err(Error::capture(format!("{} {failure}", capture.path.display()))),
+        Some(failure) => Err(Error::capture(format!("{} {failure}", path.display()))),
         None => written.map(|()| ExitCode::SUCCESS),
     }
 }

@@ -8,7 +8,7 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use web::{ExportOptions, export_html};
 
-use crate::args::{CaptureArg, SuppressionArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, RedactArg, SuppressionArgs, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file::Target;
@@ -33,6 +33,8 @@ pub(crate) struct Args {
     time: TimeArgs,
     #[command(flatten)]
     suppressions: SuppressionArgs,
+    #[command(flatten)]
+    redact: RedactArg,
 }
 
 /// Writes it and says where.
@@ -43,19 +45,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let name = captures::name(&path);
     let profile = captures::profile(&path)?;
     captures::warn(&path, &profile);
-    let capture = Capture { profile, path }.within(args.time.asked())?;
-    let name = match &capture.profile.span {
+    let Capture { profile, .. } = Capture { profile, path }.within(args.time.asked())?;
+    let name = match &profile.span {
         Some(span) => format!("{name}, {} (peak: live at its end)", head::span_text(span)),
         None => name,
     };
-    let suppressions = args.suppressions.load_for(&capture.profile)?;
+    let suppressions = args.suppressions.load_for(&profile)?;
+    let profile = args.redact.shown(profile);
     let picture = output.extension().is_some_and(|ending| ending == "svg");
     target.write(|mut out| match export::by_name("svg").filter(|_| picture) {
         Some(svg) => {
-            let selection = Selection::whole(&capture.profile);
+            let selection = Selection::whole(&profile);
             svg.export(Request { selection: &selection, metric: args.metric, events: &mut Vec::new() }, &mut out)
         }
-        None => export_html(&capture.profile, &ExportOptions { name, suppressions }, &mut out),
+        None => export_html(&profile, &ExportOptions { name, suppressions }, &mut out),
     })?;
     if output.as_os_str() != "-" {
         note(&format!("wrote {}", output.display()));

@@ -35,7 +35,7 @@ impl Shareable {
             return Ok(None);
         }
         let file = super::open::file(path)?;
-        Ok(Some(Self { file, profile: redacted(profile) }))
+        Ok(Some(Self { file, profile: redact(profile) }))
     }
 
     /// Writes the copy.
@@ -51,7 +51,7 @@ impl Shareable {
 }
 
 /// The profile, with its texts redacted as [`strip`] does it.
-fn redacted(mut profile: Profile) -> Profile {
+pub fn redact(mut profile: Profile) -> Profile {
     let rules = Redaction::of(&profile.session.cwd);
     profile.session = session(profile.session, &mut Redaction::default());
     profile.redacted = true;
@@ -136,7 +136,7 @@ mod tests {
                 });
             })
             .build();
-        let shown = format!("{:?}", redacted(profile));
+        let shown = format!("{:?}", redact(profile));
         assert!(!shown.contains("hidden") && !shown.contains("ada"), "{shown}");
         assert!(shown.contains("…/x.rs") && shown.contains("…/x has no names"), "{shown}");
     }

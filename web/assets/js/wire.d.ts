@@ -37,6 +37,8 @@ export interface Summary {
   frames: number;
   untracked: { pid: number; exe: string; reason: string }[];
   warnings: string[];
+  /** Arguments, host and folders were left out. */
+  redacted: boolean;
   /** Allocations of the whole capture by requested size: from each size up to the next. */
   sizes: { from: number[]; allocations: number[]; bytes: number[] };
 }

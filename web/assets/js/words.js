@@ -188,6 +188,7 @@ export function facts(data) {
   }
   if (summary.exit) all.push(ending(summary.exit));
   if (summary.host) all.push(summary.host);
+  if (summary.redacted) all.push('redacted');
   return all.join(' · ');
 }
 

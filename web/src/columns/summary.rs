@@ -26,6 +26,8 @@ pub struct Summary {
     pub frames: u64,
     pub untracked: Vec<Untracked>,
     pub warnings: Vec<String>,
+    /// Arguments, host and folders were left out.
+    pub redacted: bool,
     pub sizes: Sizes,
 }
 
@@ -126,6 +128,7 @@ impl Summary {
                 .map(|row| Untracked { pid: row.pid, exe: row.exe.clone(), reason: row.reason.clone() })
                 .collect(),
             warnings: profile.warnings.clone(),
+            redacted: profile.redacted,
             sizes: Sizes {
                 from: profile.sizes.iter().map(|class| number(class.from)).collect(),
                 allocations: profile.sizes.iter().map(|class| number(class.allocations)).collect(),

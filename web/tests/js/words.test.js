@@ -89,6 +89,7 @@ test('trust says the worst last', () => {
 test('the head', () => {
   assert.match(plain(facts(data)), /^2 processes · 3 threads · 2\.00 s · .* · exited 0 · tiles-02$/);
   assert.match(facts(changed({}, { exit: { signal: 9 } })), /died of SIGKILL/);
+  assert.match(facts(changed({}, { host: '', redacted: true })), / · redacted$/);
   assert.equal(plain(title(data)), '200 B peak, 31 B leaked · app · memtrack');
   assert.equal(commandLine(['a', 'b c', "d'e", '']), "a 'b c' 'd'\\''e' ''");
   assert.deepEqual(peakByProcess(data).map(({ process, bytes }) => [process, bytes]), [[0, 160], [1, 40]]);
