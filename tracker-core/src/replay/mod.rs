@@ -93,7 +93,7 @@ fn watched<S: Source>(capture: &mut Capture<S>, options: &Options, mut watch: Wa
         merge.run(&mut state, &mut watch)?;
         io::Result::Ok(merge.missing)
     })?;
-    let end = facts.end.map_or(facts.last_time.max(state.now), |end| end.0);
+    let end = facts.end.map_or(facts.last_time, |end| end.0).max(state.now);
     state.finish(end);
     watch.tell(&mut state)?;
     Ok(Outcome { state, missing, end })

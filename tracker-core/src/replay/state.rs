@@ -59,6 +59,8 @@ pub struct State {
     pub lost_definitions: u64,
     /// The tree of stacks is full.
     pub stacks_full: bool,
+    /// Furthest that the clock of one thread has gone back, in nanoseconds.
+    pub clock_back: u64,
     /// Programs that could not be tracked: pid, reason, path.
     pub untracked: Vec<(u32, u8, Vec<u8>)>,
 }
@@ -87,6 +89,7 @@ impl State {
             lost_stacks: 0,
             lost_definitions: 0,
             stacks_full: false,
+            clock_back: 0,
             untracked: Vec::new(),
         }
     }
@@ -166,10 +169,14 @@ impl State {
         thread
     }
 
-    /// Time went on in a stream.
+    /// Time went on in a stream. In a stream where it goes back, it stands still.
     #[inline]
     pub fn clock(&mut self, lane_id: u32, time: u64) {
         if let Some(lane) = self.lanes.get_mut(lane_id as usize) {
+            if time < lane.time {
+                self.clock_back = self.clock_back.max(lane.time - time);
+                return;
+            }
             lane.time = time;
         }
         if time > self.now {

@@ -20,6 +20,9 @@ pub(super) fn state(facts: &Facts, damage: &Damage, outcome: &Outcome, held: boo
     }
 }
 
+/// A clock that goes back by less, in nanoseconds, changes no picture.
+const NOTED_CLOCK_BACK: u64 = 1_000_000_000;
+
 /// The remarks, most general first. `cut_stacks`: stacks whose middle was left out to save memory;
 /// `unmerged`: whose Python frames were.
 pub(super) fn remarks(
@@ -80,6 +83,15 @@ pub(super) fn remarks(
     say(
         outcome.state.stacks_full,
         "there are more stacks than a capture of this size can hold: some are unknown".to_owned(),
+    );
+    let back = outcome.state.clock_back;
+    say(
+        back >= NOTED_CLOCK_BACK,
+        format!(
+            "the clock went back by {:.0} s in the recording (was the program moved to another machine?): times around \
+             that are wrong, numbers are not",
+            back as f64 / 1e9
+        ),
     );
     say(
         cut_stacks > 0,

@@ -73,6 +73,25 @@ fn a_capture_cut_anywhere_opens() {
     }
 }
 
+/// A program that was moved to a machine that started later.
+#[test]
+fn a_clock_that_goes_back_changes_no_number() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let moved =
+        TRACE.replace("t1 part", &format!("time {}\n    t1 part\n    t1 alloc z 1 main\n    t1 free z", 2 * HOUR));
+    let steady = plain_profile(&write(&moved.replace(&format!("time {}", 2 * HOUR), ""), Layout::PLAIN).0.finish());
+    assert!(steady.warnings.is_empty());
+    for layout in [Layout::PLAIN, Layout::ALL[1], Layout::ALL[2], Layout::ALL[3]] {
+        let profile = plain_profile(&write(&moved, layout).0.finish());
+        assert_sums(&profile);
+        assert_eq!(profile.totals.metrics, steady.totals.metrics);
+        assert_eq!(profile.state, State::Complete);
+        assert!(profile.rows.iter().all(|row| row.first_ns <= row.last_ns && row.last_ns <= profile.duration_ns));
+        let [remark] = &profile.warnings[..] else { panic!("{:?}", profile.warnings) };
+        assert!(remark.starts_with("the clock went back by 7200 s "), "{remark}");
+    }
+}
+
 #[test]
 fn a_capture_that_still_grows_is_running_and_its_last_block_is_no_damage() {
     let whole = write(TRACE, Layout::PLAIN).0.cut();
