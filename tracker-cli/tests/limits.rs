@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Ended, MEMTRACK, record, run, scratch, victims};
+use common::{Ended, MEMTRACK, compile, record, run, scratch, victims};
 use fuzz::{Random, mutate, raw, repair};
 use tracker_core::capture::block::{Codec, FileHeader};
 use tracker_core::capture::meta::Meta;
@@ -217,6 +217,43 @@ fn allocations_at_every_depth_of_a_deep_recursion() {
             bomb.block(1, &records);
         }
     });
+}
+
+/// A program whose debug data is larger than the memory for reading it: its functions keep the names of the symbol table,
+/// and a note says why lines are missing.
+#[test]
+fn debug_data_beyond_memory() {
+    const HUGE: u64 = 1 << 30;
+    let folder = scratch("limits-debug");
+    let program = folder.join("leaky");
+    compile("gcc", "leaky.c", &["-O0", "-g"], &program);
+    let mut elf = fs::read(&program).expect("just built");
+    let word = |elf: &[u8], at: usize, len: usize| {
+        elf[at..at + len].iter().rev().fold(0usize, |word, byte| word << 8 | usize::from(*byte))
+    };
+    let (table, count, names) = (word(&elf, 0x28, 8), word(&elf, 0x3c, 2), word(&elf, 0x3e, 2));
+    let section = |number: usize| table + number * 64;
+    let texts = word(&elf, section(names) + 24, 8);
+    let is_info = |&at: &usize| elf[texts + word(&elf, at, 4)..].starts_with(b".debug_info\0");
+    let info = (0..count).map(section).find(is_info).expect("it has debug data");
+    // It moves to the end of the file, where nothing but a hole is.
+    let end = elf.len().to_le_bytes();
+    elf[info + 24..info + 32].copy_from_slice(&end);
+    elf[info + 32..info + 40].copy_from_slice(&HUGE.to_le_bytes());
+    fs::write(&program, &elf).expect("writable");
+    let file = fs::File::options().append(true).open(&program).expect("ours");
+    file.set_len(elf.len() as u64 + HUGE).expect("a hole");
+    drop(file);
+
+    let capture = folder.join("capture.mtk");
+    let _ = fs::remove_file(&capture);
+    let recorded = run(Command::new(MEMTRACK).args(["run", "-q", "-o"]).arg(&capture).arg(&program));
+    assert_eq!(recorded.status, "exit status: 0", "{}", recorded.stderr);
+    let ended = read("report", &capture);
+    assert_eq!(ended.status, "exit status: 0", "{}", ended.stderr);
+    assert!(ended.stdout.contains("lose"), "{}", ended.stdout);
+    let summary = read("summary --json", &capture).stdout;
+    assert!(summary.contains("its debug data cannot be read: it is larger than the memory left here"), "{summary}");
 }
 
 /// Real captures, changed: each read by one of the commands.

@@ -7,6 +7,7 @@ use object::elf::{ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, NT_GNU_BUILD_ID};
 use object::read::{CompressedData, CompressionFormat};
 
 use super::limits::{DECOMPRESS_SLACK, MAX_DECOMPRESS_RATIO, MAX_SECTION_BYTES, MAX_SECTIONS};
+use super::room;
 use super::source::Source;
 
 const HEADER_LEN: u64 = 64;
@@ -82,6 +83,7 @@ impl Elf {
         if section.size > MAX_SECTION_BYTES {
             return Err(io::Error::other("a section is larger than memtrack reads"));
         }
+        check_room(section.size)?;
         self.source.read(section.offset, section.size)
     }
 
@@ -216,6 +218,10 @@ fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     inflate(format, bytes.get(24..).ok_or_else(damaged)?, size)
 }
 
+fn check_room(bytes: u64) -> io::Result<()> {
+    if room::is_there_for(bytes) { Ok(()) } else { Err(io::Error::other("it is larger than the memory left here")) }
+}
+
 /// `.debug_info` was `.zdebug_info` before compression had a flag of its own.
 fn old_compressed_name(name: &str) -> String {
     name.replacen(".debug_", ".zdebug_", 1)
@@ -233,6 +239,7 @@ fn inflate(format: CompressionFormat, data: &[u8], uncompressed_size: u64) -> io
     if uncompressed_size > limit.min(MAX_SECTION_BYTES) {
         return Err(io::Error::other("a compressed section is implausibly large"));
     }
+    check_room(uncompressed_size)?;
     let compressed = CompressedData { format, data, uncompressed_size };
     Ok(compressed.decompress().map_err(io::Error::other)?.into_owned())
 }

@@ -26,6 +26,7 @@ mod limits;
 mod module;
 mod perf_map;
 mod reader;
+mod room;
 mod scopes;
 mod source;
 mod split;
