@@ -29,10 +29,34 @@ unsafe fn start_shell(
     attributes: *const c_void,
     command: *const c_char,
 ) -> c_int {
-    let arguments = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
+    let mut arguments = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null(), core::ptr::null()];
+    if ends_options() {
+        (arguments[2], arguments[3]) = (c"--".as_ptr(), command);
+    }
     let list: Strings = arguments.as_ptr();
     // SAFETY: a null-terminated list, and the caller's command, actions and attributes.
     unsafe { spawn::posix_spawn(pid, SHELL.as_ptr(), actions, attributes, list, exec::environ()) }
+}
+
+/// Whether this C library tells the shell that a command which starts with `-` is no option.
+fn ends_options() -> bool {
+    // SAFETY: the function takes nothing, and answers a constant of the library.
+    weak::libc_version().is_some_and(|version| is_since_2_38(unsafe { CStr::from_ptr(version()) }))
+}
+
+fn is_since_2_38(version: &CStr) -> bool {
+    let minor =
+        version.to_bytes().strip_prefix(b"2.").unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+    minor.fold(0u32, |minor, digit| minor.saturating_mul(10).saturating_add(u32::from(digit - b'0'))) >= 38
+}
+
+#[cfg(test)]
+#[test]
+fn versions_of_the_c_library() {
+    for (version, expected) in [(c"2.36", false), (c"2.9", false), (c"2.38", true), (c"2.40.9000", true), (c"3", false)]
+    {
+        assert_eq!(is_since_2_38(version), expected, "{version:?}");
+    }
 }
 
 /// How many `system` calls are under way, and what they found: the first one ignores the terminal's signals, the last

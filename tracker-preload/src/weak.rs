@@ -46,6 +46,8 @@ weak! {
     cleanup_push = "_pthread_cleanup_push": unsafe extern "C" fn(*mut Cleanup, unsafe extern "C" fn(*mut c_void), *mut c_void);
     /// Takes it back; runs it if the second argument is not 0.
     cleanup_pop = "_pthread_cleanup_pop": unsafe extern "C" fn(*mut Cleanup, c_int);
+    /// glibc's version, as in 2.36.
+    libc_version = "gnu_get_libc_version": unsafe extern "C" fn() -> *const c_char;
     /// The program's environment.
     environ = "environ": &'static *const *const c_char;
 }
