@@ -49,6 +49,7 @@ weak _r_debug
 weak clock_gettime
 weak dlsym
 weak environ
+weak gnu_get_libc_version
 ";
 
 const OFFERED: &str = "\
