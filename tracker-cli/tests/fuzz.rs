@@ -29,7 +29,7 @@ fn captures() -> &'static [Vec<u8>] {
     })
 }
 
-/// The indexes of two sealed captures, one of them with time in it.
+/// The indexes of two sealed captures, one of them with time in it, and a third capture whose index has a checkpoint.
 fn indexes() -> Vec<Vec<u8>> {
     let known = victims().join("known");
     let programs: [&[&str]; 2] =
@@ -39,7 +39,9 @@ fn indexes() -> Vec<Vec<u8>> {
         read(&["seal", path.to_str().expect("plain path")]);
         index_of(&fs::read(path).expect("just sealed"))
     };
-    programs.iter().enumerate().map(sealed).collect()
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tracker-core/tests/it/golden/sealed.mtk");
+    let with_checkpoints = raw(&fs::read(golden).expect("it is there"));
+    programs.iter().enumerate().map(sealed).chain([with_checkpoints]).collect()
 }
 
 /// The payloads of one kind of block, each once.

@@ -107,6 +107,7 @@ fn replaying(bencher: Bencher<'_, '_>, live: u64) {
     std::fs::remove_file(&path).expect("just written");
     bencher.counter(ItemsCount::new(ALL)).bench_local(|| {
         let mut capture = Capture::open(&file, &mut |_, _| {}).expect("a capture");
-        replay(&mut capture, &Options { temporary_distance: 1, cuts: Cuts::Even }, &mut |_, _| {}).expect("a capture")
+        replay(&mut capture, &Options { temporary_distance: 1, cuts: Cuts::Even, checkpoints: false }, &mut |_, _| {})
+            .expect("a capture")
     });
 }

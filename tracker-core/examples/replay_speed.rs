@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
     std::fs::remove_file(&path)?;
     let mut capture = Capture::open(&file, &mut |_, _| {}).map_err(std::io::Error::other)?;
     let (start, cpu_start) = (Instant::now(), cpu_seconds());
-    let options = Options { temporary_distance: 1, cuts: Cuts::Even };
+    let options = Options { temporary_distance: 1, cuts: Cuts::Even, checkpoints: false };
     let outcome = replay(&mut capture, &options, &mut |_, _| {})?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
     let heap = &outcome.state.heap;

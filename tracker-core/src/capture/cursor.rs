@@ -7,6 +7,7 @@
 use std::io;
 
 use super::ahead::Ahead;
+use super::columns::{Field, Input, fields};
 use super::payload::Loader;
 use super::reader::EventBlock;
 use super::source::Source;
@@ -49,7 +50,7 @@ enum Link {
 }
 
 /// Where a stream stands, for judging the next block.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Chain {
     last: Option<u32>,
     end: u32,
@@ -126,10 +127,34 @@ fn enter(
     Ok(Some(Entered { lost }))
 }
 
+/// Where a cursor stands between two records, for another one to go on from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stand {
+    /// Blocks of the stream that were taken into hand or left out.
+    pub(crate) taken: u32,
+    /// Bytes of the block in hand that were read.
+    at: u32,
+    deltas: Deltas,
+    chain: Chain,
+}
+
+impl Stand {
+    /// The number of the first block that is still needed: the one in hand.
+    pub(crate) fn first_wanted(&self) -> usize {
+        (self.taken as usize).saturating_sub(1)
+    }
+}
+
+fields!(Deltas: address, stack, epoch, time);
+fields!(Chain: last, end, holes, whole, lost);
+fields!(Stand: taken, at, deltas, chain);
+
 /// Reads one stream, front to back. Holds one block's payload.
 #[derive(Debug)]
 pub struct Cursor {
     blocks: std::vec::IntoIter<EventBlock>,
+    /// How many there were.
+    count: usize,
     payload: Vec<u8>,
     at: usize,
     /// Where the last record started.
@@ -142,6 +167,7 @@ impl Cursor {
     /// Starts before the first of `blocks`, which are one stream's, in order.
     pub fn new(blocks: Vec<EventBlock>) -> Self {
         Self {
+            count: blocks.len(),
             blocks: blocks.into_iter(),
             payload: Vec::new(),
             at: 0,
@@ -149,6 +175,28 @@ impl Cursor {
             deltas: Deltas::default(),
             chain: Chain::START,
         }
+    }
+
+    /// Where it stands.
+    pub(crate) fn stand(&self) -> Stand {
+        // Neither a stream's blocks nor a block's bytes are more than their headers can count.
+        let taken = (self.count - self.blocks.len()) as u32;
+        Stand { taken, at: self.at as u32, deltas: self.deltas, chain: self.chain }
+    }
+
+    /// Goes from the first block to where another cursor over the same ones stood. Answers the bytes of blocks ahead.
+    pub(crate) fn go_to(
+        &mut self,
+        stand: &Stand,
+        (ahead, loader): (&Ahead<'_, impl Source>, &mut Loader),
+    ) -> io::Result<u64> {
+        (self.deltas, self.chain) = (stand.deltas, stand.chain);
+        let in_hand = (stand.taken as usize).checked_sub(1).and_then(|last| self.blocks.nth(last));
+        if let Some(block) = in_hand {
+            ahead.take(&block, loader, &mut self.payload)?;
+            (self.at, self.last) = (stand.at as usize, stand.at as usize);
+        }
+        Ok(self.blocks.as_slice().iter().map(|block| u64::from(block.stored_len)).sum())
     }
 
     /// A lower bound of the next record's epoch; `None` at the end of the stream.

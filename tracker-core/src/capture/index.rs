@@ -11,11 +11,11 @@ use super::source::{Source, read_at};
 use crate::format::wire::Reader;
 
 /// Version of the sections' contents. A change of them, or of what a replay counts, takes a new one.
-pub const INDEX_VERSION: u32 = 4;
+pub const INDEX_VERSION: u32 = 5;
 /// Bytes of a seal's payload.
 pub const SEAL_LEN: usize = 16;
 /// Sections there may be.
-const MAX_SECTIONS: usize = 16;
+const MAX_SECTIONS: usize = 128;
 /// Most bytes of a section: this many, and as many times what is stored of it.
 const MAX_SECTION_LEN: u64 = 16 << 20;
 const MAX_RATIO: u64 = 1000;

@@ -8,6 +8,7 @@
 
 pub(crate) mod ahead;
 pub mod block;
+pub(crate) mod columns;
 pub mod cursor;
 pub mod dump;
 pub mod facts;

@@ -10,6 +10,7 @@
 use rustc_hash::FxHashMap;
 
 use super::blocks::Blocks;
+use super::checkpoint::BlockAt;
 use super::regions::Regions;
 use super::slices::{Cuts, Sliced, Slices, Tally};
 use super::stacks::NodeId;
@@ -273,7 +274,8 @@ impl Heap {
     pub fn allocate(&mut self, row: u32, size: u64, time: u64) -> Option<Block> {
         let thread = self.rows.get(row as usize)?.thread;
         let serial = self.serials.get_mut(thread as usize)?;
-        *serial += 1;
+        // Where a replay begins at a checkpoint, this is a file's word.
+        *serial = serial.wrapping_add(1);
         let size = size.min(u64::MAX - self.tree.live.bytes);
         Some(Block { size, time, serial: *serial, row, turn: self.slices.turn() })
     }
@@ -302,6 +304,53 @@ impl Heap {
         if let Some(class) = self.sizes.get_mut(class) {
             class.add(size);
         }
+    }
+
+    /// Allocations so far, per thread.
+    pub(super) fn serials(&self) -> &[u64] {
+        &self.serials
+    }
+
+    /// Takes what the threads that there are had allocated.
+    pub(super) fn set_serials(&mut self, serials: &[u64]) {
+        self.serials.iter_mut().zip(serials).for_each(|(serial, then)| *serial = *then);
+    }
+
+    /// All live blocks with image and address, in any order.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u32, u64, Block)> {
+        (0..)
+            .zip(&self.images)
+            .flat_map(|(image, heap)| heap.blocks.iter().map(move |(address, block)| (image, address, *block)))
+    }
+
+    /// How many allocations of its thread came after a block's.
+    fn age(&self, block: &Block) -> u64 {
+        let thread = self.rows.get(block.row as usize).map_or(0, |row| row.thread);
+        self.serials.get(thread as usize).map_or(0, |serial| serial.wrapping_sub(block.serial))
+    }
+
+    /// All live blocks, by image and address, for a checkpoint.
+    pub(super) fn blocks_at(&self) -> Vec<BlockAt> {
+        let mut blocks: Vec<_> = self.blocks().collect();
+        blocks.sort_unstable_by_key(|(image, address, _)| (*image, *address));
+        let oldest = self.temporary_distance.saturating_add(1);
+        let at = |(_, address, block): &(u32, u64, Block)| BlockAt {
+            address: *address,
+            size: block.size,
+            row: block.row,
+            age: self.age(block).min(oldest),
+        };
+        blocks.iter().map(at).collect()
+    }
+
+    /// Puts a checkpoint's block where it was, as if it were allocated now.
+    pub(super) fn recall(&mut self, at: &BlockAt, now: u64) {
+        let Some(&Row { thread, image, .. }) = self.rows.get(at.row as usize) else { return };
+        let Some(serial) = self.serials.get(thread as usize).map(|serial| serial.wrapping_sub(at.age)) else { return };
+        let size = at.size.min(u64::MAX - self.tree.live.bytes);
+        let block = Block { size, time: now, serial, row: at.row, turn: self.slices.turn() };
+        self.put(image, at.address, block);
+        self.count(block, now);
     }
 
     /// Ends a block that is in no map any more. `freed`: by a free, not by the end of its image or of its address.
@@ -371,6 +420,11 @@ impl Heap {
 }
 
 impl Row {
+    /// Index of the image.
+    pub(super) const fn image(&self) -> u32 {
+        self.image
+    }
+
     #[inline(always)]
     fn save(&mut self, tree: &Scope, image: &Scope) {
         if self.saved.peak != tree.number {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use super::checkpoint::PartAt;
 use super::state::State;
 use crate::format::record::MapKind;
 
@@ -35,7 +36,42 @@ pub(super) struct Mappings {
 #[derive(Debug, Default)]
 pub(super) struct Moving(Vec<Part>);
 
+impl Moving {
+    /// Whether nothing is.
+    pub(super) const fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Mappings {
+    /// How many there have been.
+    pub(super) const fn count(&self) -> u64 {
+        self.mapped
+    }
+
+    /// All mapped pages.
+    pub(super) fn parts(&self) -> Vec<PartAt> {
+        let at = |image: u32, part: &Part| {
+            let &Part { start, end, mapping, base } = part;
+            PartAt { image, start, len: end - start, mapping, base }
+        };
+        let in_image = |(image, parts): (&u32, &BTreeMap<u64, Part>)| {
+            let image = *image;
+            parts.values().map(|part| at(image, part)).collect::<Vec<_>>()
+        };
+        let mut all: Vec<PartAt> = self.images.iter().flat_map(in_image).collect();
+        all.sort_unstable_by_key(|part| (part.image, part.start));
+        all
+    }
+
+    /// Takes what another replay had mapped.
+    pub(super) fn recall(&mut self, count: u64, parts: &[PartAt]) {
+        self.mapped = count;
+        for &PartAt { image, start, len, mapping, base } in parts {
+            self.insert(image, Part { start, end: start.saturating_add(len), mapping, base });
+        }
+    }
+
     /// Takes out what there is in a range.
     fn cut(&mut self, image: u32, (start, end): (u64, u64)) -> Vec<Part> {
         let Some(parts) = self.images.get_mut(&image) else { return Vec::new() };
@@ -60,7 +96,7 @@ impl Mappings {
 
     /// A number under which no block of the heap is: blocks lie far below.
     fn next(&mut self) -> u64 {
-        self.mapped += 1;
+        self.mapped = self.mapped.wrapping_add(1);
         u64::MAX - self.mapped
     }
 

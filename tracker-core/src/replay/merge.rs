@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 
+use super::checkpoint::{Checkpoint, Checkpoints, Keeper, LaneAt, Resume};
 use super::events::Certainty;
 use super::journal::Listener;
 use super::state::State;
@@ -99,16 +100,20 @@ impl Waiting {
 }
 
 /// The blocks in the order in which a merge of these streams will most likely come to them.
-pub(super) fn order(streams: &[Stream]) -> Vec<EventBlock> {
-    let in_stream = |stream: &Stream| {
+pub(super) fn order(streams: &[Stream], resume: Option<&Resume>) -> Vec<EventBlock> {
+    let left = |(number, stream): (u32, &'_ Stream)| match resume {
+        Some(resume) => resume.at.lane(number).map_or(stream.blocks.len(), |lane| lane.stand.first_wanted()),
+        None => 0,
+    };
+    let in_stream = |(number, stream): (u32, &Stream)| {
         let mut epoch = 0;
         let at = move |block: &EventBlock| {
             epoch = block.first_epoch.max(epoch);
             (epoch, *block)
         };
-        stream.blocks.iter().map(at).collect::<Vec<_>>()
+        stream.blocks.iter().map(at).skip(left((number, stream))).collect::<Vec<_>>()
     };
-    let mut blocks: Vec<_> = streams.iter().flat_map(in_stream).collect();
+    let mut blocks: Vec<_> = (0..).zip(streams).flat_map(in_stream).collect();
     // Stable, so a stream's blocks stay in order.
     blocks.sort_by_key(|(epoch, _)| *epoch);
     blocks.into_iter().map(|(_, block)| block).collect()
@@ -143,6 +148,15 @@ impl Watch<'_> {
     }
 }
 
+/// What the merge is for, beside its state.
+#[derive(Debug)]
+pub(super) enum Aim<'r> {
+    Whole,
+    Checkpoints(Keeper),
+    /// To know the second of three slices; the third is left out.
+    Range(Option<&'r Resume>),
+}
+
 /// All streams of a capture, being merged.
 #[derive(Debug)]
 pub(super) struct Merge<'a, 's, S> {
@@ -154,11 +168,15 @@ pub(super) struct Merge<'a, 's, S> {
     pub(super) missing: Missing,
     done: u64,
     total: u64,
+    /// Records in the blocks that were read, and how many there have to be before the next [look](Self::look).
+    records: u64,
+    next_look: u64,
+    aim: Aim<'a>,
 }
 
 impl<'a, 's, S: Source> Merge<'a, 's, S> {
-    /// Prepares to merge `streams`; lane numbers are their positions.
-    pub(super) fn new(ahead: &'a Ahead<'s, S>, streams: Vec<Stream>) -> io::Result<Self> {
+    /// Prepares to merge `streams` from their beginning; lane numbers are their positions.
+    pub(super) fn new(ahead: &'a Ahead<'s, S>, streams: Vec<Stream>, aim: Aim<'a>) -> io::Result<Self> {
         let total = streams.iter().flat_map(|stream| &stream.blocks).map(|block| u64::from(block.stored_len)).sum();
         let lanes: Vec<_> = streams
             .into_iter()
@@ -171,13 +189,73 @@ impl<'a, 's, S: Source> Merge<'a, 's, S> {
             })
             .collect();
         let queue = (0u32..).zip(&lanes).filter_map(|(id, lane)| Some(Reverse((lane.next_epoch()?, id)))).collect();
-        Ok(Self { ahead, loader: Loader::new()?, lanes, queue, missing: Missing::default(), done: 0, total })
+        let next_look = match &aim {
+            Aim::Whole => u64::MAX,
+            Aim::Checkpoints(keeper) => keeper.due,
+            Aim::Range(_) => 0,
+        };
+        let (loader, missing) = (Loader::new()?, Missing::default());
+        let mut merge = Self { ahead, loader, lanes, queue, missing, done: 0, total, records: 0, next_look, aim };
+        if let Aim::Range(Some(resume)) = merge.aim {
+            merge.go_to(&resume.at)?;
+        }
+        Ok(merge)
     }
 
-    /// Applies everything to `state`.
-    pub(super) fn run(&mut self, state: &mut State, watch: &mut Watch<'_>) -> io::Result<()> {
+    /// Goes to where the streams stood at a checkpoint.
+    fn go_to(&mut self, at: &Checkpoint) -> io::Result<()> {
+        self.queue.clear();
+        self.total = 0;
+        for LaneAt { lane: number, epoch, stand, .. } in &at.lanes {
+            let Some(lane) = self.lanes.get_mut(*number as usize) else { continue };
+            self.total += lane.cursor.go_to(stand, (self.ahead, &mut self.loader))?;
+            lane.enter_epoch(*epoch);
+            self.queue.push(Reverse((lane.next_epoch().unwrap_or(LAST_EPOCH), *number)));
+        }
+        Ok(())
+    }
+
+    /// The checkpoints that were taken of what is now `state`.
+    pub(super) fn checkpoints(&mut self, state: &State) -> Checkpoints {
+        match &mut self.aim {
+            Aim::Checkpoints(keeper) => Checkpoints::new(keeper, state),
+            Aim::Whole | Aim::Range(_) => Checkpoints::default(),
+        }
+    }
+
+    /// Between two epochs: takes a checkpoint that is due, or finds that a range is over. Answers whether to go on.
+    #[cold]
+    fn look(&mut self, state: &mut State) -> bool {
+        // If nothing comes of it now, perhaps at the next block.
+        self.next_look = self.records + 1;
+        match &mut self.aim {
+            Aim::Whole => true,
+            // Nothing behind the range decides what is in it.
+            Aim::Range(_) => state.heap.slices.current() < 2,
+            Aim::Checkpoints(keeper) => {
+                let mut open: Vec<u32> = self.queue.iter().map(|lane| lane.0.1).collect();
+                open.sort_unstable();
+                let stand = |number: &u32| {
+                    let lane = self.lanes.get(*number as usize)?;
+                    Some((*number, lane.epoch, lane.cursor.stand()))
+                };
+                if let Some(at) = Checkpoint::of(state, open.iter().filter_map(stand)) {
+                    keeper.keep(&at, self.records);
+                    self.next_look = keeper.due;
+                }
+                true
+            }
+        }
+    }
+
+    /// Applies everything to `state`, or as much as is wanted. Answers whether that was all.
+    pub(super) fn run(&mut self, state: &mut State, watch: &mut Watch<'_>) -> io::Result<bool> {
         let mut shared = Vec::new();
-        while let Some(Reverse((epoch, lane))) = self.queue.pop() {
+        loop {
+            if self.records >= self.next_look && !self.look(state) {
+                return Ok(false);
+            }
+            let Some(Reverse((epoch, lane))) = self.queue.pop() else { return Ok(true) };
             watch.tell(state)?;
             let next = self.queue.peek().map_or(u64::MAX, |next| next.0.0);
             if next > epoch {
@@ -193,7 +271,6 @@ impl<'a, 's, S: Source> Merge<'a, 's, S> {
             }
             self.share(epoch, &shared, state, watch)?;
         }
-        Ok(())
     }
 
     pub(super) fn put_back(&mut self, lane_id: u32, stop: Stop, state: &mut State) {
@@ -293,10 +370,14 @@ impl<'a, 's, S: Source> Merge<'a, 's, S> {
                 Some(_) => {}
                 None => return Ok(Stop::End),
             }
+            if self.records >= self.next_look && turn.certainty == Certainty::Alone {
+                return Ok(Stop::Later);
+            }
             let Some((entered, block)) = lane.cursor.next_block(self.ahead, &mut self.loader, &mut self.missing)?
             else {
                 return Ok(Stop::End);
             };
+            self.records += u64::from(block.count);
             self.done += u64::from(block.stored_len);
             (watch.progress)(self.done.min(self.total), self.total);
             watch.tell(state)?;

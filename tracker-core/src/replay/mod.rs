@@ -2,10 +2,13 @@
 //! distinct stacks.
 //!
 //! `merge` decides the order of records (`share` inside an epoch of several streams), [`state`] and `events` what each one
-//! does: to the blocks and sums in [`heap`] (found by address in `blocks`) (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it and in the [`regions`] that the program marks. Nothing here knows symbols, reports or files.
+//! does: to the blocks and sums in [`heap`] (found by address in `blocks`) (`mappings` makes blocks of mapped pages), the [`stacks`], the images and threads in [`census`], the [`timeline`], what rows did in each of the [`slices`] of it and in the [`regions`] that the program
+//! marks. At a [`checkpoint`] another replay can begin, with the numbers of the `registry`. Nothing here knows symbols,
+//! reports or files.
 
 mod blocks;
 pub mod census;
+pub mod checkpoint;
 mod doubt;
 mod events;
 pub mod heap;
@@ -15,6 +18,7 @@ mod mappings;
 mod merge;
 pub mod python;
 pub mod regions;
+mod registry;
 mod share;
 pub mod slices;
 pub mod stacks;
@@ -27,9 +31,10 @@ use crate::capture::ahead::Ahead;
 use crate::capture::cursor::Missing;
 use crate::capture::reader::{Capture, Progress};
 use crate::capture::source::Source;
+use checkpoint::{Checkpoints, Keeper, Resume};
 use journal::Listener;
-use merge::{Merge, Watch};
-use slices::Cuts;
+use merge::{Aim, Merge, Watch};
+use slices::{Cuts, Sliced};
 use state::State;
 
 /// What can be chosen.
@@ -39,6 +44,8 @@ pub struct Options {
     pub temporary_distance: u64,
     /// Where slices of time begin and end.
     pub cuts: Cuts,
+    /// Take checkpoints on the way.
+    pub checkpoints: bool,
 }
 
 /// A capture, replayed.
@@ -50,6 +57,8 @@ pub struct Outcome {
     pub missing: Missing,
     /// The last moment, nanoseconds since the session's start.
     pub end: u64,
+    /// Where other replays may begin, if that was asked for.
+    pub checkpoints: Checkpoints,
 }
 
 /// Stacks allowed in any case; more when the capture is larger.
@@ -57,10 +66,29 @@ const STACKS: usize = 1 << 20;
 
 /// Replays all events of a capture. Takes the streams' block lists out of it.
 pub fn replay<S: Source>(capture: &mut Capture<S>, options: &Options, progress: Progress<'_>) -> io::Result<Outcome> {
-    watched(capture, options, Watch { progress, listener: None })
+    let aim = if options.checkpoints { Aim::Checkpoints(Keeper::new(capture.size)) } else { Aim::Whole };
+    watched(capture, options, aim, Watch { progress, listener: None })
 }
 
-/// The same, telling `listener` what happens.
+/// What rows did from `from` on and before `to` (to the end where there is no `to`): the second of the slices that are
+/// answered, of which the first begins at `resume`, a checkpoint of this capture before `from`. Reads no further than to `to`.
+///
+/// # Errors
+/// Those of the source.
+pub fn replay_range<S: Source>(
+    capture: &mut Capture<S>,
+    temporary_distance: u64,
+    (from, to): (u64, Option<u64>),
+    resume: Option<&Resume>,
+    progress: Progress<'_>,
+) -> io::Result<Sliced> {
+    let cuts = Cuts::At(std::iter::once(from).chain(to).collect());
+    let options = Options { temporary_distance, cuts, checkpoints: false };
+    let outcome = watched(capture, &options, Aim::Range(resume), Watch { progress, listener: None })?;
+    Ok(outcome.state.sliced)
+}
+
+/// As [`replay()`], telling `listener` what happens.
 ///
 /// # Errors
 /// Those of the source, and of `listener`.
@@ -70,10 +98,15 @@ pub fn replay_to<S: Source>(
     progress: Progress<'_>,
     listener: &mut Listener<'_>,
 ) -> io::Result<Outcome> {
-    watched(capture, options, Watch { progress, listener: Some(listener) })
+    watched(capture, options, Aim::Whole, Watch { progress, listener: Some(listener) })
 }
 
-fn watched<S: Source>(capture: &mut Capture<S>, options: &Options, mut watch: Watch<'_>) -> io::Result<Outcome> {
+fn watched<S: Source>(
+    capture: &mut Capture<S>,
+    options: &Options,
+    aim: Aim<'_>,
+    mut watch: Watch<'_>,
+) -> io::Result<Outcome> {
     let (facts, streams) = (&capture.facts, std::mem::take(&mut capture.streams));
     // A stack takes more than one byte, so an honest capture cannot reach this.
     let stack_limit = usize::try_from(capture.size).unwrap_or(usize::MAX).saturating_add(STACKS);
@@ -88,13 +121,22 @@ fn watched<S: Source>(capture: &mut Capture<S>, options: &Options, mut watch: Wa
         state.add_lane(stream.image, stream.tid);
     }
     state.expect_ends(&facts.image_ends);
-    let missing = Ahead::while_decoding(&capture.source, merge::order(&streams), |ahead| {
-        let mut merge = Merge::new(ahead, streams)?;
-        merge.run(&mut state, &mut watch)?;
-        io::Result::Ok(merge.missing)
+    let resume = if let Aim::Range(resume) = aim { resume } else { None };
+    if let Some(resume) = resume {
+        resume.apply(&mut state, &streams);
+    }
+    let order = merge::order(&streams, resume);
+    let (missing, checkpoints, over) = Ahead::while_decoding(&capture.source, order, |ahead| {
+        let mut merge = Merge::new(ahead, streams, aim)?;
+        let over = merge.run(&mut state, &mut watch)?;
+        io::Result::Ok((merge.missing, merge.checkpoints(&state), over))
     })?;
     let end = facts.end.map_or(facts.last_time, |end| end.0).max(state.now);
-    state.finish(end);
+    if over {
+        state.finish(end);
+    } else {
+        state.stop();
+    }
     watch.tell(&mut state)?;
-    Ok(Outcome { state, missing, end })
+    Ok(Outcome { state, missing, end, checkpoints })
 }

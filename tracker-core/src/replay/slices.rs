@@ -165,6 +165,11 @@ impl Slices {
         }
     }
 
+    /// The slice at hand.
+    pub(super) const fn current(&self) -> u16 {
+        self.current
+    }
+
     /// The turn at hand, for blocks to remember.
     #[inline(always)]
     pub(super) const fn turn(&self) -> u32 {

@@ -6,6 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::registry::{NodeOf, PlaceIn, Registry};
 use crate::format::python::{Place, Places, PythonFrames};
 use crate::format::record::Pcs;
 use crate::format::{MARKER_LIMIT, ROOT_STACK};
@@ -35,6 +36,29 @@ pub enum Location {
     /// No frame: the stack up to here is native, and the Python stack `python` belongs into it. `places` is an index into
     /// [`Stacks::places`].
     Merge { python: NodeId, places: u32 },
+}
+
+impl Location {
+    fn written(&self) -> PlaceIn {
+        match *self {
+            Self::Code { image, generation, pc } => PlaceIn { kind: 0, a: image, b: generation, c: pc },
+            Self::Marker(pc) => PlaceIn { kind: 1, a: 0, b: 0, c: pc },
+            Self::Lost => PlaceIn { kind: 2, a: 0, b: 0, c: 0 },
+            Self::Python { code, offset } => PlaceIn { kind: 3, a: code, b: offset.cast_unsigned(), c: 0 },
+            Self::Merge { python, places } => PlaceIn { kind: 4, a: python.0, b: places, c: 0 },
+        }
+    }
+
+    fn read(from: &PlaceIn) -> Self {
+        let &PlaceIn { kind, a, b, c } = from;
+        match kind {
+            0 => Self::Code { image: a, generation: b, pc: c },
+            1 => Self::Marker(c),
+            3 => Self::Python { code: a, offset: b.cast_signed() },
+            4 => Self::Merge { python: NodeId(a), places: b },
+            _ => Self::Lost,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +123,33 @@ impl Stacks {
         self.places.get(index as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether there is no room for another node.
+    pub(super) fn is_full(&self) -> bool {
+        self.nodes.len() >= self.limit
+    }
+
+    /// Writes its nodes down.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.places.clone_from(&self.places);
+        registry.locations = self.locations.iter().map(|location| location.written()).collect();
+        let own = self.nodes.get(2..).unwrap_or_default();
+        registry.nodes = own.iter().map(|node| NodeOf { parent: node.parent, location: node.location }).collect();
+    }
+
+    /// Takes the nodes of another tree; there are none yet. Of too many, the first.
+    pub(super) fn recall(&mut self, registry: &Registry) {
+        for places in &registry.places {
+            self.place_id(places.clone());
+        }
+        self.locations = registry.locations.iter().map(Location::read).collect();
+        self.location_ids = self.locations.iter().copied().zip(0..).collect();
+        for &NodeOf { parent, location } in registry.nodes.iter().take(self.limit) {
+            let next = self.nodes.len() as u32;
+            self.children.insert(u64::from(parent) << 32 | u64::from(location), next);
+            self.nodes.push(Node { parent, location, recent: 0 });
+        }
+    }
+
     fn place_id(&mut self, places: Vec<Place>) -> u32 {
         let next = self.places.len() as u32;
         *self.place_ids.entry(places).or_insert_with_key(|places| {
@@ -108,7 +159,7 @@ impl Stacks {
     }
 
     fn child(&mut self, parent: u32, location: Location) -> Option<u32> {
-        if self.nodes.len() >= self.limit {
+        if self.is_full() {
             return None;
         }
         let recent = self.nodes.get(parent as usize).map_or(0, |node| node.recent);
@@ -170,6 +221,17 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// The first known id, and what it and the next ones stand for.
+    pub(super) fn known(&self) -> (u32, impl Iterator<Item = NodeId>) {
+        (self.base, self.known.iter().map(|known| known.node))
+    }
+
+    /// Takes what another list of the same stream knew.
+    pub(super) fn recall(&mut self, base: u32, nodes: impl Iterator<Item = u32>) {
+        self.base = base;
+        self.known = nodes.map(Known::new).collect();
+    }
+
     /// Forgets all ids.
     pub fn forget(&mut self) {
         (self.base, self.empty) = (0, None);

@@ -22,7 +22,7 @@ pub(super) struct Lane {
     /// Index of the thread, from its first event on.
     pub(super) thread: Option<u32>,
     pub(super) ids: Ids,
-    generation: u32,
+    pub(super) generation: u32,
     pub(super) pending: Pending,
     pub(super) moving: Moving,
     pub(super) time: u64,
@@ -122,6 +122,26 @@ impl State {
         let ends = ends.iter().map(|&(time, number)| (time, self.image(number))).collect();
         self.ends = ends;
         self.ends.sort_unstable_by_key(|end| std::cmp::Reverse(end.0));
+        self.set_alarm();
+    }
+
+    /// A stream is at its end already.
+    pub(super) fn leave(&mut self, lane: u32) {
+        let image = self.lane_image(lane).and_then(|image| self.census.images.get_mut(image as usize));
+        if let Some(image) = image {
+            image.open_streams = image.open_streams.saturating_sub(1);
+        }
+    }
+
+    /// Begins at `now`, with the ends of images that were seen before.
+    pub(super) fn skip_to(&mut self, now: u64) {
+        while let Some((end, image)) = self.ends.pop_if(|end| end.0 <= now) {
+            let Some(found) = self.census.images.get_mut(image as usize) else { continue };
+            if found.open_streams > 0 {
+                found.end_due.get_or_insert(end);
+            }
+        }
+        self.now = now;
         self.set_alarm();
     }
 
@@ -266,6 +286,11 @@ impl State {
             self.heap.end_image(image, last);
         }
         self.sliced = self.heap.finish_slices(last);
+    }
+
+    /// The rest of the capture is not looked at.
+    pub(super) fn stop(&mut self) {
+        self.sliced = self.heap.finish_slices(self.now);
     }
 
     /// When the tree ended, as far as that was seen. The collector's own end at `end` comes a little later.

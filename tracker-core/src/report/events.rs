@@ -111,7 +111,7 @@ impl<S: Source> Events for Recorded<'_, S> {
 
 fn told(source: impl Source, progress: Progress<'_>, listener: &mut Listener<'_>) -> Result<(), ReadError> {
     // Neither sums nor slices are asked for, and rows are numbered alike whatever the options.
-    let options = replay::Options { temporary_distance: 0, cuts: Cuts::At(Vec::new()) };
+    let options = replay::Options { temporary_distance: 0, cuts: Cuts::At(Vec::new()), checkpoints: false };
     let mut capture = Capture::open(source, &mut *progress)?;
     replay::replay_to(&mut capture, &options, progress, listener)?;
     Ok(())

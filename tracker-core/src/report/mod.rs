@@ -19,6 +19,7 @@ mod merge;
 pub mod metric;
 pub mod name;
 pub mod names;
+mod narrow;
 pub mod open;
 pub mod pattern;
 pub mod places;
@@ -46,5 +47,6 @@ pub mod verify;
 
 pub(crate) use json::{RowsJson, StackJson};
 pub use json::{StatsJson, TableJson, TimelineJson, TreeJson};
-pub use open::{OpenError, OpenOptions, narrow, open, seal, symbolize, verify};
+pub use narrow::{narrow, narrow_in};
+pub use open::{OpenError, OpenOptions, open, seal, symbolize, verify};
 pub use seal::{Unsealed, load};

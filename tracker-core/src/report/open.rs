@@ -6,17 +6,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::build::build;
+use super::index;
 use super::known::{Better, KnownNames};
 use super::names::{NoSymbols, Symbols};
 use super::profile::{Profile, State};
 use super::remarks;
 use super::resolve::FileSymbols;
 use super::seal::{self, Turn, Unsealed};
-use super::span::Span;
 use super::verify::{IndexState, Verified, blocks, differences};
 use crate::capture::index::{Index, Prefix};
 use crate::capture::reader::{Capture, Progress, ReadError, file_header};
 use crate::capture::source::Source;
+use crate::replay::checkpoint::Checkpoints;
 use crate::replay::slices::Cuts;
 use crate::replay::{self, Outcome, replay};
 use crate::symbol::SymbolOptions;
@@ -129,30 +130,39 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
     {
         return Ok(profile);
     }
-    let (profile, covers) = fresh(path, capture, None, options, progress)?;
+    let mut fresh = fresh(path, capture, None, (options, options.seal), progress)?;
     if options.seal {
         // Without an index the next reader has to do what this one did; that is all.
-        let _ = seal::append(path, &file, (&profile, covers), turn.as_ref(), options);
+        let _ = seal::append(path, &file, &mut fresh, turn.as_ref(), options);
     }
-    Ok(profile)
+    Ok(fresh.profile)
 }
 
-/// Replays and names a capture, whether it is sealed or not; and how many bytes that covers. `known`: a profile whose
-/// names are used where the files have no better ones.
+/// What a replay of a file has given.
+pub(super) struct Fresh {
+    pub(super) profile: Profile,
+    /// Empty where they were not asked for.
+    pub(super) checkpoints: Checkpoints,
+    /// Bytes of the file that were replayed.
+    pub(super) covers: u64,
+}
+
+/// Replays and names a capture, whether it is sealed or not. `known`: a profile whose names are used where the files have no
+/// better ones. `to_seal`: checkpoints are wanted.
 fn fresh(
     path: &Path,
     capture: Capture<&File>,
     known: Option<&Profile>,
-    options: &OpenOptions,
+    (options, to_seal): (&OpenOptions, bool),
     progress: Progress<'_>,
-) -> Result<(Profile, u64), OpenError> {
+) -> Result<Fresh, OpenError> {
     // One with an end has no collector any more, but perhaps somebody who seals it.
     let held = capture.facts.end.is_none() && is_held(capture.source);
-    let replayed =
-        Replayed::new(capture, held, options, progress).map_err(|error| OpenError::unreadable(path, error.into()))?;
-    let covers = replayed.capture.size;
+    let mut replayed = Replayed::new(capture, held, (options, to_seal), progress)
+        .map_err(|error| OpenError::unreadable(path, error.into()))?;
+    let (covers, checkpoints) = (replayed.capture.size, replayed.take_checkpoints());
     if !options.symbols {
-        return Ok((replayed.profile(&mut NoSymbols), covers));
+        return Ok(Fresh { profile: replayed.profile(&mut NoSymbols), checkpoints, covers });
     }
     let modules = replayed.outcome.state.census.modules.clone();
     let files = FileSymbols::new(&replayed.capture, &modules, &options.symbol_files);
@@ -161,7 +171,7 @@ fn fresh(
         Some(known) => build(capture, outcome, state, &mut Better(files, KnownNames::new(known))),
         None => build(capture, outcome, state, &mut { files }),
     };
-    Ok((profile, covers))
+    Ok(Fresh { profile, checkpoints, covers })
 }
 
 /// Seals the capture at `path`. Answers the bytes of its index, and whether it had that already.
@@ -180,8 +190,8 @@ pub fn seal(
         return Ok(Ok((index.size(), true)));
     }
     let capture = Capture::open(&file, progress).map_err(|error| OpenError::unreadable(path, error))?;
-    let (profile, covers) = fresh(path, capture, None, options, progress)?;
-    Ok(seal::append(path, &file, (&profile, covers), None, options).map(|bytes| (bytes, false)))
+    let mut fresh = fresh(path, capture, None, (options, true), progress)?;
+    Ok(seal::append(path, &file, &mut fresh, None, options).map(|bytes| (bytes, false)))
 }
 
 /// Names the frames of the capture at `path` once more, with the files that there are now, and keeps what was known.
@@ -197,12 +207,12 @@ pub fn symbolize(
     let file = file(path)?;
     let known = seal::load(&file, options);
     let capture = Capture::open(&file, progress).map_err(|error| OpenError::unreadable(path, error))?;
-    let (profile, covers) = fresh(path, capture, known.as_ref(), options, progress)?;
-    if known.is_some_and(|known| differences(&known, &profile).is_empty()) {
-        return Ok(Ok((profile, 0)));
+    let mut fresh = fresh(path, capture, known.as_ref(), (options, true), progress)?;
+    if known.is_some_and(|known| differences(&known, &fresh.profile).is_empty()) {
+        return Ok(Ok((fresh.profile, 0)));
     }
-    let appended = seal::append(path, &file, (&profile, covers), None, options);
-    Ok(appended.map(|bytes| (profile, bytes)))
+    let appended = seal::append(path, &file, &mut fresh, None, options);
+    Ok(appended.map(|bytes| (fresh.profile, bytes)))
 }
 
 /// Reads all of the capture at `path` and compares its index with what its events say.
@@ -217,11 +227,17 @@ pub fn verify(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Res
     let index = match (Index::open(&file), seal::load(&file, options)) {
         (Ok(Some(index)), Some(sealed)) => {
             let covered = Prefix::new(&file, index.seal.covers);
-            let replayed = read(&covered, false, options, &mut KnownNames::new(&sealed), progress);
-            match differences(&sealed, &replayed.map_err(unreadable)?) {
-                parts if parts.is_empty() => IndexState::Equal,
-                parts => IndexState::Differs(parts),
+            let capture = Capture::open(&covered, progress).map_err(unreadable)?;
+            let mut replayed =
+                Replayed::new(capture, false, (options, true), progress).map_err(|error| unreadable(error.into()))?;
+            let fresh = replayed.take_checkpoints();
+            let mut parts = differences(&sealed, &replayed.profile(&mut KnownNames::new(&sealed)));
+            // An index may do without.
+            let found = index::checkpoints(|section| index.section(section).ok()?);
+            if found.is_none_or(|found| found != fresh && found != Checkpoints::default()) {
+                parts.push("checkpoints");
             }
+            if parts.is_empty() { IndexState::Equal } else { IndexState::Differs(parts) }
         }
         _ => IndexState::None,
     };
@@ -239,35 +255,7 @@ pub(super) fn file(path: &Path) -> Result<File, OpenError> {
     File::open(path).map_err(|error| fail(Problem::Unavailable(error)))
 }
 
-/// The numbers of a span of the capture at `path`, which `profile` was [opened](open()) from with the same options: those
-/// of its slices where the span ends at their bounds, else exact from another replay.
-///
-/// # Errors
-/// The file cannot be read any more.
-pub fn narrow(
-    path: &Path,
-    profile: Profile,
-    span: Span,
-    options: &OpenOptions,
-    progress: Progress<'_>,
-) -> Result<Profile, OpenError> {
-    let rows = profile.rows.len();
-    let window = match span.slices(&profile.slices.bounds) {
-        Some(range) => profile.slices.window(range, rows),
-        None => {
-            let unreadable = |error| OpenError { path: path.to_owned(), problem: Problem::Unreadable(error) };
-            let options = OpenOptions { cuts: span.cuts(), ..options.clone() };
-            let file = file(path)?;
-            let capture = Capture::open(&file, progress).map_err(unreadable)?;
-            let replayed =
-                Replayed::new(capture, false, &options, progress).map_err(|error| unreadable(error.into()))?;
-            profile.slices.recut(replayed.outcome.state.sliced).window(1..2, rows)
-        }
-    };
-    Ok(profile.within(span, &window))
-}
-
-/// The same for any source and any names. `held`: its collector is still at work.
+/// As [`open()`], for any source and any names. `held`: its collector is still at work.
 pub fn read(
     source: &impl Source,
     held: bool,
@@ -276,7 +264,7 @@ pub fn read(
     progress: Progress<'_>,
 ) -> Result<Profile, ReadError> {
     let capture = Capture::open(source, progress)?;
-    Ok(Replayed::new(capture, held, options, progress)?.profile(symbols))
+    Ok(Replayed::new(capture, held, (options, false), progress)?.profile(symbols))
 }
 
 /// A capture whose events are replayed and whose addresses have no names yet.
@@ -287,11 +275,21 @@ struct Replayed<S> {
 }
 
 impl<S: Source> Replayed<S> {
-    fn new(mut capture: Capture<S>, held: bool, options: &OpenOptions, progress: Progress<'_>) -> io::Result<Self> {
-        let chosen = replay::Options { temporary_distance: options.temporary_distance, cuts: options.cuts.clone() };
+    fn new(
+        mut capture: Capture<S>,
+        held: bool,
+        (options, checkpoints): (&OpenOptions, bool),
+        progress: Progress<'_>,
+    ) -> io::Result<Self> {
+        let &OpenOptions { temporary_distance, ref cuts, .. } = options;
+        let chosen = replay::Options { temporary_distance, cuts: cuts.clone(), checkpoints };
         let outcome = replay(&mut capture, &chosen, progress)?;
         let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
         Ok(Self { capture, outcome, state })
+    }
+
+    fn take_checkpoints(&mut self) -> Checkpoints {
+        std::mem::take(&mut self.outcome.checkpoints)
     }
 
     fn profile(self, symbols: &mut dyn Symbols) -> Profile {

@@ -9,11 +9,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::index;
-use super::open::OpenOptions;
+use super::open::{Fresh, OpenOptions};
 use super::profile::{Profile, State};
 use crate::capture::index::Index;
 use crate::capture::source::Source;
 use crate::capture::writer::Writer;
+use crate::replay::checkpoint::Resume;
 use crate::replay::slices::Cuts;
 
 /// Why a capture was not sealed.
@@ -84,22 +85,30 @@ pub fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
     })
 }
 
-/// Appends the index of a profile that was made from the first `covers` bytes of `replayed`, the file at `path`.
-/// Answers the bytes written. Without a turn, nobody else must be writing the file.
+/// Where a replay of `source` for what comes from `time` on can begin; `None`: only at its start.
+pub(super) fn resume(source: impl Source, options: &OpenOptions, time: u64) -> Option<Resume> {
+    let index = Index::open(source).ok()??;
+    let at = (time, index.seal.covers);
+    index::resume(options.temporary_distance, at, |section| index.section(section).ok()?)
+}
+
+/// Appends the index of `fresh`, which is without its checkpoints then, and was made from `replayed`, the file at `path`. Answers the bytes written. Without a turn, nobody else must be writing the file.
 ///
 /// # Errors
 /// See [`Unsealed`]; the file is then as it was.
 pub(super) fn append(
     path: &Path,
     replayed: &File,
-    (profile, covers): (&Profile, u64),
+    fresh: &mut Fresh,
     turn: Option<&Turn<'_>>,
     options: &OpenOptions,
 ) -> Result<u64, Unsealed> {
-    if profile.state == State::Running {
+    let covers = fresh.covers;
+    if fresh.profile.state == State::Running {
         return Err(Unsealed::Busy);
     }
-    let sections = index::encode(profile, options.temporary_distance);
+    let mut sections = index::encode(&fresh.profile, options.temporary_distance);
+    sections.append(&mut fresh.checkpoints.0);
     let file = File::options().read(true).append(true).open(path)?;
     if turn.is_none() {
         file.try_lock().map_err(|error| match error {

@@ -19,7 +19,7 @@ pub struct Change {
     pub row: u32,
     /// Where it happened, as a slice's number.
     pub slice: u16,
-    /// The slice in which the blocks were allocated, where `what` is [`What::Freed`]; else `slice` again.
+    /// The slice in which the blocks were allocated, where they were freed; else `slice` again.
     pub birth: u16,
     pub what: What,
     pub blocks: u64,
@@ -79,9 +79,7 @@ impl Slices {
                 continue;
             };
             if let Some(entry) = changes.get_mut(*place) {
-                let (what, birth) = (change.what(), change.birth());
-                // Temporary is what the allocation was, whenever that turned out.
-                let slice = if what == What::Temporary { birth } else { change.slice() };
+                let (slice, what, birth) = (change.slice(), change.what(), change.birth());
                 let Amount { blocks, bytes } = change.amount;
                 *entry = Change { row, slice, birth, what, blocks, bytes };
                 *place += 1;
@@ -102,6 +100,27 @@ impl Slices {
     /// The same rows cut at other times, which another replay found.
     pub(super) fn recut(&self, sliced: Sliced) -> Self {
         Self::new(sliced, self.origins.clone())
+    }
+
+    /// The first of these slices, and behind them the second of a replay that was cut where they end: for questions about what
+    /// was from the start on.
+    pub(super) fn followed_by(&self, first: u16, sliced: Sliced) -> Self {
+        let mut changes: Vec<Change> = self.changes.iter().filter(|change| change.slice < first).copied().collect();
+        let last = self.recut(sliced).changes.into_iter().filter(|change| change.slice == 1);
+        // The replay does not know in which of the slices before its own a block was allocated.
+        let at = |change: Change| {
+            let birth = if change.birth == change.slice { first } else { 0 };
+            Change { slice: first, birth, ..change }
+        };
+        changes.extend(last.map(at));
+        changes.sort_by_key(Change::key);
+        Change::join(&mut changes);
+        Self { bounds: Vec::new(), changes, origins: Vec::new() }
+    }
+
+    /// How many rows the replay had.
+    pub(super) fn rows_of_replay(&self) -> usize {
+        self.origins.len()
     }
 
     /// How many there are.
@@ -138,7 +157,7 @@ impl Slices {
                         }
                     }
                 }
-                What::Temporary if inside(slice) => {
+                What::Temporary if inside(birth) && before(slice) => {
                     *temporary.0 = temporary.0.saturating_add(blocks);
                     *temporary.1 = temporary.1.saturating_add(bytes);
                 }
@@ -164,7 +183,7 @@ impl Slices {
 /// The numbers of a range of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// For each row of the profile. *allocations*, *allocated* and *temporary*: of the range (temporary though the free
-    /// may come later); *leaked*: allocated in the range and not freed in it; *peak*: live at its end.
+    /// For each row of the profile. *allocations*, *allocated*: of the range; *temporary*: of these, freed in it, too;
+    /// *leaked*: of these, not freed in it; *peak*: live at its end. Nothing behind a range's end decides what is in it.
     pub rows: Vec<Metrics>,
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use super::profile::{Metrics, Profile};
 use super::quantity::scaled;
 use super::slices::{Slices, Window};
-use crate::replay::slices::Cuts;
 
 /// A moment as it is written: `1.5s`, `250ms`, `90` (seconds), `2m`, `10%` of the capture, `-10s` before its end, `+9s`
 /// after the span's beginning, `peak`, `end`.
@@ -147,14 +146,17 @@ impl Asked {
 }
 
 impl Span {
-    /// The cuts of a replay that make the span the second slice.
-    pub(super) fn cuts(&self) -> Cuts {
-        Cuts::At(if self.open { vec![self.from_ns] } else { vec![self.from_ns, self.to_ns] })
+    /// How many of a profile's own slices are over when the span ends, and when the last of them was.
+    pub(super) fn slices_before_its_end(&self, bounds: &[u64]) -> Option<(u16, u64)> {
+        let over = bounds.partition_point(|bound| *bound <= self.to_ns).checked_sub(1)?;
+        Some((u16::try_from(over).ok()?, *bounds.get(over)?))
     }
 
     /// The range of a profile's own slices that is this span, if there is one.
     pub(super) fn slices(&self, bounds: &[u64]) -> Option<std::ops::Range<usize>> {
-        let from = bounds.binary_search(&self.from_ns).ok()?;
+        // Of equal bounds the first: a capture may end where it begins.
+        let from = bounds.partition_point(|bound| *bound < self.from_ns);
+        bounds.get(from).filter(|bound| **bound == self.from_ns)?;
         let to = if self.open { bounds.len().checked_sub(1)? } else { bounds.binary_search(&self.to_ns).ok()? };
         (from <= to).then_some(from..to)
     }

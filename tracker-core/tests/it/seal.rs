@@ -204,8 +204,10 @@ fn verify_finds_what_is_wrong() {
 #[test]
 fn the_golden_capture_is_still_what_is_written() {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/sealed.mtk"));
-    let bytes = write(
-        "t1 alloc a 64 main>parse
+    // Long enough for a checkpoint.
+    let loops: String =
+        (0..700).map(|n| format!("time {}\nt2 alloc c 24 main>loop\nt2 free c\n", 10_000 + n * 9000)).collect();
+    let text = "t1 alloc a 64 main>parse
          time 5000
          t2 alloc b 10 main>thread/inlined>work
          p2 fork p1
@@ -214,9 +216,9 @@ fn the_golden_capture_is_still_what_is_written() {
          time 9000
          t1 free b
          p2 ends
-         t1 realloc a d 80 main",
-        Layout::PLAIN,
-    );
+         t1 realloc a d 80 main
+        ";
+    let bytes = write(&(text.to_owned() + &loops), Layout { chunk_len: 4096, ..Layout::PLAIN });
     let capture = OnDisk::new("golden", &bytes.0.finish());
     let fresh = capture.open();
     capture.seal().unwrap();
@@ -225,6 +227,8 @@ fn the_golden_capture_is_still_what_is_written() {
         fs::copy(&capture.0, &path).unwrap();
     }
     assert!(fs::read(&path).unwrap() == capture.bytes(), "the bytes of a sealed capture have changed");
+    let index = Index::open(File::open(&path).unwrap()).unwrap().unwrap();
+    assert!(!index.section(7).unwrap().unwrap().is_empty(), "it has a checkpoint");
     let golden = OnDisk::new("old", &fs::read(&path).unwrap());
     let (opened, replayed) = golden.open_and_watch();
     assert!(opened == fresh && !replayed);

@@ -36,6 +36,12 @@ pub(crate) struct Story {
 
 /// Two processes of two threads each; the second may end first, and the first may be recorded to its end or not.
 pub(crate) fn tell(seed: u64) -> (Vec<u8>, Story) {
+    let steps = 300 + Random::new(seed).below(400);
+    tell_of(seed, steps)
+}
+
+/// The same, of so many steps.
+pub(crate) fn tell_of(seed: u64, steps: u64) -> (Vec<u8>, Story) {
     let mut random = Random::new(seed);
     let mut recording = Recording::new();
     recording.chunk_len = 400 + random.below(4000) as usize;
@@ -45,7 +51,6 @@ pub(crate) fn tell(seed: u64) -> (Vec<u8>, Story) {
     recording.image(streams[2], ImageKind::Fork, (101, 1, 0), "/bin/one");
     let mut serials = [0; 4];
     let (mut lives, mut live): (Vec<Life>, Vec<usize>) = (Vec::new(), Vec::new());
-    let steps = 300 + random.below(400);
     let mut second_ended = false;
     let last_of_second = random.below(steps);
     let pause = [1, 20, 3000, 400_000][random.below(4) as usize];
@@ -105,6 +110,11 @@ pub(crate) fn tell(seed: u64) -> (Vec<u8>, Story) {
 }
 
 impl Story {
+    /// The last moment.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// What a window from `from` to before `to` must show; `None`: to the end.
     fn window(&self, from: u64, to: Option<u64>) -> BTreeMap<(u64, u32), Metrics> {
         let mut rows: BTreeMap<_, Metrics> = BTreeMap::new();
@@ -116,7 +126,7 @@ impl Story {
             let ended = life.ended.is_some_and(|time| before(time) && time < self.end);
             for (applies, blocks, bytes) in [
                 (inside, &mut row.allocations, &mut row.allocated_bytes),
-                (inside && life.temporary, &mut row.temporary_allocations, &mut row.temporary_bytes),
+                (inside && freed && life.temporary, &mut row.temporary_allocations, &mut row.temporary_bytes),
                 (inside && !freed, &mut row.leaked_blocks, &mut row.leaked_bytes),
                 (before(life.born) && !freed && !ended, &mut row.peak_blocks, &mut row.peak_bytes),
             ] {

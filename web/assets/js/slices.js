@@ -87,7 +87,7 @@ export function within(data, range, moment) {
       book(leaked, r, blocks[i], bytes[i]);
       book(growth, r, blocks[i], bytes[i]);
     } else if (what[i] === What.temporary) {
-      book(temporary, r, blocks[i], bytes[i]);
+      if (birth[i] >= from) book(temporary, r, blocks[i], bytes[i]);
     } else {
       book(growth, r, -blocks[i], -bytes[i]);
       if (what[i] === What.freed && birth[i] >= from) book(leaked, r, -blocks[i], -bytes[i]);

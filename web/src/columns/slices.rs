@@ -18,7 +18,7 @@ pub struct Slices {
     pub changes: Vec<u32>,
     /// Ascending within a row, as differences.
     pub slice: Vec<u16>,
-    /// 0 allocated, 1 allocated and temporary, 2 freed, 3 gone with its image.
+    /// 0 allocated, 1 freed and temporary, 2 freed, 3 gone with its image.
     pub what: Vec<u8>,
     /// How many slices before its end a freed block was allocated.
     pub age: Vec<u16>,

@@ -1,21 +1,20 @@
 //! A profile as the sections of an index, and back. What comes back is equal to what went in, or nothing.
 //!
-//! Sections: 0 what describes the capture and its small tables, 1 frames, 2 stacks, 3 rows and regions, 4 time, 5 slices. Times are
-//! nanoseconds since the start. No IO here.
+//! Sections: 0 what describes the capture and its small tables, 1 frames, 2 stacks, 3 rows and regions, 4 time, 5 slices, 6 and
+//! following the checkpoints of the replay. Times are nanoseconds since the start. No IO here.
 
-mod columns;
 mod stacks;
 mod tables;
 
-use columns::{Field, Input, put_table, take_table};
-
 use super::profile::{Profile, Timeline};
 use super::slices::Slices;
+use crate::capture::columns::{Field, Input, put_table, take_table};
+use crate::replay::checkpoint::{Checkpoints, Resume};
 
 /// Number of the section that holds the slices, which few questions need.
 pub(super) const SLICES: usize = 5;
-/// How many sections there are.
-pub(super) const SECTIONS: usize = 6;
+/// How many sections a profile has. Behind them are those of the checkpoints.
+const SECTIONS: usize = 6;
 
 /// The sections of a profile whose blocks were temporary up to this distance.
 pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>> {
@@ -75,6 +74,28 @@ fn put_slices(slices: &Slices, out: &mut Vec<u8>) {
     slices.bounds.put(out);
     slices.origins.put(out);
     put_table(&slices.changes, out);
+}
+
+/// The last checkpoint before `time` of a replay of so many bytes with this distance; `None` where there is none that can be
+/// used.
+pub(super) fn resume(
+    temporary_distance: u64,
+    (time, covers): (u64, u64),
+    mut section: impl FnMut(usize) -> Option<Vec<u8>>,
+) -> Option<Resume> {
+    let distance = u64::take(&mut Input(&section(0)?))?;
+    if distance == temporary_distance {
+        Resume::before(time, covers, |number| section(SECTIONS + number))
+    } else {
+        None
+    }
+}
+
+/// The checkpoints that are there.
+pub(super) fn checkpoints(mut section: impl FnMut(usize) -> Option<Vec<u8>>) -> Option<Checkpoints> {
+    let sections =
+        (SECTIONS..).map(&mut section).take_while(|bytes| bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()));
+    sections.collect::<Option<Vec<_>>>().map(Checkpoints)
 }
 
 /// Reads the sections that `encode` wrote with the same distance. `sections` answers a section's bytes; what it leaves

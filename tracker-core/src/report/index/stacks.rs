@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::columns::{Input, put_table, take_table};
 use super::tables::{TreeNode, TreeStack, function_code, function_of};
+use crate::capture::columns::{Input, put_table, take_table};
 use crate::report::profile::{FrameId, Stack};
 
 /// Most frames of all stacks together, as many as a replay may make of them.

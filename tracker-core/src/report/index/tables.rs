@@ -1,6 +1,8 @@
 //! Which fields of a profile's tables are written, and how.
 
-use super::columns::{Column as _, Columns, Field, Input, Plain, Step, coded, columns, fields, put_table, take_table};
+use crate::capture::columns::{
+    Column as _, Columns, Field, Input, Plain, Step, coded, columns, fields, put_table, take_table,
+};
 use crate::capture::meta::{ExitStatus, Meta, Session};
 use crate::format::Function;
 use crate::replay::slices::What;

@@ -7,11 +7,11 @@ use crate::format::varint::{read_varint, unzigzag, zigzag};
 
 /// Bytes still to be read.
 #[derive(Debug)]
-pub(super) struct Input<'b>(pub(super) &'b [u8]);
+pub(crate) struct Input<'b>(pub(crate) &'b [u8]);
 
 impl Input<'_> {
     /// Whether everything was read.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -47,7 +47,7 @@ fn put_number(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// One value.
-pub(super) trait Field: Sized {
+pub(crate) trait Field: Sized {
     fn put(&self, out: &mut Vec<u8>);
     fn take(input: &mut Input<'_>) -> Option<Self>;
 }
@@ -142,7 +142,7 @@ macro_rules! fields {
         }
     };
 }
-pub(super) use fields;
+pub(crate) use fields;
 
 /// Things that have numbers.
 macro_rules! coded {
@@ -161,17 +161,17 @@ macro_rules! coded {
         }
     };
 }
-pub(super) use coded;
+pub(crate) use coded;
 
 /// How a column is written.
-pub(super) trait Column<T> {
+pub(crate) trait Column<T> {
     fn put(&mut self, value: &T, out: &mut Vec<u8>);
     fn take(&mut self, input: &mut Input<'_>) -> Option<T>;
 }
 
 /// Each value as it is.
 #[derive(Debug, Default)]
-pub(super) struct Plain;
+pub(crate) struct Plain;
 
 impl<T: Field> Column<T> for Plain {
     fn put(&mut self, value: &T, out: &mut Vec<u8>) {
@@ -185,7 +185,7 @@ impl<T: Field> Column<T> for Plain {
 
 /// Each number as the difference to the one before.
 #[derive(Debug, Default)]
-pub(super) struct Step(u64);
+pub(crate) struct Step(u64);
 
 impl<T: Copy + Into<u64> + TryFrom<u64>> Column<T> for Step {
     fn put(&mut self, value: &T, out: &mut Vec<u8>) {
@@ -201,7 +201,7 @@ impl<T: Copy + Into<u64> + TryFrom<u64>> Column<T> for Step {
 }
 
 /// A table's entries, column by column.
-pub(super) trait Columns: Default + Clone {
+pub(crate) trait Columns: Default + Clone {
     /// How many there are; each takes at least a byte per entry.
     const COUNT: usize;
     fn put_columns(entries: &[Self], out: &mut Vec<u8>);
@@ -233,16 +233,16 @@ macro_rules! columns {
         }
     };
 }
-pub(super) use columns;
+pub(crate) use columns;
 
 /// Writes a table.
-pub(super) fn put_table<T: Columns>(entries: &[T], out: &mut Vec<u8>) {
+pub(crate) fn put_table<T: Columns>(entries: &[T], out: &mut Vec<u8>) {
     put_number(entries.len() as u64, out);
     T::put_columns(entries, out);
 }
 
 /// Reads a table.
-pub(super) fn take_table<T: Columns>(input: &mut Input<'_>) -> Option<Vec<T>> {
+pub(crate) fn take_table<T: Columns>(input: &mut Input<'_>) -> Option<Vec<T>> {
     let count = input.count().filter(|count| *count <= input.0.len() / T::COUNT)?;
     let mut entries = vec![T::default(); count];
     T::take_columns(&mut entries, input)?;
