@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,18 +9,14 @@ use clap::{CommandFactory as _, Parser};
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
-use tracker_core::report::profile::{Module, Profile};
+use tracker_core::report::profile::Profile;
 use tracker_core::report::share::redact;
 use tracker_core::report::span::{self, Asked, Moment};
-use tracker_core::report::suppress::{Applied, Suppressions};
-use tracker_core::symbol::{build_id_of, default_suppressions};
+use tracker_core::report::suppress::Applied;
 
 use crate::cmd::Command;
 use crate::error::Error;
 use crate::output::look::Color;
-
-/// Bytes of a suppression file. Each of its patterns is tried on each function.
-const MAX_SUPPRESSIONS: u64 = 1 << 20;
 
 /// Records every heap allocation of a Linux program, with its call stack, and answers what leaks, what made the peak,
 /// and what churns.
@@ -122,15 +117,14 @@ impl FrameArgs {
         if self.interpreter || json { profile } else { profile.without_interpreter() }
     }
 
-    /// As [`Self::shown`], with suppressions: what they set apart does not depend on what is shown.
+    /// As [`Self::shown`], with suppressions that are decided for it: what they set apart does not depend on what is shown.
     pub(crate) fn shown_with<'s>(
         &self,
         profile: Profile,
         json: bool,
-        rules: &'s Suppressions,
+        suppressed: Applied<'s>,
     ) -> (Profile, Applied<'s>) {
-        let applied = rules.apply(&profile);
-        if self.interpreter || json { (profile, applied) } else { profile.without_interpreter_but(&applied) }
+        if self.interpreter || json { (profile, suppressed) } else { profile.without_interpreter_but(&suppressed) }
     }
 }
 
@@ -162,73 +156,6 @@ impl TimeArgs {
     /// What is asked for.
     pub(crate) fn asked(&self) -> Asked {
         Asked { at: self.at, from: self.from, to: self.to }
-    }
-}
-
-/// Leaks that are not to be counted.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Suppressions")]
-pub(crate) struct SuppressionArgs {
-    /// File with `leak:PATTERN` lines, as LeakSanitizer takes them, or with valgrind's suppressions; may be given several
-    /// times
-    #[arg(long, value_name = "FILE")]
-    suppressions: Vec<PathBuf>,
-    /// Count the blocks that libc, ld.so, libstdc++ and CPython take once and keep, too
-    #[arg(long)]
-    no_builtin_suppressions: bool,
-}
-
-impl SuppressionArgs {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or a line in it that is no suppression.
-    pub(crate) fn load(&self) -> Result<Suppressions, Error> {
-        self.load_with(&[])
-    }
-
-    /// The same, and what the program of `profile` carries in `__lsan_default_suppressions`, while its file is there.
-    ///
-    /// # Errors
-    /// As [`Self::load`]; what the program carries counts as a file.
-    pub(crate) fn load_for(&self, profile: &Profile) -> Result<Suppressions, Error> {
-        let mut all = self.load()?;
-        let mut programs: Vec<&str> = profile.processes.iter().map(|process| process.exe.as_str()).collect();
-        programs.sort_unstable();
-        programs.dedup();
-        for program in programs {
-            let path = Path::new(program);
-            let recorded = profile.modules.iter().find(|module| module.path == program);
-            // Another build's suppressions are not this one's.
-            let same = |module: &Module| build_id_of(path).is_ok_and(|found| found == module.build_id);
-            if let Some(text) = recorded.filter(|module| same(module)).and_then(|_| default_suppressions(path)) {
-                all.add_file(&text).map_err(|error| {
-                    Error::usage(format!("__lsan_default_suppressions of {}: {error}", path.display()))
-                })?;
-            }
-        }
-        Ok(all)
-    }
-
-    /// The same as [`Self::load`] with further files.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub(crate) fn load_with(&self, more: &[PathBuf]) -> Result<Suppressions, Error> {
-        let builtin = !self.no_builtin_suppressions;
-        let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
-        for path in more.iter().chain(&self.suppressions) {
-            let failed =
-                |error: &dyn std::fmt::Display| Error::usage(format!("suppression file {}: {error}", path.display()));
-            let mut bytes = Vec::new();
-            let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-            file.take(MAX_SUPPRESSIONS + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-            if bytes.len() as u64 > MAX_SUPPRESSIONS {
-                return Err(failed(&"it is larger than 1 MiB"));
-            }
-            all.add_file(&String::from_utf8_lossy(&bytes)).map_err(|error| failed(&error))?;
-        }
-        Ok(all)
     }
 }
 

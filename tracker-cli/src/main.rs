@@ -15,6 +15,7 @@ mod error;
 mod launch;
 mod output;
 mod preload;
+mod suppressions;
 mod sys;
 
 #[global_allocator]

@@ -60,6 +60,16 @@ fn what_the_program_carries() {
         let folder = record(name, flags);
         let all = list(&[("lose", 3), ("cache", 2)]);
         assert_eq!(leaks(&folder, ""), (all, list(&[("carried_by_program", 5)])), "{name}");
+        // A budget does not count it either, and neither does the baseline.
+        let check = "check --no-builtin-suppressions leaky.mtk --max leaked_blocks=";
+        let judged = memtrack(&folder, &format!("{check}5"));
+        assert_eq!(judged.status, "exit status: 0", "{judged:?}");
+        assert!(judged.stdout.contains("5  of 5") && judged.stdout.contains("5 suppressed"), "{judged:?}");
+        assert_eq!(memtrack(&folder, &format!("{check}4")).status, "exit status: 1", "{name}");
+        let saved = memtrack(&folder, "baseline save --no-builtin-suppressions -o base.json leaky.mtk");
+        assert_eq!(saved.status, "exit status: 0", "{saved:?}");
+        let baseline = fs::read_to_string(folder.join("base.json")).expect("written");
+        assert!(baseline.contains("\"leaked_blocks\":5,"), "{baseline}");
         // Its file is another one now: nothing it carries holds.
         fs::copy("/bin/true", folder.join("leaky")).expect("writable");
         assert_eq!(leaks(&folder, "").1, List::new(), "{name}");
@@ -86,7 +96,7 @@ fn files_of_both_kinds() {
     assert_eq!(memtrack(&folder, &format!("{both} --error-exitcode 7")).status, "exit status: 0");
     assert_eq!(memtrack(&folder, "report leaky.mtk --error-exitcode 7").status, "exit status: 7");
     write("broken.supp", "leak:a\n\nrace:b\n");
-    for command in ["report", "flamegraph -o -", "serve"] {
+    for command in ["report", "flamegraph -o -", "serve", "check --max leaked=0"] {
         let ended = memtrack(&folder, &format!("{command} --suppressions broken.supp leaky.mtk"));
         assert_eq!(ended.status, "exit status: 2", "{command}");
         assert!(ended.stderr.contains("suppression file broken.supp: line 3: expected `leak:PATTERN`"), "{ended:?}");

@@ -8,7 +8,8 @@ use std::io::BufWriter;
 use std::process::ExitCode;
 
 use tracker_core::report::profile::Profile;
-use web::{ExportOptions, ServeOptions, export_html, serve};
+use tracker_core::report::suppress::Applied;
+use web::{ServeOptions, export_html, serve};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,5 +43,5 @@ fn write(profile: Profile, kind: &str, out: &str) -> std::io::Result<()> {
     if out == "serve" {
         return serve(vec![(name, Box::new(move || Ok(profile.clone())))], ServeOptions::default());
     }
-    export_html(&profile, &ExportOptions { name, ..ExportOptions::default() }, &mut BufWriter::new(File::create(out)?))
+    export_html(&profile, &name, &Applied::builtin(&profile), &mut BufWriter::new(File::create(out)?))
 }

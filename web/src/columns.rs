@@ -13,7 +13,7 @@ pub mod tree;
 
 use serde::Serialize;
 use tracker_core::report::profile::Profile;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
 /// Everything the page knows. Additive changes keep the number in `schema`.
 #[derive(Debug, Serialize)]
@@ -34,9 +34,9 @@ pub struct Columns {
 }
 
 /// The columns of `profile`; `name` is what the page calls the capture, usually its file's name. Leaks that
-/// `suppressions` set apart are marked.
-pub fn columns(profile: &Profile, name: &str, suppressions: &Suppressions) -> Columns {
-    let tree = tree::Tree::new(profile, suppressions);
+/// `suppressed` sets apart are marked.
+pub fn columns(profile: &Profile, name: &str, suppressed: &Applied<'_>) -> Columns {
+    let tree = tree::Tree::new(profile, suppressed);
     let slices = slices::Slices::new(&profile.slices, &tree.origins);
     Columns {
         schema: "memtrack.page/1",

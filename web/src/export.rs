@@ -8,27 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use tracker_core::report::diff::Diff;
 use tracker_core::report::profile::Profile;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
 use crate::assets::{MODULES, STYLE, content_hash};
 use crate::columns::diff::{SideNames, diff_columns};
 use crate::page::{Body, Page, Style, import_map};
 use crate::{columns, script_safe};
-
-/// How a page is written.
-#[derive(Debug, Clone)]
-pub struct ExportOptions {
-    /// What the page calls the capture, usually its file's name.
-    pub name: String,
-    /// Which leaks are set apart.
-    pub suppressions: Suppressions,
-}
-
-impl Default for ExportOptions {
-    fn default() -> Self {
-        Self { name: String::new(), suppressions: Suppressions::builtin() }
-    }
-}
 
 /// The data element's content: compressed columns.
 #[derive(Serialize)]
@@ -42,12 +27,18 @@ struct Embedded {
 /// Trades a tenth of the size for a third of the time against the highest level.
 const COMPRESSION_LEVEL: u8 = 6;
 
-/// Writes `profile` as a self-contained page that opens from `file:` without any network.
+/// Writes `profile` as a self-contained page that opens from `file:` without any network. `name` is what the page calls the
+/// capture, usually its file's name; leaks that `suppressed` sets apart are marked.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn export_html(profile: &Profile, options: &ExportOptions, out: &mut impl io::Write) -> io::Result<()> {
-    write_page(Body::Report, &columns::columns(profile, &options.name, &options.suppressions), out)
+pub fn export_html(
+    profile: &Profile,
+    name: &str,
+    suppressed: &Applied<'_>,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    write_page(Body::Report, &columns::columns(profile, name, suppressed), out)
 }
 
 /// The same of what changed between two sides.

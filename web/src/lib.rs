@@ -19,5 +19,5 @@ mod script_safe;
 pub mod serve;
 
 pub use columns::diff::SideNames;
-pub use export::{ExportOptions, export_diff_html, export_html};
+pub use export::{export_diff_html, export_html};
 pub use serve::{ServeOptions, Server, Source, serve};

@@ -10,27 +10,27 @@ use std::path::Path;
 
 use serde_json::Value;
 use tracker_core::report::profile::{FrameId, Profile, StackId};
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::{Applied, Suppressions};
 use web::columns::columns;
 
 fn json(profile: &Profile) -> Value {
-    serde_json::to_value(columns(profile, "small.mtk", &Suppressions::builtin())).unwrap()
+    serde_json::to_value(columns(profile, "small.mtk", &Applied::builtin(profile))).unwrap()
 }
 
 /// Suppressions reach the page: each leak is listed by the rule that sets it apart.
 #[test]
 fn listed_leaks_are_marked() {
     let mut listed = Suppressions::none();
-    listed.add_file("leak:*").unwrap();
+    listed.add_file("x.supp", "leak:*").unwrap();
     let profile = synthetic::small();
-    let rules = |suppressions: &Suppressions| {
-        let value = serde_json::to_value(columns(&profile, "small.mtk", suppressions)).unwrap();
+    let rules = |suppressed: &Applied<'_>| {
+        let value = serde_json::to_value(columns(&profile, "small.mtk", suppressed)).unwrap();
         let name = |rule: &Value| value["strings"][rule.as_u64().unwrap() as usize].as_str().unwrap().to_owned();
         value["rows"]["leaked_rule"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
     };
-    let found = rules(&listed);
+    let found = rules(&listed.apply(&profile).unwrap());
     assert!(!found.is_empty() && found.iter().all(|rule| rule == "*"), "{found:?}");
-    assert!(rules(&Suppressions::none()).iter().all(String::is_empty));
+    assert!(rules(&Applied::default()).iter().all(String::is_empty));
 }
 
 /// One line per column, so that a change is seen where it is.

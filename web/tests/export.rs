@@ -8,12 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tracker_core::report::profile::Profile;
-use web::{ExportOptions, export_html};
+use tracker_core::report::suppress::Applied;
+use web::export_html;
 
 fn export(profile: &Profile) -> String {
     let mut out = Vec::new();
-    export_html(profile, &ExportOptions { name: "</script><b>name.mtk".into(), ..ExportOptions::default() }, &mut out)
-        .unwrap();
+    export_html(profile, "</script><b>name.mtk", &Applied::builtin(profile), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -80,6 +80,6 @@ fn errors_of_the_output_are_passed_on() {
             Ok(())
         }
     }
-    let error = export_html(&synthetic::small(), &ExportOptions::default(), &mut Full).unwrap_err();
+    let error = export_html(&synthetic::small(), "", &Applied::default(), &mut Full).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }

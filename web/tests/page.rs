@@ -13,7 +13,8 @@ use tracker_core::report::diff::Diff;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::profile::{Profile, State};
-use web::{ExportOptions, ServeOptions, Server, SideNames, Source, export_diff_html, export_html};
+use tracker_core::report::suppress::Applied;
+use web::{ServeOptions, Server, SideNames, Source, export_diff_html, export_html};
 
 /// The tests' own folder, which node finds `package.json` from.
 fn root() -> &'static Path {
@@ -39,8 +40,8 @@ fn node(arguments: &[&str], environment: &[(&str, String)]) {
 /// Writes the page of `profile` and gives its address.
 fn export(profile: &Profile, name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.html"));
-    let options = ExportOptions { name: format!("memtrack.{name}.48211.mtk"), ..ExportOptions::default() };
-    export_html(profile, &options, &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
+    let name = format!("memtrack.{name}.48211.mtk");
+    export_html(profile, &name, &Applied::builtin(profile), &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
     format!("file://{}", path.display())
 }
 

@@ -10,9 +10,9 @@ use tracker_core::report::profile::Profile;
 use tracker_core::report::rows::{Kind, Limits, Report};
 use tracker_core::report::stats::Stats;
 use tracker_core::report::summary::Summary;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 use tracker_core::report::tree::Tree;
-use web::{ExportOptions, export_html};
+use web::export_html;
 
 use super::replay::profile;
 use crate::repair::repair;
@@ -29,7 +29,7 @@ pub(super) fn all(profile: &Profile, bytes: &[u8]) {
     let selection = Selection::whole(profile);
     json(&Summary::of(&selection));
     for kind in [Kind::Leaks, Kind::Peak, Kind::Temporary, Kind::Allocations] {
-        json(&Report::new(selection.clone(), kind, &Limits::default(), &Suppressions::builtin()));
+        json(&Report::new(selection.clone(), kind, &Limits::default(), &Applied::builtin(profile)));
     }
     Stats::of(&selection, 10);
     json(&Diff::new(vec![selection.clone(); 2], vec![selection.clone()], Metric::Peak));
@@ -48,7 +48,7 @@ pub(super) fn all(profile: &Profile, bytes: &[u8]) {
         }
     }
     let mut page = Vec::new();
-    export_html(profile, &ExportOptions::default(), &mut page).expect("a vector takes everything");
+    export_html(profile, "", &Applied::builtin(profile), &mut page).expect("a vector takes everything");
     let page = String::from_utf8(page).expect("a page is UTF-8");
     assert_eq!(page.matches("</script>").count(), page.matches("<script").count());
 }

@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tracker_core::budget::baseline::program_name;
-use tracker_core::budget::{Baseline, Baselines};
+use tracker_core::budget::{Baseline, Baselines, Run};
 use tracker_core::capture::block::FILE_MAGIC;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::profile::Profile;
 
-use super::Budgets;
+use super::{Budgets, recorded};
 use crate::captures;
 use crate::error::Error;
 
@@ -25,9 +25,9 @@ fn expand(path: &str, profile: &Profile) -> PathBuf {
 
 impl Budgets {
     /// Reads the baselines that rules name. One that is missing is an error where a limit means its numbers.
-    pub(super) fn baselines(&self, runs: &[Selection<'_>]) -> Result<Baselines, Error> {
+    pub(super) fn baselines(&self, runs: &[Run<'_, '_>]) -> Result<Baselines, Error> {
         let mut all = Baselines::new();
-        let Some(profile) = runs.first().map(Selection::profile) else { return Ok(all) };
+        let Some(profile) = runs.first().map(|run| run.selection.profile()) else { return Ok(all) };
         for rule in &self.budget.rules {
             let Some(name) = rule.baseline.as_ref().filter(|name| !all.contains_key(*name)) else { continue };
             let path = expand(name, profile);
@@ -65,16 +65,18 @@ fn read(budgets: &Budgets, path: &Path) -> Result<Baseline, Unread> {
     })?;
     if bytes.starts_with(&FILE_MAGIC) {
         let profile = captures::profile(path).map_err(Unread::Wrong)?;
-        return Ok(Baseline::of(&[Selection::whole(&profile)], &budgets.budget, &budgets.suppressions));
+        let whole = [Selection::whole(&profile)];
+        let suppressions = budgets.suppressions_of(&whole).map_err(Unread::Wrong)?;
+        return Ok(Baseline::of(&recorded(&whole, &suppressions).map_err(Unread::Wrong)?, &budgets.budget));
     }
     Baseline::parse(&String::from_utf8_lossy(&bytes))
         .map_err(|error| Unread::Wrong(Error::usage(format!("{shown}: {error}"))))
 }
 
 /// Measures and writes.
-pub(super) fn save(budgets: &Budgets, runs: &[Selection<'_>], path: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
-    let Some(profile) = runs.first().map(Selection::profile) else { return Ok(Vec::new()) };
-    let text = Baseline::of(runs, &budgets.budget, &budgets.suppressions).to_text();
+pub(super) fn save(budgets: &Budgets, runs: &[Run<'_, '_>], path: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    let Some(profile) = runs.first().map(|run| run.selection.profile()) else { return Ok(Vec::new()) };
+    let text = Baseline::of(runs, &budgets.budget).to_text();
     let named = budgets.budget.rules.iter().filter_map(|rule| rule.baseline.as_deref());
     let mut paths: BTreeSet<PathBuf> = match path {
         Some(path) => [expand(&path.to_string_lossy(), profile)].into(),

@@ -7,14 +7,14 @@ pub(crate) mod results;
 
 use std::path::{Path, PathBuf};
 
-use tracker_core::budget::{self, Budget, Level, Limit, Origin, Rule, Scope, Verdict, rule};
+use tracker_core::budget::{self, Budget, Level, Limit, Origin, Rule, Run, Scope, Verdict, rule};
 use tracker_core::report::filter::Selection;
 use tracker_core::report::suppress::Suppressions;
 
 use self::results::Wanted;
-use crate::args::SuppressionArgs;
 use crate::captures::Capture;
 use crate::error::Error;
+use crate::suppressions::{SuppressionArgs, applied, with_carried};
 
 /// Stacks named below a broken budget.
 const WORST: usize = 5;
@@ -93,7 +93,7 @@ impl BudgetArgs {
         }
         let listed: Vec<PathBuf> = budget.suppressions.iter().map(|path| folder.join(path)).collect();
         Ok(Budgets {
-            suppressions: self.suppressions.load_with(&listed)?,
+            suppressions: self.suppressions.load(&listed)?,
             default_baseline: self
                 .baseline
                 .clone()
@@ -132,6 +132,7 @@ impl BudgetArgs {
 #[derive(Debug)]
 pub(crate) struct Budgets {
     budget: Budget,
+    /// Those of files.
     suppressions: Suppressions,
     /// Where `baseline save` writes unless told.
     default_baseline: PathBuf,
@@ -168,21 +169,36 @@ impl Budgets {
     /// where that is asked for.
     ///
     /// # Errors
-    /// A baseline that cannot be read or written, or is none of this program.
-    pub(crate) fn judge<'p, 'b>(&self, runs: Vec<Selection<'p>>, budget: &'b Budget) -> Result<Verdict<'p, 'b>, Error> {
+    /// A baseline that cannot be read or written, or is none of this program; suppressions that the program carries and
+    /// that are none.
+    pub(crate) fn judge<'p, 'b>(&self, runs: &[Selection<'p>], budget: &'b Budget) -> Result<Verdict<'p, 'b>, Error> {
+        let suppressions = self.suppressions_of(runs)?;
+        let runs = recorded(runs, &suppressions)?;
         if self.update {
-            self.save(&runs, None)?;
+            baselines::save(self, &runs, None)?;
         }
         let baselines = self.baselines(&runs)?;
-        budget::evaluate(runs, budget, &self.suppressions, &baselines, WORST)
+        budget::evaluate(&runs, budget, &baselines, WORST)
             .map_err(|error| Error::usage(format!("the baseline {error}")))
     }
 
     /// Measures recordings and writes their baselines: at `path`, or wherever the budget has them. Answers where.
     ///
     /// # Errors
-    /// One cannot be written.
+    /// One cannot be written; suppressions that the program carries and that are none.
     pub(crate) fn save(&self, runs: &[Selection<'_>], path: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
-        baselines::save(self, runs, path)
+        baselines::save(self, &recorded(runs, &self.suppressions_of(runs)?)?, path)
     }
+
+    /// Those of files, and those that the programs of these recordings carry.
+    fn suppressions_of(&self, runs: &[Selection<'_>]) -> Result<Suppressions, Error> {
+        with_carried(self.suppressions.clone(), runs.iter().map(Selection::profile))
+    }
+}
+
+fn recorded<'p, 's>(runs: &[Selection<'p>], suppressions: &'s Suppressions) -> Result<Vec<Run<'p, 's>>, Error> {
+    let run = |selection: &Selection<'p>| {
+        Ok(Run { selection: selection.clone(), suppressed: applied(suppressions, selection.profile())? })
+    };
+    runs.iter().map(run).collect()
 }

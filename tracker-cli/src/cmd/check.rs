@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
             "there is no budget: give --max KEY=VALUE, or write memtrack.toml with a [budget] (memtrack check --help)",
         ));
     }
-    let verdict = budgets.judge(runs, &budget)?;
+    let verdict = budgets.judge(&runs, &budget)?;
     let mut wanted = budgets.wanted().to_vec();
     if args.json {
         wanted.push(Wanted::here("json"));

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use tracker_core::export::{self, Request};
 use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
-use web::{ExportOptions, export_html};
+use web::export_html;
 
-use crate::args::{CaptureArg, RedactArg, SuppressionArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, RedactArg, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file::Target;
 use crate::output::{head, note};
+use crate::suppressions::{SuppressionArgs, applied};
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
@@ -51,6 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         None => name,
     };
     let suppressions = args.suppressions.load_for(&profile)?;
+    // By the names as they were.
+    let suppressed = applied(&suppressions, &profile)?;
     let profile = args.redact.shown(profile);
     let picture = output.extension().is_some_and(|ending| ending == "svg");
     target.write(|mut out| match export::by_name("svg").filter(|_| picture) {
@@ -58,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
             let selection = Selection::whole(&profile);
             svg.export(Request { selection: &selection, metric: args.metric, events: &mut Vec::new() }, &mut out)
         }
-        None => export_html(&profile, &ExportOptions { name, suppressions }, &mut out),
+        None => export_html(&profile, &name, &suppressed, &mut out),
     })?;
     if output.as_os_str() != "-" {
         note(&format!("wrote {}", output.display()));

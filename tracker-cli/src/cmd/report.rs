@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use tracker_core::report::quantity;
 use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
-use crate::args::{CaptureArg, FilterArgs, FrameArgs, SuppressionArgs, TimeArgs};
+use crate::args::{CaptureArg, FilterArgs, FrameArgs, TimeArgs};
 use crate::error::Error;
 use crate::output::look::Look;
+use crate::suppressions::{SuppressionArgs, applied};
 use crate::{captures, output};
 
 /// Its flags.
@@ -100,15 +101,17 @@ impl Args {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     // A broken file is an error before anything is read.
-    args.suppressions.load()?;
+    args.suppressions.load(&[])?;
     let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
     let suppressions = args.suppressions.load_for(&capture.profile)?;
-    let none = Suppressions::none();
-    // They concern leaks alone: elsewhere they shall not keep stacks apart that look the same.
-    let rules = if args.kind() == Kind::Leaks { &suppressions } else { &none };
-    let (profile, applied) = args.frames.shown_with(capture.profile, args.json, rules);
+    // Elsewhere they shall not keep stacks apart that look the same.
+    let applied = match args.kind().is_suppressed() {
+        true => applied(&suppressions, &capture.profile)?,
+        false => Applied::default(),
+    };
+    let (profile, applied) = args.frames.shown_with(capture.profile, args.json, applied);
     let selection = args.filter.select(&profile)?;
-    let report = Report::with(selection, args.kind(), &args.limits(), &applied);
+    let report = Report::new(selection, args.kind(), &args.limits(), &applied);
     if args.json {
         output::print_json(&report)?;
     } else {

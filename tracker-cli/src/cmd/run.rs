@@ -231,12 +231,12 @@ impl Judge<'_> {
 
     fn captures(&self, captures: &[Capture]) -> Result<bool, Error> {
         check::refuse_partial(captures, self.allow_partial)?;
-        let runs = captures.iter().map(|capture| Selection::whole(&capture.profile)).collect();
+        let runs: Vec<_> = captures.iter().map(|capture| Selection::whole(&capture.profile)).collect();
         let budget = self.budgets.complete(captures)?;
         if budget.rules.is_empty() && !self.quiet {
             note("there is no budget, so nothing was judged: give --max KEY=VALUE, or write memtrack.toml");
         }
-        let verdict = self.budgets.judge(runs, &budget)?;
+        let verdict = self.budgets.judge(&runs, &budget)?;
         let loud = !self.quiet || !verdict.outcomes.iter().all(Outcome::kept);
         if let Some(first) = captures.first() {
             let wanted = self.budgets.wanted();

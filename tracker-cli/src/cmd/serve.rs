@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use web::{ServeOptions, Source};
 
-use crate::args::SuppressionArgs;
 use crate::captures;
 use crate::error::Error;
+use crate::suppressions::SuppressionArgs;
 
 /// Its flags.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     // Those that the first capture's program carries hold for all: they are captures of one program, as a rule.
     let suppressions = match &first {
         Some(profile) => args.suppressions.load_for(profile),
-        None => args.suppressions.load(),
+        None => args.suppressions.load(&[]),
     }?;
     let source = |path: PathBuf| -> (String, Box<dyn Source>) {
         let mut read = first.take();

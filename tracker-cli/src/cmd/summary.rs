@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use tracker_core::report::summary::Summary;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
 use crate::args::{CaptureArg, FilterArgs, FrameArgs};
 use crate::error::Error;
@@ -27,13 +27,12 @@ pub(crate) struct Args {
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref())?;
-    let builtin = Suppressions::builtin();
-    let (profile, builtin) = args.frames.shown_with(capture.profile, args.json, &builtin);
-    let selection = args.filter.select(&profile)?;
     if args.json {
-        output::print_json(&Summary::of(&selection))?;
+        output::print_json(&Summary::of(&args.filter.select(&capture.profile)?))?;
     } else {
-        output::print(&output::summary::text(look, &selection, &builtin))?;
+        let builtin = Applied::builtin(&capture.profile);
+        let (profile, builtin) = args.frames.shown_with(capture.profile, args.json, builtin);
+        output::print(&output::summary::text(look, &args.filter.select(&profile)?, &builtin))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::profile::Profile;
 use tracker_core::report::rows::{Kind, Limits, Report};
 use tracker_core::report::sums::Sums;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
 use super::clean::{clean, quote};
 use super::leaked::{KEPT, part};
@@ -21,7 +21,7 @@ pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
     let selection = Selection::whole(profile);
     let sums = Sums::of(&selection);
     let none = Limits { count: Some(0), ..Limits::default() };
-    let leaks = Report::new(selection, Kind::Leaks, &none, &Suppressions::builtin());
+    let leaks = Report::new(selection, Kind::Leaks, &none, &Applied::builtin(profile));
     let (total, kept) = (leaks.total(), leaks.suppressed_sum());
     let leaked = match (total.blocks, part(&total, &kept, KEPT)) {
         (0, _) => "nothing".to_owned(),

@@ -25,7 +25,7 @@ const TABLE_ROWS: usize = 12;
 pub(crate) fn text(look: &Look, selection: &Selection<'_>, builtin: &Applied<'_>) -> String {
     let summary = Summary::of(selection);
     let sums = &summary.sums;
-    let leaks = Report::with(selection.clone(), Kind::Leaks, &Limits::default(), builtin);
+    let leaks = Report::new(selection.clone(), Kind::Leaks, &Limits::default(), builtin);
     let own = selection.only(|row| builtin.rule(row).is_none());
 
     let mut text = head::text(look, selection);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use tracker_core::budget::render::{FORMATS, Judged};
-use tracker_core::budget::{self, Baseline, Baselines, Budget, Verdict, file};
+use tracker_core::budget::{self, Baseline, Baselines, Budget, Run, Verdict, file};
 use tracker_core::report::diff::Diff;
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::levels::levels;
@@ -18,7 +18,7 @@ use tracker_core::report::rows::{Grouping, Kind, Limits, Report};
 use tracker_core::report::sketch::{Numbers, Sketch};
 use tracker_core::report::stats::Stats;
 use tracker_core::report::summary::Summary;
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::{Applied, Suppressions};
 use tracker_core::report::table::{By, Table};
 use tracker_core::report::tree::Tree;
 use tracker_core::report::{StatsJson, TableJson, TimelineJson, TreeJson};
@@ -32,7 +32,7 @@ const NARROW: Look = Look { width: 80, color: false, unicode: true };
 
 /// Compares `text`, at most `look`'s columns wide, with the golden file `name`.
 fn summary_text(look: &Look, selection: &Selection<'_>) -> String {
-    summary::text(look, selection, &Suppressions::builtin().apply(selection.profile()))
+    summary::text(look, selection, &Applied::builtin(selection.profile()))
 }
 
 #[track_caller]
@@ -174,7 +174,7 @@ fn troubled() -> Profile {
 
 fn report_of(profile: &Profile, kind: Kind, count: usize) -> Report<'_> {
     let limits = Limits { count: Some(count), ..Limits::default() };
-    Report::new(Selection::whole(profile), kind, &limits, &Suppressions::builtin())
+    Report::new(Selection::whole(profile), kind, &limits, &Applied::builtin(profile))
 }
 
 #[test]
@@ -290,14 +290,17 @@ fn rules(text: &str) -> Budget {
     file::parse("memtrack.toml", text).unwrap().unwrap()
 }
 
+fn run(selection: Selection<'_>) -> Run<'_, 'static> {
+    Run { suppressed: Applied::builtin(selection.profile()), selection }
+}
+
 /// The verdict, with a baseline that has half of the index.
 fn judged<'p, 'b>(selection: Selection<'p>, budget: &'b Budget) -> Verdict<'p, 'b> {
     let mut before = selection.profile().clone();
     before.rows.iter_mut().for_each(|row| row.metrics.peak_bytes /= 2);
-    let suppressions = Suppressions::builtin();
-    let baseline = Baseline::of(&[Selection::whole(&before)], budget, &suppressions);
+    let baseline = Baseline::of(&[run(Selection::whole(&before))], budget);
     let baselines = Baselines::from([("base.json".to_owned(), baseline)]);
-    budget::evaluate(vec![selection], budget, &suppressions, &baselines, 2).unwrap()
+    budget::evaluate(&[run(selection)], budget, &baselines, 2).unwrap()
 }
 
 /// The contract with scripts: fields may be added, none may go or change its meaning.
@@ -308,10 +311,11 @@ fn golden_schemas() {
     let (whole, narrow) = (Selection::whole(&profile), filter.select(&profile).unwrap());
     golden_json("summary.json", &Summary::of(&whole));
     let limits = Limits { grouping: Grouping::Thread, ..Limits::default() };
-    let leaks = Report::new(narrow.clone(), Kind::Leaks, &limits, &Suppressions::builtin());
+    let leaks = Report::new(narrow.clone(), Kind::Leaks, &limits, &Applied::builtin(&profile));
     golden_json("report-leaks.json", &leaks);
     let mut listed = Suppressions::none();
-    listed.add_file("leak:flusher").unwrap();
+    listed.add_file("x.supp", "leak:flusher").unwrap();
+    let listed = listed.apply(&profile).unwrap();
     golden_json("report-suppressed.json", &Report::new(narrow.clone(), Kind::Leaks, &limits, &listed));
     golden_json("report-peak.json", &Report::new(narrow.clone(), Kind::Peak, &limits, &listed));
     let tree = Tree::new(&narrow, Metric::Allocated, false);

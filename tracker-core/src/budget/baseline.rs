@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::measure;
+use super::evaluate::{Run, measure};
 use super::fingerprint::{fingerprint, without_cargo_hash};
 use super::measure::Measure;
 use super::rule::{Budget, PROCESS, Scope};
@@ -16,7 +16,6 @@ use crate::report::filter::Selection;
 use crate::report::metric::Metric;
 use crate::report::name::{UNKNOWN, base_name};
 use crate::report::profile::{Profile, StackId};
-use crate::report::suppress::Suppressions;
 
 const SCHEMA: &str = "memtrack.baseline/1";
 /// So many stacks of each kind of number are kept.
@@ -87,10 +86,10 @@ impl std::error::Error for BaselineError {}
 
 impl Baseline {
     /// Measures captures of the same program: the whole process, and each rule of `budget`.
-    pub fn of(runs: &[Selection<'_>], budget: &Budget, suppressions: &Suppressions) -> Self {
+    pub fn of(runs: &[Run<'_, '_>], budget: &Budget) -> Self {
         let mut budgets: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         let mut keep = |name: &str, scope: &Scope, measured: Measure| {
-            let found = measure(runs, scope, measured, suppressions).found.ok();
+            let found = measure(runs, scope, measured).found.ok();
             if let Some(number) = found {
                 budgets.entry(name.to_owned()).or_default().insert(measured.name().to_owned(), number);
             }
@@ -100,8 +99,8 @@ impl Baseline {
         for rule in &budget.rules {
             rule.limits.iter().for_each(|limit| keep(&rule.name, &rule.scope, limit.measure));
         }
-        let (stacks, smaller_stacks) = runs.first().map_or((Vec::new(), false), largest);
-        let program = runs.first().map_or_else(String::new, |run| program_name(run.profile()));
+        let (stacks, smaller_stacks) = runs.first().map_or((Vec::new(), false), |run| largest(&run.selection));
+        let program = runs.first().map_or_else(String::new, |run| program_name(run.selection.profile()));
         Self { schema: SCHEMA.to_owned(), program, budgets, smaller_stacks, stacks }
     }
 
@@ -284,6 +283,12 @@ pub fn program_name(profile: &Profile) -> String {
 mod tests {
     use super::*;
     use crate::report::sketch::{Numbers as Row, Sketch};
+    use crate::report::suppress::Applied;
+
+    fn baseline(profile: &Profile) -> Baseline {
+        let run = Run { selection: Selection::whole(profile), suppressed: Applied::default() };
+        Baseline::of(&[run], &Budget::default())
+    }
 
     fn profile(large: u64) -> Profile {
         let row = |n: u64| Row { allocated: (n, n * 10), leaked: (n / 10, n), peak: (n, n * 10), ..Row::default() };
@@ -297,7 +302,7 @@ mod tests {
     #[test]
     fn a_baseline_is_read_as_it_was_written() {
         let profile = profile(20);
-        let baseline = Baseline::of(&[Selection::whole(&profile)], &Budget::default(), &Suppressions::none());
+        let baseline = baseline(&profile);
         let text = baseline.to_text();
         assert_eq!(Baseline::parse(&text).unwrap(), baseline);
         assert_eq!(text.lines().count(), 12, "{text}");
@@ -318,7 +323,7 @@ mod tests {
     #[test]
     fn what_grew_is_found() {
         let (before, now) = (profile(20), profile(50));
-        let baseline = Baseline::of(&[Selection::whole(&before)], &Budget::default(), &Suppressions::none());
+        let baseline = baseline(&before);
         let now = Selection::whole(&now);
         let found = changes(&now, &baseline, Measure::Peak, 5);
         assert_eq!(found, [Change { stack: StackId(1), before: 200, now: 500 }]);
@@ -337,7 +342,7 @@ mod tests {
             assert!(error.contains(message), "{text}: {error}");
         }
         let (ours, other) = (profile(1), Sketch::new("other").build());
-        let baseline = Baseline::of(&[Selection::whole(&ours)], &Budget::default(), &Suppressions::none());
+        let baseline = baseline(&ours);
         assert_eq!(baseline.fits(&ours), Ok(()));
         let error = baseline.fits(&other).unwrap_err().to_string();
         assert!(error.contains("is a baseline of \"app\", and this is \"other\""), "{error}");

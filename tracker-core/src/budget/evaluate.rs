@@ -14,7 +14,7 @@ use crate::report::profile::{Profile, State};
 use crate::report::rows::{Entry, Limits, Order, Report};
 use crate::report::span::Asked;
 use crate::report::sums::Sums;
-use crate::report::suppress::Suppressions;
+use crate::report::suppress::Applied;
 
 /// Why there is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,13 @@ impl Missing {
             Self::Unknown(why) => why,
         }
     }
+}
+
+/// A recording, and which of its leaks are set apart.
+#[derive(Debug, Clone)]
+pub struct Run<'p, 's> {
+    pub selection: Selection<'p>,
+    pub suppressed: Applied<'s>,
 }
 
 /// A scope, measured.
@@ -134,9 +141,8 @@ pub type Baselines = BTreeMap<String, Baseline>;
 /// # Errors
 /// A limit is relative to a baseline that is not there, or has no such number.
 pub fn evaluate<'p, 'b>(
-    runs: Vec<Selection<'p>>,
+    runs: &[Run<'p, '_>],
     budget: &'b Budget,
-    suppressions: &Suppressions,
     baselines: &Baselines,
     worst: usize,
 ) -> Result<Verdict<'p, 'b>, BaselineError> {
@@ -144,20 +150,19 @@ pub fn evaluate<'p, 'b>(
     for rule in &budget.rules {
         let baseline = rule.baseline.as_ref().and_then(|path| baselines.get(path));
         for limit in &rule.limits {
-            outcomes.push(judge(&runs, (rule, limit), suppressions, baseline, worst)?);
+            outcomes.push(judge(runs, (rule, limit), baseline, worst)?);
         }
     }
-    Ok(Verdict { runs, outcomes })
+    Ok(Verdict { runs: runs.iter().map(|run| run.selection.clone()).collect(), outcomes })
 }
 
 fn judge<'b>(
-    runs: &[Selection<'_>],
+    runs: &[Run<'_, '_>],
     (rule, limit): (&'b Rule, &'b Limit),
-    suppressions: &Suppressions,
     baseline: Option<&Baseline>,
     worst: usize,
 ) -> Result<Outcome<'b>, BaselineError> {
-    let Measured { found, run, subject, suppressed } = measure(runs, &rule.scope, limit.measure, suppressions);
+    let Measured { found, run, subject, suppressed } = measure(runs, &rule.scope, limit.measure);
     let millionths =
         |of: u64, part: u64| u64::try_from(u128::from(of) * u128::from(part) / 1_000_000).unwrap_or(u64::MAX);
     // What does not occur needs no number to be compared with.
@@ -193,7 +198,8 @@ fn judge<'b>(
         changes: Vec::new(),
     };
     if let (false, Ok(_), Some(subject)) = (outcome.kept(), found, subject) {
-        let report = report(&subject.selection, limit.measure, suppressions, worst);
+        let suppressed = runs.get(run).map(|run| &run.suppressed);
+        let report = suppressed.and_then(|suppressed| report(&subject.selection, limit.measure, suppressed, worst));
         outcome.worst = report.map_or_else(Vec::new, |report| report.entries);
         if rule.scope.per_stack {
             outcome.worst.retain(|entry| of_entry(limit.measure, entry) > allowed);
@@ -206,17 +212,12 @@ fn judge<'b>(
 }
 
 /// The least of several recordings; in each the largest of its subjects.
-pub(super) fn measure<'p>(
-    runs: &[Selection<'p>],
-    scope: &Scope,
-    measure: Measure,
-    suppressions: &Suppressions,
-) -> Measured<'p> {
+pub(super) fn measure<'p>(runs: &[Run<'p, '_>], scope: &Scope, measure: Measure) -> Measured<'p> {
     let mut least: Option<Measured<'p>> = None;
-    for (run, whole) in runs.iter().enumerate() {
+    for (run, Run { selection: whole, suppressed: apart }) in runs.iter().enumerate() {
         let mut most = Measured { found: Err(Missing::Nothing), run, subject: None, suppressed: 0 };
         for subject in subjects(scope, whole) {
-            let (found, suppressed) = number(&subject.selection, scope, measure, suppressions);
+            let (found, suppressed) = number(&subject.selection, scope, measure, apart);
             // What cannot be known is worse than any number.
             let rank = |found: Result<u64, Missing>| match found {
                 Err(Missing::Nothing) => (0, 0),
@@ -241,7 +242,7 @@ pub(super) fn measure<'p>(
 fn report<'p>(
     selection: &Selection<'p>,
     measure: Measure,
-    suppressions: &Suppressions,
+    suppressed: &Applied<'_>,
     count: usize,
 ) -> Option<Report<'p>> {
     let order = match measure {
@@ -250,7 +251,7 @@ fn report<'p>(
         _ => Order::Blocks,
     };
     let limits = Limits { count: Some(count), order, ..Limits::default() };
-    measure.kind().map(|kind| Report::new(selection.clone(), kind, &limits, suppressions))
+    measure.kind().map(|kind| Report::new(selection.clone(), kind, &limits, suppressed))
 }
 
 /// A stack's own number.
@@ -272,7 +273,7 @@ fn number(
     selection: &Selection<'_>,
     scope: &Scope,
     measure: Measure,
-    suppressions: &Suppressions,
+    apart: &Applied<'_>,
 ) -> (Result<u64, Missing>, u64) {
     if scope.selects_stacks() && selection.rows().is_empty() {
         return (Err(Missing::Nothing), 0);
@@ -281,13 +282,13 @@ fn number(
     let mut suppressed = 0;
     let leaks = if is_leak || scope.per_stack {
         let count = if scope.per_stack { usize::MAX } else { 0 };
-        report(selection, measure, suppressions, count)
+        report(selection, measure, apart, count)
     } else {
         None
     };
     if let Some(report) = leaks.as_ref().filter(|_| is_leak) {
-        let apart = report.suppressed_sum();
-        suppressed = if measure == Measure::Leaked { apart.bytes } else { apart.blocks };
+        let sum = report.suppressed_sum();
+        suppressed = if measure == Measure::Leaked { sum.bytes } else { sum.blocks };
     }
     if scope.per_stack {
         let entries = leaks.iter().flat_map(|report| &report.entries);
@@ -366,11 +367,11 @@ mod tests {
     fn check(rules: &str, runs: &[u64], expected: &str) {
         let budget = file::parse("memtrack.toml", rules).unwrap().unwrap();
         let (profiles, before): (Vec<_>, _) = (runs.iter().map(|large| profile(*large)).collect(), profile(2));
-        let suppressions = Suppressions::builtin();
-        let baseline = Baseline::of(&[Selection::whole(&before)], &budget, &suppressions);
+        let run = |profile| Run { selection: Selection::whole(profile), suppressed: Applied::builtin(profile) };
+        let baseline = Baseline::of(&[run(&before)], &budget);
         let baselines = Baselines::from([("base.json".to_owned(), baseline)]);
-        let selections = profiles.iter().map(Selection::whole).collect();
-        let verdict = evaluate(selections, &budget, &suppressions, &baselines, 1).unwrap();
+        let runs: Vec<_> = profiles.iter().map(run).collect();
+        let verdict = evaluate(&runs, &budget, &baselines, 1).unwrap();
         let mut texts = Vec::new();
         for outcome in &verdict.outcomes {
             let name = |id: crate::report::profile::StackId| {
@@ -461,10 +462,11 @@ mod tests {
     fn a_baseline_without_the_number_is_an_error() {
         let budget =
             file::parse("memtrack.toml", "[budget]\nbaseline = 'b'\ntemporary_ratio = '+5%'").unwrap().unwrap();
-        let (now, suppressions) = (profile(3), Suppressions::none());
-        let baseline = Baseline::of(&[Selection::whole(&now)], &Budget::default(), &suppressions);
+        let now = profile(3);
+        let runs = [Run { selection: Selection::whole(&now), suppressed: Applied::default() }];
+        let baseline = Baseline::of(&runs, &Budget::default());
         for baselines in [Baselines::new(), Baselines::from([("b".to_owned(), baseline)])] {
-            let error = evaluate(vec![Selection::whole(&now)], &budget, &suppressions, &baselines, 1).unwrap_err();
+            let error = evaluate(&runs, &budget, &baselines, 1).unwrap_err();
             assert!(error.to_string().contains("has no temporary_ratio of the rule \"process\""), "{error}");
         }
     }

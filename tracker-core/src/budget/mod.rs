@@ -23,7 +23,7 @@ mod suggest;
 
 pub use baseline::Baseline;
 pub use declared::DeclaredError;
-pub use evaluate::{Baselines, Missing, Outcome, Verdict, evaluate};
+pub use evaluate::{Baselines, Missing, Outcome, Run, Verdict, evaluate};
 pub use limit::Limit;
 pub use measure::{Measure, Unit};
 pub use rule::{Budget, Level, Origin, Rule, Scope};

@@ -167,9 +167,9 @@ mod tests {
         let stacks =
             ["malloc: alpha!/usr/bin/python3.11 py:load@a.py:3", "malloc: beta!/usr/bin/python3.11 py:load@a.py:3"];
         let mut suppressions = Suppressions::none();
-        suppressions.add_file("leak:alpha").expect("a suppression");
+        suppressions.add_file("x.supp", "leak:alpha").expect("a suppression");
         let whole = profile(&stacks);
-        let applied = suppressions.apply(&whole);
+        let applied = suppressions.apply(&whole).expect("few");
         let (shown, applied) = whole.without_interpreter_but(&applied);
         assert_eq!((shown.stacks.len(), shown.rows.len()), (2, 2));
         assert_eq!(shown.stacks[0], shown.stacks[1]);

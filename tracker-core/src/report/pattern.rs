@@ -5,7 +5,7 @@
 //! purpose: names of C++ and Rust are full of `(`, `[`, `.`, `+`, `|`, which would all have to be escaped.
 
 /// A compiled pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern {
     text: String,
     /// What must follow each other in a name, any characters between them.
@@ -32,6 +32,11 @@ impl Pattern {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Texts that are in every name that contains it.
+    pub fn pieces(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().map(String::as_str)
     }
 
     /// Whether `name` contains it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::filter::Selection;
 use super::metric::Metric;
 use super::profile::{Row, Stack, StackId};
-use super::suppress::{Applied, Suppressions};
+use super::suppress::Applied;
 use crate::format::Function;
 
 /// The question a report answers.
@@ -27,6 +27,11 @@ impl Kind {
             Self::Temporary => "temporary",
             Self::Allocations => "allocations",
         }
+    }
+
+    /// Whether suppressions set a part of it apart.
+    pub const fn is_suppressed(self) -> bool {
+        matches!(self, Self::Leaks)
     }
 
     fn bytes(self, selection: &Selection<'_>, row: &Row) -> u64 {
@@ -211,21 +216,15 @@ pub struct Report<'p> {
 }
 
 impl<'p> Report<'p> {
-    /// Builds the report. Suppressions concern leaks only.
-    pub fn new(selection: Selection<'p>, kind: Kind, limits: &Limits, suppressions: &Suppressions) -> Self {
-        let applied = if kind == Kind::Leaks { suppressions.apply(selection.profile()) } else { Applied::default() };
-        Self::with(selection, kind, limits, &applied)
-    }
-
-    /// As [`Self::new`], with suppressions that are decided for the selection's profile.
-    pub fn with(selection: Selection<'p>, kind: Kind, limits: &Limits, applied: &Applied<'_>) -> Self {
+    /// Builds the report, with suppressions that are decided for the selection's profile.
+    pub fn new(selection: Selection<'p>, kind: Kind, limits: &Limits, applied: &Applied<'_>) -> Self {
         let mut shown = Vec::new();
         let mut suppressed: FxHashMap<&str, Vec<&Row>> = FxHashMap::default();
         for &row in selection.rows() {
             if kind.blocks(&selection, row) == 0 && kind.bytes(&selection, row) == 0 {
                 continue;
             }
-            match applied.rule(row).filter(|_| kind == Kind::Leaks) {
+            match applied.rule(row).filter(|_| kind.is_suppressed()) {
                 Some(rule) => suppressed.entry(rule).or_default().push(row),
                 None => shown.push(row),
             }
@@ -322,6 +321,7 @@ mod tests {
     use super::*;
     use crate::report::profile::Profile;
     use crate::report::sketch::{Numbers, Sketch};
+    use crate::report::suppress::Suppressions;
 
     fn profile() -> Profile {
         let leak = |blocks, bytes| Numbers {
@@ -347,8 +347,8 @@ mod tests {
     fn check(kind: Kind, limits: Limits, expected: &str) {
         let profile = profile();
         let mut suppressions = Suppressions::none();
-        suppressions.add_file("leak:known").unwrap();
-        let report = Report::new(Selection::whole(&profile), kind, &limits, &suppressions);
+        suppressions.add_file("x.supp", "leak:known").unwrap();
+        let report = Report::new(Selection::whole(&profile), kind, &limits, &suppressions.apply(&profile).unwrap());
         let mut text = String::new();
         for entry in &report.entries {
             let stack = report.stack(entry).and_then(|stack| profile.blamed(stack)).unwrap();
@@ -400,7 +400,7 @@ mod tests {
             };
             let profile = Sketch::new("./app").row("malloc: main", numbers).build();
             let whole = Selection::whole(&profile);
-            let report = Report::new(whole, Kind::Leaks, &Limits::default(), &Suppressions::none());
+            let report = Report::new(whole, Kind::Leaks, &Limits::default(), &Applied::default());
             let fate = Some(Fate { freed, blocks_per_minute: rate });
             assert_eq!(report.entries[0].fate(), fate, "{blocks} of {allocations}");
         }

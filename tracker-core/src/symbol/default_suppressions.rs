@@ -3,11 +3,11 @@
 //! The function is not called. Compilers make it return the address of a constant, and that is what is recognised here;
 //! one that computes its answer has none.
 
-use std::fs::File;
 use std::path::Path;
 
-use object::read::ReadCache;
-use object::{Architecture, Object as _, ObjectSection as _, ObjectSymbol as _, ReadRef};
+use super::elf::Elf;
+use super::source::Source;
+use super::symtab::SymbolTable;
 
 const NAME: &str = "__lsan_default_suppressions";
 
@@ -17,23 +17,14 @@ const MAX_TEXT: u64 = 1 << 20;
 /// Bytes of the function that are looked at.
 const MAX_CODE: u64 = 32;
 
-/// The text in the program at `path`, if it has one.
-pub fn default_suppressions(path: &Path) -> Option<String> {
-    find(&ReadCache::new(File::open(path).ok()?))
-}
-
-fn find<'d>(data: impl ReadRef<'d>) -> Option<String> {
-    let file = object::File::parse(data).ok().filter(|file| file.architecture() == Architecture::X86_64)?;
-    let mut symbols = file.symbols().chain(file.dynamic_symbols());
-    let address = symbols.find(|symbol| symbol.is_definition() && symbol.name() == Ok(NAME))?.address();
-    let bytes = |address: u64, most: u64| {
-        let section = file.sections().find(|section| {
-            section.address() <= address && address - section.address() < section.size() && section.address() > 0
-        })?;
-        let left = section.address().checked_add(section.size())?.checked_sub(address)?;
-        section.data_range(address, left.min(most)).ok()?
-    };
-    let text = bytes(answer(bytes(address, MAX_CODE)?, address)?, MAX_TEXT)?;
+/// The text in the program at `path`, if it has one and this build-id: another build's suppressions are not this one's.
+pub fn default_suppressions(path: &Path, build_id: &[u8]) -> Option<String> {
+    let elf = Elf::parse(Source::open(path).ok()?).ok()?;
+    if !elf.is_x86_64() || elf.build_id != build_id {
+        return None;
+    }
+    let function = SymbolTable::address_of(&elf, NAME)?;
+    let text = elf.bytes_at(answer(&elf.bytes_at(function, MAX_CODE)?, function)?, MAX_TEXT)?;
     let end = text.iter().position(|byte| *byte == 0)?;
     Some(String::from_utf8_lossy(text.get(..end)?).into_owned())
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use object::elf::{ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, NT_GNU_BUILD_ID};
+use object::elf::{ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, EM_X86_64, NT_GNU_BUILD_ID};
 use object::read::{CompressedData, CompressionFormat};
 
 use super::limits::{DECOMPRESS_SLACK, MAX_DECOMPRESS_RATIO, MAX_SECTION_BYTES, MAX_SECTIONS};
@@ -45,6 +45,7 @@ impl Section {
 #[derive(Debug)]
 pub(super) struct Elf {
     source: Source,
+    machine: u16,
     pub(super) sections: Vec<Section>,
     pub(super) build_id: Vec<u8>,
 }
@@ -60,7 +61,8 @@ impl Elf {
             return Err(io::Error::other("not a 64-bit little-endian ELF file"));
         }
         let sections = read_sections(&source, &header)?;
-        let mut elf = Self { source, sections, build_id: Vec::new() };
+        let machine = u16_at(&header, 18).unwrap_or(0);
+        let mut elf = Self { source, machine, sections, build_id: Vec::new() };
         elf.build_id = elf.find_build_id(&header);
         Ok(elf)
     }
@@ -68,6 +70,24 @@ impl Elf {
     /// Where the bytes come from.
     pub(super) fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// Whether its code is x86-64.
+    pub(super) fn is_x86_64(&self) -> bool {
+        self.machine == EM_X86_64.0
+    }
+
+    /// At most `most` bytes from a linked address on, as far as they are in one section of the file.
+    pub(super) fn bytes_at(&self, address: u64, most: u64) -> Option<Vec<u8>> {
+        let is_here = |section: &&Section| {
+            section.address > 0
+                && section.kind != SHT_NOBITS
+                && section.flags & SHF_COMPRESSED == 0
+                && address.checked_sub(section.address).is_some_and(|offset| offset < section.size)
+        };
+        let section = self.sections.iter().find(is_here)?;
+        let offset = address - section.address;
+        self.source.read(section.offset.checked_add(offset)?, most.min(section.size - offset)).ok()
     }
 
     /// The first section of that name.

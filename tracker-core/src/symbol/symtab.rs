@@ -65,6 +65,16 @@ impl SymbolTable {
         table
     }
 
+    /// Where the function of this name, as linked, begins in `elf`.
+    pub(super) fn address_of(elf: &Elf, function: &str) -> Option<u64> {
+        [".symtab", ".dynsym"].into_iter().find_map(|section| {
+            let mut table = Self::default();
+            table.add(elf, section).ok()?;
+            let named = |symbol: &&Symbol| table.name(symbol.name, MAX_MANGLED) == function.as_bytes();
+            table.symbols.iter().find(named).map(|symbol| symbol.start)
+        })
+    }
+
     /// Ranges that have a name.
     pub(super) fn len(&self) -> usize {
         self.segments.len()

@@ -10,7 +10,7 @@ use std::hash::Hash;
 use serde::Serialize;
 use tracker_core::report::name::base_name;
 use tracker_core::report::profile::{Frame, Profile, Row, Stack, StackId};
-use tracker_core::report::suppress::Suppressions;
+use tracker_core::report::suppress::Applied;
 
 use super::{Deltas, number};
 use crate::kinds::{Kind, classify, is_interpreter};
@@ -103,7 +103,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(profile: &Profile, suppressions: &Suppressions) -> Self {
+    pub(super) fn new(profile: &Profile, suppressed: &Applied<'_>) -> Self {
         let mut names = Names::new();
         for process in &profile.processes {
             // The line keeps processes of one name apart.
@@ -120,7 +120,6 @@ impl Tree {
         let mut growth = Growth::default();
         let mut columns = Rows::default();
         let mut process_peak = Sparse::default();
-        let suppressed = suppressions.apply(profile);
         for (at, (row, _)) in rows.iter().enumerate() {
             let node = growth.node(row.process, order.path(profile, row.stack));
             let metrics = &row.metrics;

@@ -133,6 +133,7 @@ impl Latest {
 }
 
 fn encode(profile: &Profile, name: &str, suppressions: &Suppressions) -> Result<(Bytes, bool), String> {
-    let json = script_safe::to_vec(&columns(profile, name, suppressions)).map_err(|error| error.to_string())?;
+    let suppressed = suppressions.apply(profile).map_err(|error| error.to_string())?;
+    let json = script_safe::to_vec(&columns(profile, name, &suppressed)).map_err(|error| error.to_string())?;
     Ok((json.into(), profile.state == State::Running))
 }

@@ -1,29 +1,29 @@
 //! Blocks that the C library, the loader, the C++ library and CPython take once and keep.
 
-use super::Rule;
+use super::Decided;
 use crate::report::profile::{Profile, Stack};
 use crate::report::runtime::{Runtime, runtime_module};
 
-const fn any_number(name: &str) -> Rule<'_> {
-    Rule { name, most: u64::MAX }
+const fn any_number(name: &str) -> Decided<'_> {
+    Decided { name, most: u64::MAX }
 }
 /// stdin, stdout and stderr keep their buffers; more than three come from files that nobody closed.
-const STDIO: Rule<'_> = Rule { name: "libc: stdio buffers", most: 3 };
-const LOCALE: Rule<'_> = any_number("libc: locale");
-const MESSAGES: Rule<'_> = any_number("libc: message catalogues");
-const TIME_ZONE: Rule<'_> = any_number("libc: time zone");
-const NAMES: Rule<'_> = any_number("libc: name service");
-const CHARSETS: Rule<'_> = any_number("libc: character sets");
-const EXIT: Rule<'_> = any_number("libc: exit handlers");
+const STDIO: Decided<'_> = Decided { name: "libc: stdio buffers", most: 3 };
+const LOCALE: Decided<'_> = any_number("libc: locale");
+const MESSAGES: Decided<'_> = any_number("libc: message catalogues");
+const TIME_ZONE: Decided<'_> = any_number("libc: time zone");
+const NAMES: Decided<'_> = any_number("libc: name service");
+const CHARSETS: Decided<'_> = any_number("libc: character sets");
+const EXIT: Decided<'_> = any_number("libc: exit handlers");
 /// What a thread's stack brings along is kept for the next thread; thousands of them are threads that nobody joins.
-const THREADS: Rule<'_> = Rule { name: "libc: thread stacks", most: 64 };
-const LOADER: Rule<'_> = any_number("ld.so: loaded libraries");
-const CPP: Rule<'_> = any_number("libstdc++: start-up");
-const PYTHON: Rule<'_> = any_number("CPython: start-up");
-const PYTHON_NAMES: Rule<'_> = any_number("CPython: interned names");
+const THREADS: Decided<'_> = Decided { name: "libc: thread stacks", most: 64 };
+const LOADER: Decided<'_> = any_number("ld.so: loaded libraries");
+const CPP: Decided<'_> = any_number("libstdc++: start-up");
+const PYTHON: Decided<'_> = any_number("CPython: start-up");
+const PYTHON_NAMES: Decided<'_> = any_number("CPython: interned names");
 
 /// Functions of the C library, by how their names start, that keep a block once per process.
-const LIBC_ONCE: [(&str, Rule<'_>); 22] = [
+const LIBC_ONCE: [(&str, Decided<'_>); 22] = [
     ("_IO_file_doallocate", STDIO),
     ("_IO_wfile_doallocate", STDIO),
     ("setlocale", LOCALE),
@@ -66,11 +66,11 @@ const PYTHON_START: [&str; 6] = [
 const PYTHON_INTERN: [&str; 3] = ["PyUnicode_InternInPlace", "_PyUnicode_InternInPlace", "intern_common"];
 
 /// The built-in rule for a stack.
-pub(super) fn find(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
+pub(super) fn find(profile: &Profile, stack: &Stack) -> Option<Decided<'static>> {
     rule(profile, stack).or_else(|| python_rule(profile, stack))
 }
 
-fn python_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
+fn python_rule(profile: &Profile, stack: &Stack) -> Option<Decided<'static>> {
     let mut interned = None;
     for &id in &stack.frames {
         let Some(frame) = profile.frame(id) else { break };
@@ -90,7 +90,7 @@ fn python_rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
 
 /// Only the innermost run of frames inside the runtime libraries counts: what a callback or a constructor of the
 /// program allocates is the program's.
-fn rule(profile: &Profile, stack: &Stack) -> Option<Rule<'static>> {
+fn rule(profile: &Profile, stack: &Stack) -> Option<Decided<'static>> {
     let mut once = None;
     let mut in_cpp = false;
     for &id in &stack.frames {

@@ -2,42 +2,51 @@
 //! take once and keep.
 
 mod builtin;
+mod decide;
+mod finder;
+mod rule;
 mod valgrind;
 
 use std::fmt;
 
-use super::pattern::Pattern;
-use super::profile::{Frame, Profile, Row, Stack};
-use valgrind::{Paths, StackRule};
+use super::profile::{Profile, Row};
+use rule::{Meter, Rule};
 
 /// Which leaks are set apart.
 #[derive(Debug, Clone, Default)]
 pub struct Suppressions {
-    patterns: Vec<Pattern>,
-    stacks: Vec<StackRule>,
+    rules: Vec<Rule>,
     builtin: bool,
 }
 
-/// A line of a suppression file that is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A line of a suppression file that is none, or cannot be decided. Its text says where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SuppressionError {
+    origin: String,
     /// Line number, from 1.
     pub line: usize,
-    expected: &'static str,
-    text: String,
+    problem: String,
 }
 
 impl fmt::Display for SuppressionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: expected {}, found {:?}", self.line, self.expected, self.text)
+        write!(f, "{}: line {}: {}", self.origin, self.line, self.problem)
     }
 }
 
 impl std::error::Error for SuppressionError {}
 
 impl SuppressionError {
-    fn new(line: usize, expected: &'static str, found: &str) -> Self {
-        Self { line, expected, text: found.to_owned() }
+    fn not_expected(origin: &str, line: usize, expected: &str, found: &str) -> Self {
+        Self { origin: origin.to_owned(), line, problem: format!("expected {expected}, found {found:?}") }
+    }
+
+    fn too_general(origin: &str, line: usize, name: &str) -> Self {
+        let problem = format!(
+            "{name:?} is one of too many suppressions that fit too many names of this capture; use fewer, or longer parts \
+             between `*`"
+        );
+        Self { origin: origin.to_owned(), line, problem }
     }
 }
 
@@ -53,60 +62,58 @@ impl Suppressions {
     }
 
     /// Adds the lines of a suppression file: `leak:PATTERN`, or valgrind's blocks in braces, of which those for leaks count.
-    /// Empty lines and lines that start with `#` mean nothing.
+    /// Empty lines and lines that start with `#` mean nothing. `origin` is what errors call the file.
     ///
     /// # Errors
     /// The first line that is anything else.
-    pub fn add_file(&mut self, text: &str) -> Result<(), SuppressionError> {
+    pub fn add_file(&mut self, origin: &str, text: &str) -> Result<(), SuppressionError> {
         let meaningful = |line: &&str| !line.is_empty() && !line.starts_with('#');
         let mut lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| meaningful(line));
         while let Some((number, line)) = lines.next() {
             if line == "{" {
-                self.stacks.extend(valgrind::block(number, &mut lines)?);
+                self.rules.extend(valgrind::block(origin, number, &mut lines)?);
                 continue;
             }
             match line.strip_prefix("leak:").filter(|pattern| !pattern.is_empty()) {
-                Some(pattern) => self.patterns.push(Pattern::new(pattern)),
-                None => return Err(SuppressionError::new(number, "`leak:PATTERN` or valgrind's `{`", line)),
+                Some(pattern) => self.rules.push(Rule::of_pattern(pattern, origin, number)),
+                None => {
+                    let expected = "`leak:PATTERN` or valgrind's `{`";
+                    return Err(SuppressionError::not_expected(origin, number, expected, line));
+                }
             }
         }
         Ok(())
     }
 
-    /// The names of the rules that were added, in order: the patterns, then the names of valgrind's.
+    /// The names of the rules that were added, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.patterns.iter().map(Pattern::as_str).chain(self.stacks.iter().map(StackRule::name))
+        self.rules.iter().map(|rule| rule.name.as_str())
     }
 
-    /// Decides for every stack of `profile`.
-    pub fn apply<'s>(&'s self, profile: &Profile) -> Applied<'s> {
-        let by_frame: Vec<Option<&Pattern>> = if self.patterns.is_empty() {
-            Vec::new()
-        } else {
-            profile.frames.iter().map(|frame| self.pattern_for(profile, frame)).collect()
-        };
-        let paths: Vec<Paths<'_>> = self.stacks.iter().map(|rule| rule.paths(profile)).collect();
-        let rule = |stack: &Stack| {
-            let listed = stack.frames.iter().find_map(|id| *by_frame.get(id.0 as usize)?).map(Pattern::as_str);
-            let listed = listed.or_else(|| paths.iter().find(|rule| rule.matches(stack)).map(Paths::name));
-            let listed = listed.map(|name| Rule { name, most: u64::MAX });
-            listed.or_else(|| if self.builtin { builtin::find(profile, stack) } else { None })
-        };
-        Applied(profile.stacks.iter().map(rule).collect())
-    }
-
-    fn pattern_for(&self, profile: &Profile, frame: &Frame) -> Option<&Pattern> {
-        let names = [frame.function.as_deref(), frame.file.as_deref(), profile.module_path(frame)];
-        let names = || names.into_iter().flatten();
-        self.patterns.iter().find(|pattern| names().any(|name| pattern.matches(name)))
+    /// Decides for every stack of `profile`: the first rule that it meets counts, the built-in ones come last.
+    ///
+    /// # Errors
+    /// Deciding would take too long; names one of the rules that are to blame.
+    pub fn apply<'s>(&'s self, profile: &Profile) -> Result<Applied<'s>, SuppressionError> {
+        let listed = decide::decide(&self.rules, profile, &mut Meter::new(Meter::FULL))?;
+        let decided = listed.into_iter().zip(&profile.stacks).map(|(listed, stack)| match listed {
+            Some(rule) => Some(Decided { name: &rule.name, most: u64::MAX }),
+            None => builtin::find(profile, stack).filter(|_| self.builtin),
+        });
+        Ok(Applied(decided.collect()))
     }
 }
 
 /// Suppressions, decided for one profile.
 #[derive(Debug, Clone, Default)]
-pub struct Applied<'s>(Vec<Option<Rule<'s>>>);
+pub struct Applied<'s>(Vec<Option<Decided<'s>>>);
 
 impl<'s> Applied<'s> {
+    /// The built-in list.
+    pub fn builtin(profile: &Profile) -> Self {
+        Self(profile.stacks.iter().map(|stack| builtin::find(profile, stack)).collect())
+    }
+
     /// The rule that sets a row's leak apart.
     pub fn rule(&self, row: &Row) -> Option<&'s str> {
         let rule = (*self.0.get(row.stack.0 as usize)?)?;
@@ -115,12 +122,12 @@ impl<'s> Applied<'s> {
 
     /// Of a profile whose stacks, in order, were told apart by these rules.
     pub(super) fn told(names: impl IntoIterator<Item = Option<&'s str>>) -> Self {
-        Self(names.into_iter().map(|name| name.map(|name| Rule { name, most: u64::MAX })).collect())
+        Self(names.into_iter().map(|name| name.map(|name| Decided { name, most: u64::MAX })).collect())
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Rule<'s> {
+struct Decided<'s> {
     name: &'s str,
     /// Most leaked blocks of a row that it explains.
     most: u64,
@@ -143,13 +150,13 @@ mod tests {
         let stack = stack.replace("!py", PYTHON);
         let mut profile = Sketch::new("./app").row(&stack, numbers).build();
         profile.modules.iter_mut().for_each(|module| module.interpreter = PYTHON.ends_with(&module.path));
-        suppressions.apply(&profile).rule(&profile.rows[0]).map(str::to_owned)
+        suppressions.apply(&profile).unwrap().rule(&profile.rows[0]).map(str::to_owned)
     }
 
     #[test]
     fn files_match_functions_files_and_modules() {
         let mut listed = Suppressions::none();
-        listed.add_file("# known\n\n leak:^cache_*_new$\nleak:vendor/\nleak:libold.so\n").unwrap();
+        listed.add_file("x.supp", "# known\n\n leak:^cache_*_new$\nleak:vendor/\nleak:libold.so\n").unwrap();
         for (stack, expected) in [
             ("malloc: cache_page_new main", Some("^cache_*_new$")),
             ("malloc: my_cache_page_new main", None),
@@ -172,7 +179,60 @@ mod tests {
             ("\n{\nx\nMemcheck:Leak\nfun:f", "line 2: expected a `}` for it, found \"{\""),
             ("{\nx\nMemcheck:Leak\n}", "line 4: expected fun:, obj:, src: or ..., found \"}\""),
         ] {
-            assert_eq!(Suppressions::none().add_file(text).unwrap_err().to_string(), message);
+            assert_eq!(
+                Suppressions::none().add_file("x.supp", text).unwrap_err().to_string(),
+                format!("x.supp: {message}")
+            );
+        }
+    }
+    #[test]
+    fn the_first_that_fits_counts() {
+        let mut listed = Suppressions::none();
+        listed
+            .add_file("a", "{\nwhole\nMemcheck:Leak\nfun:malloc\nfun:parse\nfun:main\n}\nleak:main\nleak:parse\n")
+            .unwrap();
+        assert_eq!(rule(&listed, "malloc: parse main", 1).as_deref(), Some("whole"));
+        assert_eq!(rule(&listed, "malloc: parse file main", 1).as_deref(), Some("main"));
+        assert_eq!(rule(&listed, "malloc: parse start", 1).as_deref(), Some("parse"));
+    }
+
+    /// A profile of many names.
+    fn large(stacks: usize) -> Profile {
+        let numbers = Numbers { leaked: (1, 1), ..Numbers::default() };
+        let stack = |n: usize| format!("malloc: alloc_{n}@src/file_{n}.c:{n} layer_{}::step_{n} main", n % 9);
+        (0..stacks).fold(Sketch::new("./app"), |sketch, n| sketch.row(&stack(n), numbers)).build()
+    }
+
+    #[test]
+    fn tens_of_thousands_are_decided() {
+        let profile = large(2000);
+        let text: String = (0..50_000).map(|n| format!("leak:a*c_{n}$\n")).collect();
+        let mut listed = Suppressions::none();
+        listed.add_file("a", &text).unwrap();
+        let applied = listed.apply(&profile).unwrap();
+        for (row, n) in profile.rows.iter().zip(0..) {
+            assert_eq!(applied.rule(row), Some(format!("a*c_{n}$").as_str()));
+        }
+    }
+
+    #[test]
+    fn too_many_that_fit_everything_are_an_error() {
+        let profile = large(2000);
+        // 17 becomes `0*0*0*1*7`.
+        let digits = |n: usize| format!("{n:05}").split("").collect::<Vec<_>>().join("*");
+        let general = |line: &dyn Fn(String) -> String| {
+            let mut listed = Suppressions::none();
+            listed.add_file("general.supp", &(0..50_000).map(digits).map(line).collect::<String>()).unwrap();
+            let mut meter = Meter::new(Meter::FULL / 100);
+            decide::decide(&listed.rules, &profile, &mut meter).map(|_| ()).unwrap_err().to_string()
+        };
+        for message in [
+            general(&|digits| format!("leak:a*{digits}*b\n")),
+            general(&|digits| format!("{{\na name\nMemcheck:Leak\nfun:{digits}\n}}\n")),
+            general(&|digits| format!("{{\na name\nMemcheck:Leak\n...\nsrc:?{digits}\nfun:main\n}}\n")),
+        ] {
+            assert!(message.starts_with("general.supp: line "), "{message}");
+            assert!(message.contains(" is one of too many suppressions that fit too many names"), "{message}");
         }
     }
 }
