@@ -3,10 +3,8 @@
 //! `<`, `>`, `&` and the two line separators of old JavaScript are written as `\u` escapes, which are the same
 //! JSON. So no name can end the element, start a comment or become markup.
 
-use std::io;
-
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use tracker_core::report::escaping::to_writer_without;
 
 /// Compact JSON of `value` with the escapes above.
 ///
@@ -14,24 +12,8 @@ use serde_json::ser::{Formatter, Serializer};
 /// Only what `value` itself refuses to serialize.
 pub(crate) fn to_vec<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
     let mut out = Vec::new();
-    value.serialize(&mut Serializer::with_formatter(&mut out, ScriptSafe))?;
+    to_writer_without(is_special, &mut out, value)?;
     Ok(out)
-}
-
-struct ScriptSafe;
-
-impl Formatter for ScriptSafe {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(is_special) {
-            let (plain, tail) = rest.split_at(at);
-            let mut chars = tail.chars();
-            let special = chars.next().map_or(0, u32::from);
-            write!(writer, "{plain}\\u{special:04x}")?;
-            rest = chars.as_str();
-        }
-        writer.write_all(rest.as_bytes())
-    }
 }
 
 fn is_special(c: char) -> bool {

@@ -1,6 +1,6 @@
 //! `memtrack diff`: what changed between two runs, or two builds, of a program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracker_core::report::diff::Diff;
@@ -69,38 +69,15 @@ pub(crate) struct Args {
     redact: RedactArg,
 }
 
-/// Prints it.
+/// Prints it, or writes the page.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let target = if args.html { Some(args.target()?) } else { None };
-    let read = |paths: &[PathBuf], one: &Option<PathBuf>| -> Result<Vec<Profile>, Error> {
-        let profile = |path: &PathBuf| {
-            let profile = args.redact.shown(captures::summed(path)?);
-            Ok(args.frames.shown(profile, args.json))
-        };
-        paths.iter().chain(one).map(profile).collect()
-    };
-    let (before, after) = (read(&args.befores, &args.old)?, read(&args.afters, &args.new)?);
-    let mut diff = Diff::new(select(&args.filter, &before)?, select(&args.filter, &after)?, args.metric);
-    if let Some((path, target)) = target {
-        let names = |paths: &[PathBuf], one: &Option<PathBuf>| {
-            paths.iter().chain(one).map(|path| captures::name(path)).collect()
-        };
-        let names = SideNames { before: names(&args.befores, &args.old), after: names(&args.afters, &args.new) };
-        target.write(|mut out| export_diff_html(&diff, &names, &mut out))?;
-        if path.as_os_str() != "-" {
-            note(&format!("wrote {}", path.display()));
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let default = if args.json { 0 } else { 10 };
-    let count = Some(args.count.unwrap_or(default)).filter(|&count| count > 0).unwrap_or(usize::MAX);
-    if args.json {
-        diff.shorten(count);
-        output::print_json(&diff)?;
-    } else {
-        let depth = if args.depth == 0 { usize::MAX } else { args.depth };
-        output::print(&output::diff::text(look, &diff, Shown { count, depth, noise: args.noise }))?;
-    }
+    let (before, after) = (args.side(&args.befores, &args.old)?, args.side(&args.afters, &args.new)?);
+    let diff = Diff::new(select(&args.filter, &before)?, select(&args.filter, &after)?, args.metric);
+    match target {
+        Some((path, target)) => args.write_page(&diff, &path, target),
+        None => args.print(diff, look),
+    }?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,6 +88,37 @@ impl Args {
         let path = self.output.clone().or_else(beside).unwrap_or_else(|| "-".into());
         let target = Target::new(&path, self.force)?;
         Ok((path, target))
+    }
+
+    fn side(&self, several: &[PathBuf], one: &Option<PathBuf>) -> Result<Vec<Profile>, Error> {
+        let profile = |path: &PathBuf| {
+            let profile = self.redact.shown(captures::summed(path)?);
+            Ok(self.frames.shown(profile, self.json))
+        };
+        several.iter().chain(one).map(profile).collect()
+    }
+
+    fn write_page(&self, diff: &Diff<'_>, path: &Path, target: Target) -> Result<(), Error> {
+        let names = |several: &[PathBuf], one: &Option<PathBuf>| {
+            several.iter().chain(one).map(|path| captures::name(path)).collect()
+        };
+        let names = SideNames { before: names(&self.befores, &self.old), after: names(&self.afters, &self.new) };
+        target.write(|mut out| export_diff_html(diff, &names, &mut out))?;
+        if path.as_os_str() != "-" {
+            note(&format!("wrote {}", path.display()));
+        }
+        Ok(())
+    }
+
+    fn print(&self, mut diff: Diff<'_>, look: &Look) -> Result<(), Error> {
+        let default = if self.json { 0 } else { 10 };
+        let count = Some(self.count.unwrap_or(default)).filter(|&count| count > 0).unwrap_or(usize::MAX);
+        if self.json {
+            diff.shorten(count);
+            return output::print_json(&diff);
+        }
+        let depth = if self.depth == 0 { usize::MAX } else { self.depth };
+        output::print(&output::diff::text(look, &diff, Shown { count, depth, noise: self.noise }))
     }
 }
 

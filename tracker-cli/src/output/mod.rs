@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use tracker_core::report::escaping;
 
 use crate::error::Error;
 
@@ -48,9 +49,9 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     to_stdout(|out| {
         if io::stdout().is_terminal() {
-            serde_json::to_writer_pretty(&mut *out, value)?;
+            escaping::to_writer_pretty(&mut *out, value)?;
         } else {
-            serde_json::to_writer(&mut *out, value)?;
+            escaping::to_writer(&mut *out, value)?;
         }
         out.write_all(b"\n")
     })

@@ -9,6 +9,7 @@ use std::io;
 use serde::Serialize;
 
 use super::{Exporter, Limits, Request};
+use crate::report::escaping;
 use crate::report::events::{Ending, Happening};
 use crate::report::profile::{FrameId, FrameKind, Profile};
 use crate::report::span::Span;
@@ -176,7 +177,7 @@ impl<'p, 'o> Writer<'p, 'o> {
     }
 
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut *self.out, line).map_err(io::Error::from)?;
+        escaping::to_writer(&mut *self.out, line).map_err(io::Error::from)?;
         self.out.write_all(b"\n")
     }
 

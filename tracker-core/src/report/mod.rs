@@ -6,6 +6,7 @@
 
 mod build;
 pub mod diff;
+pub mod escaping;
 pub mod events;
 pub mod filter;
 pub mod harmful;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::finding::{Finding, findings, sentence};
 use super::{Format, Judged};
 use crate::budget::rule::Origin;
+use crate::report::escaping;
 use crate::report::harmful::escaped;
 
 pub(super) struct Gitlab;
@@ -39,7 +40,7 @@ impl Format for Gitlab {
     fn write(&self, judged: &Judged<'_, '_, '_>, out: &mut dyn io::Write) -> io::Result<()> {
         let findings = findings(judged.verdict, judged.root);
         let all: Vec<Issue> = findings.iter().flat_map(|finding| issues(finding, judged.capture)).collect();
-        serde_json::to_writer_pretty(&mut *out, &all)?;
+        escaping::to_writer_pretty(&mut *out, &all)?;
         out.write_all(b"\n")
     }
 }

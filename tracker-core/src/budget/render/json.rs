@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Format, Judged};
 use crate::budget::evaluate::{Missing, Outcome, Verdict};
+use crate::report::escaping;
 use crate::report::profile::{Profile, StackId};
 use crate::report::sums::Sums;
 use crate::report::{RowsJson, StackJson};
@@ -18,7 +19,7 @@ impl Format for Json {
     }
 
     fn write(&self, judged: &Judged<'_, '_, '_>, out: &mut dyn io::Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, judged.verdict)?;
+        escaping::to_writer(&mut *out, judged.verdict)?;
         out.write_all(b"\n")
     }
 }

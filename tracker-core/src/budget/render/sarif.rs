@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Place, findings, sentence};
 use super::{Format, Judged};
 use crate::budget::measure::Measure;
+use crate::report::escaping;
+use crate::report::harmful::escaped;
 
 pub(super) struct Sarif;
 
@@ -39,7 +41,7 @@ impl Format for Sarif {
                 "results": results,
             }],
         });
-        serde_json::to_writer_pretty(&mut *out, &log)?;
+        escaping::to_writer_pretty(&mut *out, &log)?;
         out.write_all(b"\n")
     }
 }
@@ -58,13 +60,13 @@ fn results(finding: &Finding<'_, '_>) -> Vec<Value> {
     let level = if finding.fails() { "error" } else { "warning" };
     let said = sentence(outcome);
     if finding.sites.is_empty() {
-        return vec![json!({"ruleId": rule, "level": level, "message": {"text": said}, "locations": []})];
+        return vec![json!({"ruleId": rule, "level": level, "message": {"text": escaped(&said)}, "locations": []})];
     }
     let result = finding.sites.iter().map(|site| {
         json!({
             "ruleId": rule,
             "level": level,
-            "message": {"text": format!("{said}: {}", site.text())},
+            "message": {"text": escaped(&format!("{said}: {}", site.text()))},
             "locations": site.place.iter().map(location).collect::<Vec<_>>(),
             "partialFingerprints": {"memtrackStack/v1": format!("{}/{}", outcome.title(), site.fingerprint)},
         })
