@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser};
 use tracker_core::report::filter::{Filter, Selection};
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
-use tracker_core::report::profile::Profile;
+use tracker_core::report::profile::{Profile, Pymalloc};
 use tracker_core::report::share::redact;
 use tracker_core::report::span::{self, Asked, Moment};
 use tracker_core::report::suppress::Applied;
@@ -41,6 +41,21 @@ pub(crate) struct CaptureArg {
     /// Capture file [default: the newest in this folder]
     #[arg(value_name = "CAPTURE")]
     pub(crate) capture: Option<PathBuf>,
+}
+
+/// What counts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CountArgs {
+    /// Of a recording with --python-allocators, count the arenas that Python's small objects lie in, in place of the objects
+    #[arg(long)]
+    arenas: bool,
+}
+
+impl CountArgs {
+    /// What counts of memory that is recorded twice.
+    pub(crate) fn pymalloc(&self) -> Pymalloc {
+        if self.arenas { Pymalloc::Arenas } else { Pymalloc::Objects }
+    }
 }
 
 /// Which part of a capture is shown.

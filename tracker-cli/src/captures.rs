@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracker_core::capture::block::{FILE_HEADER_LEN, FileHeader, FileHeaderError};
-use tracker_core::report::profile::Profile;
+use tracker_core::report::profile::{Profile, Pymalloc};
 use tracker_core::report::span::Asked;
 use tracker_core::report::verify::Verified;
 use tracker_core::report::{self, OpenOptions, narrow, open};
@@ -28,9 +28,9 @@ pub(crate) struct Capture {
 ///
 /// # Errors
 /// There is none, or it cannot be read; the message names the file and the reason.
-pub(crate) fn read(named: Option<&Path>) -> Result<Capture, Error> {
+pub(crate) fn read(named: Option<&Path>, pymalloc: Pymalloc) -> Result<Capture, Error> {
     let path = find(named)?;
-    let profile = summed(&path)?;
+    let profile = summed(&path, pymalloc)?;
     Ok(Capture { path, profile })
 }
 
@@ -38,10 +38,10 @@ pub(crate) fn read(named: Option<&Path>) -> Result<Capture, Error> {
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn read_all(named: &[PathBuf]) -> Result<Vec<Capture>, Error> {
+pub(crate) fn read_all(named: &[PathBuf], pymalloc: Pymalloc) -> Result<Vec<Capture>, Error> {
     match named {
-        [] => Ok(vec![read(None)?]),
-        named => named.iter().map(|path| read(Some(path))).collect(),
+        [] => Ok(vec![read(None, pymalloc)?]),
+        named => named.iter().map(|path| read(Some(path), pymalloc)).collect(),
     }
 }
 
@@ -54,12 +54,14 @@ impl Capture {
         if asked.is_nothing() {
             return Ok(self);
         }
-        let whole = if self.profile.slices.is_empty() { profile(&self.path)? } else { self.profile };
+        let pymalloc = self.profile.pymalloc.unwrap_or_default();
+        let whole = if self.profile.slices.is_empty() { profile(&self.path, pymalloc)? } else { self.profile };
         let span = asked.resolve(&whole).map_err(|error| Error::usage(error.to_string()))?;
         let mut progress = Progress::new("reading");
         let mut step = |done, all| progress.step(done, all);
-        let profile = narrow(&self.path, whole, span, &OpenOptions::default(), &mut step)
-            .map_err(|error| Error::capture(error.to_string()))?;
+        let options = OpenOptions { pymalloc, ..OpenOptions::default() };
+        let profile =
+            narrow(&self.path, whole, span, &options, &mut step).map_err(|error| Error::capture(error.to_string()))?;
         Ok(Self { path: self.path, profile })
     }
 }
@@ -79,21 +81,21 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn profile(path: &Path) -> Result<Profile, Error> {
-    opened(path, true)
+pub(crate) fn profile(path: &Path, pymalloc: Pymalloc) -> Result<Profile, Error> {
+    opened(path, pymalloc, true)
 }
 
 /// The same without what happened over time, which a sealed capture's profile loads when somebody asks for a part of it.
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn summed(path: &Path) -> Result<Profile, Error> {
-    opened(path, false)
+pub(crate) fn summed(path: &Path, pymalloc: Pymalloc) -> Result<Profile, Error> {
+    opened(path, pymalloc, false)
 }
 
-fn opened(path: &Path, slices: bool) -> Result<Profile, Error> {
+fn opened(path: &Path, pymalloc: Pymalloc, slices: bool) -> Result<Profile, Error> {
     let mut progress = Progress::new("reading");
-    let options = OpenOptions { slices, seal: true, ..OpenOptions::default() };
+    let options = OpenOptions { pymalloc, slices, seal: true, ..OpenOptions::default() };
     open(path, &options, &mut |done, all| progress.step(done, all)).map_err(|error| Error::capture(error.to_string()))
 }
 

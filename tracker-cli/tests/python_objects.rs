@@ -9,7 +9,8 @@ use std::process::Command;
 use common::python::{profile, pythons, script, with_each};
 use common::{Ended, MEMTRACK, run, scratch};
 use tracker_core::format::record::Function;
-use tracker_core::report::profile::{Metrics, Profile, Row};
+use tracker_core::report::profile::{Metrics, Profile, Pymalloc, Row};
+use tracker_core::report::{self, OpenOptions};
 
 /// Records the script; its capture and what it says.
 fn recorded(name: &str, python: &Path, flags: &[&str], (variable, options): (&str, &[&str])) -> (Profile, Ended) {
@@ -96,6 +97,41 @@ fn every_object_is_recorded_whatever_allocates_it() {
     for (number, mode) in modes.into_iter().enumerate() {
         check_objects(&format!("modes-{number}"), &python, mode);
     }
+}
+
+#[test]
+fn arenas_count_in_place_of_the_objects_in_them() {
+    with_each(|number, python| {
+        let name = format!("choice-{number}");
+        let (objects, _) = recorded(&name, python, &["--python-allocators"], ("", &[]));
+        let capture = scratch(&name).join("capture.mtk");
+        let options = OpenOptions { pymalloc: Pymalloc::Arenas, symbols: false, ..OpenOptions::default() };
+        let profile = report::open(&capture, &options, &mut |_, _| ()).expect("a capture");
+        assert_eq!((objects.pymalloc, profile.pymalloc), (Some(Pymalloc::Objects), Some(Pymalloc::Arenas)));
+        assert_eq!(profile.totals.unmatched_frees, 0);
+        // What does not lie in an arena is what it is in either case.
+        for (function, size, counts) in [("small", 133, false), ("large", 5033, true), ("gone", 233, false)] {
+            let of = |profile| -> u64 {
+                let rows = under(profile, function)
+                    .filter(|row| row.metrics.allocated_bytes == size * row.metrics.allocations);
+                rows.map(|row| row.metrics.allocations).sum()
+            };
+            assert!(of(&objects) > 0);
+            assert_eq!(of(&profile), if counts { of(&objects) } else { 0 }, "{python:?} {function}");
+        }
+        // And it is what a recording without objects has, but for pymalloc's own tables.
+        let (plain, ended) = recorded(&format!("{name}-plain"), python, &[], ("", &[]));
+        let rest = |profile: &Profile| {
+            let (all, arenas) = (profile.totals.metrics, sum(profile, Function::PythonArena));
+            (all.allocations - arenas.allocations, all.allocated_bytes - arenas.allocated_bytes)
+        };
+        let (without, with) = (rest(&plain), rest(&profile));
+        let tables = (without.0.checked_sub(with.0), without.1.checked_sub(with.1));
+        assert!(matches!(tables, (Some(0..16), Some(0..2_000_000))), "{python:?}: {without:?} {with:?}");
+        // Where an arena begins decides how much fits, and pymalloc says nothing with others in front of it.
+        let (found, (all, left)) = (sum(&profile, Function::PythonArena), arenas(&ended.stderr));
+        assert!(found.allocations.abs_diff(all) <= 1 && found.leaked_blocks.abs_diff(left) <= 1, "{python:?}");
+    });
 }
 
 #[test]

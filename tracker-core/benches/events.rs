@@ -15,7 +15,7 @@ use tracker_core::capture::reader::Capture;
 use tracker_core::capture::writer::{Events, Writer};
 use tracker_core::format::{Deltas, record};
 use tracker_core::replay::slices::Cuts;
-use tracker_core::replay::{Options, replay};
+use tracker_core::replay::{Options, Pymalloc, replay};
 
 fn main() {
     divan::main();
@@ -107,7 +107,11 @@ fn replaying(bencher: Bencher<'_, '_>, live: u64) {
     std::fs::remove_file(&path).expect("just written");
     bencher.counter(ItemsCount::new(ALL)).bench_local(|| {
         let mut capture = Capture::open(&file, &mut |_, _| {}).expect("a capture");
-        replay(&mut capture, &Options { temporary_distance: 1, cuts: Cuts::Even, checkpoints: false }, &mut |_, _| {})
-            .expect("a capture")
+        replay(
+            &mut capture,
+            &Options { pymalloc: Pymalloc::Objects, temporary_distance: 1, cuts: Cuts::Even, checkpoints: false },
+            &mut |_, _| {},
+        )
+        .expect("a capture")
     });
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use tracker_core::capture::reader::Capture;
 use tracker_core::replay::slices::Cuts;
-use tracker_core::replay::{Options, replay};
+use tracker_core::replay::{Options, Pymalloc, replay};
 
 fn main() -> std::io::Result<()> {
     let mut numbers = std::env::args().skip(1).filter_map(|text| text.parse::<u64>().ok());
@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
     std::fs::remove_file(&path)?;
     let mut capture = Capture::open(&file, &mut |_, _| {}).map_err(std::io::Error::other)?;
     let (start, cpu_start) = (Instant::now(), cpu_seconds());
-    let options = Options { temporary_distance: 1, cuts: Cuts::Even, checkpoints: false };
+    let options = Options { pymalloc: Pymalloc::Objects, temporary_distance: 1, cuts: Cuts::Even, checkpoints: false };
     let outcome = replay(&mut capture, &options, &mut |_, _| {})?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
     let heap = &outcome.state.heap;

@@ -7,18 +7,18 @@
 use core::ffi::{c_int, c_void};
 
 use tracker_core::format::lanes::flag;
-use tracker_core::format::record::{self, Function, MapKind};
+use tracker_core::format::record::{self, Called, Function, MapKind};
 
 use crate::lanes::Lanes;
 use crate::recorder::{Again, Captured, Recorder};
-use crate::thread::{Hook, Own, with_recorder};
+use crate::thread::{Hook, Own, unserved, with_recorder};
 use crate::unwind::{Start, Walk};
 use crate::{python, real, session, weak};
 
 /// A block that a call returned, and how it was called.
 #[derive(Clone, Copy)]
 struct Allocated {
-    function: Function,
+    called: Called,
     block: *mut c_void,
     size: usize,
     start: Start,
@@ -51,7 +51,7 @@ impl Allocated {
     fn record_again(self, hook: &Hook, own: &mut Own<'_>) -> bool {
         let Some(path) = own.frames.recall(self.start, hook.bounds()) else { return false };
         let python = python::capture(Some(own.python), |write| own.recorder.try_note(write)).hash();
-        let stack = Again { function: self.function, path, python };
+        let stack = Again { called: self.called, path, python };
         own.recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc)
     }
 
@@ -62,7 +62,7 @@ impl Allocated {
         (recorder, mut frames): (&mut Recorder<D>, impl Walk),
         python: Option<&mut python::Frames>,
     ) {
-        let stack = captured(self.function, self.start, hook, (recorder, &mut frames), python);
+        let stack = captured(self.called, self.start, hook, (recorder, &mut frames), python);
         recorder.alloc(self.block as u64, self.size as u64, stack, self.realloc);
     }
 }
@@ -70,7 +70,7 @@ impl Allocated {
 /// The stack that called the hook at `start`.
 #[inline(always)]
 fn captured<'f, const D: usize>(
-    function: Function,
+    called: Called,
     start: Start,
     hook: &Hook,
     (recorder, frames): (&mut Recorder<D>, &'f mut impl Walk),
@@ -84,7 +84,7 @@ fn captured<'f, const D: usize>(
     if hook.is_outermost() {
         crate::oracle::compare(&path);
     }
-    Captured { function, path, python: python::capture(python, |write| recorder.try_note(write)) }
+    Captured { called, path, python: python::capture(python, |write| recorder.try_note(write)) }
 }
 
 /// Records the end of a block, before it happens.
@@ -102,13 +102,19 @@ fn record_nested_free(hook: &Hook, block: *mut c_void, realloc: bool) {
     with_recorder!(hook, |recorder, _frames| recorder.free(block as u64, realloc));
 }
 
-/// The common shape: forward, then record the block if there is one.
+/// For hooks whose blocks are all asked for in the same way.
+#[inline(always)]
+fn always(function: Function) -> impl FnOnce(*mut c_void) -> Called {
+    move |_| function.into()
+}
+
+/// The common shape: forward, then record the block if there is one. `called`: how it was asked for.
 ///
 /// # Safety
 /// `start` describes the hook's own frame.
 #[inline(always)]
 pub(crate) unsafe fn allocate(
-    function: Function,
+    called: impl FnOnce(*mut c_void) -> Called,
     size: usize,
     start: Start,
     call: impl FnOnce() -> *mut c_void,
@@ -119,40 +125,40 @@ pub(crate) unsafe fn allocate(
         && !block.is_null()
         && !real::is_bootstrap(block)
     {
-        Allocated { function, block, size, start, realloc: false }.record(hook);
+        Allocated { called: called(block), block, size, start, realloc: false }.record(hook);
     }
     block
 }
 
 pub(crate) unsafe extern "C" fn malloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: the entry point passes its own frame; forwarding is exact.
-    unsafe { allocate(Function::Malloc, size, Start { slot, rbp }, || real::malloc(size)) }
+    unsafe { allocate(always(Function::Malloc), size, Start { slot, rbp }, || real::malloc(size)) }
 }
 
 pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     let bytes = count.saturating_mul(size);
     // SAFETY: as malloc.
-    unsafe { allocate(Function::Calloc, bytes, Start { slot, rbp }, || real::calloc(count, size)) }
+    unsafe { allocate(always(Function::Calloc), bytes, Start { slot, rbp }, || real::calloc(count, size)) }
 }
 
 pub(crate) unsafe extern "C" fn aligned_alloc(align: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
-    unsafe { allocate(Function::AlignedAlloc, size, Start { slot, rbp }, || real::aligned_alloc(align, size)) }
+    unsafe { allocate(always(Function::AlignedAlloc), size, Start { slot, rbp }, || real::aligned_alloc(align, size)) }
 }
 
 pub(crate) unsafe extern "C" fn memalign(align: usize, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
-    unsafe { allocate(Function::Memalign, size, Start { slot, rbp }, || real::memalign(align, size)) }
+    unsafe { allocate(always(Function::Memalign), size, Start { slot, rbp }, || real::memalign(align, size)) }
 }
 
 pub(crate) unsafe extern "C" fn valloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
-    unsafe { allocate(Function::Valloc, size, Start { slot, rbp }, || real::valloc(size)) }
+    unsafe { allocate(always(Function::Valloc), size, Start { slot, rbp }, || real::valloc(size)) }
 }
 
 pub(crate) unsafe extern "C" fn pvalloc(size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc.
-    unsafe { allocate(Function::Pvalloc, size, Start { slot, rbp }, || real::pvalloc(size)) }
+    unsafe { allocate(always(Function::Pvalloc), size, Start { slot, rbp }, || real::pvalloc(size)) }
 }
 
 pub(crate) unsafe extern "C" fn posix_memalign(
@@ -172,7 +178,7 @@ pub(crate) unsafe extern "C" fn posix_memalign(
         // SAFETY: on success the function has stored the block there.
         let block = unsafe { *out };
         if !block.is_null() {
-            Allocated { function: Function::PosixMemalign, block, size, start, realloc: false }.record(hook);
+            Allocated { called: Function::PosixMemalign.into(), block, size, start, realloc: false }.record(hook);
         }
     }
     result
@@ -198,7 +204,9 @@ pub(crate) fn release(block: *mut c_void, start: Start, call: impl FnOnce()) {
 
 pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize, slot: usize, rbp: usize) -> *mut c_void {
     // SAFETY: as malloc; glibc frees on size 0.
-    unsafe { resize(Function::Realloc, (block, size), Start { slot, rbp }, || real::realloc(block, size), true) }
+    unsafe {
+        resize(always(Function::Realloc), (block, size), Start { slot, rbp }, || real::realloc(block, size), true)
+    }
 }
 
 pub(crate) unsafe extern "C" fn reallocarray(
@@ -213,16 +221,24 @@ pub(crate) unsafe extern "C" fn reallocarray(
         return core::ptr::null_mut();
     };
     // SAFETY: as realloc.
-    unsafe { resize(Function::Reallocarray, (block, bytes), Start { slot, rbp }, || real::realloc(block, bytes), true) }
+    unsafe {
+        resize(
+            always(Function::Reallocarray),
+            (block, bytes),
+            Start { slot, rbp },
+            || real::realloc(block, bytes),
+            true,
+        )
+    }
 }
 
-/// Forwards, and records that a block was replaced. `zero_frees`: whether a null result for size 0 means that it is gone.
+/// Forwards, and records that a block was replaced. `called`: how the new one was asked for; `zero_frees`: whether a null result for size 0 means that it is gone.
 ///
 /// # Safety
 /// `start` describes the hook's own frame.
 #[inline(always)]
 pub(crate) unsafe fn resize(
-    function: Function,
+    called: impl FnOnce(*mut c_void) -> Called,
     (block, size): (*mut c_void, usize),
     start: Start,
     call: impl FnOnce() -> *mut c_void,
@@ -236,7 +252,7 @@ pub(crate) unsafe fn resize(
     }
     let new = call();
     if !new.is_null() {
-        Allocated { function, block: new, size, start, realloc: replaces }.record(hook);
+        Allocated { called: called(new), block: new, size, start, realloc: replaces }.record(hook);
     } else if replaces {
         // Any other null result leaves the block alone.
         with_recorder!(hook, |recorder, _frames| recorder.end_realloc(zero_frees && size == 0));
@@ -255,26 +271,25 @@ fn is_range(address: *mut c_void, len: usize) -> bool {
 }
 
 #[cold]
-fn record_map(function: Function, (address, len): (*mut c_void, usize), kind: MapKind, start: Start) {
+fn record_map(called: Called, (address, len): (*mut c_void, usize), kind: MapKind, start: Start) {
     let Some(hook) = &Hook::enter(start) else { return };
     let range = (address as u64, len as u64);
     if let Some(own) = hook.own() {
         let mut frames = own.frames;
-        let stack = captured(function, start, hook, (own.recorder, &mut frames), Some(own.python));
+        let stack = captured(called, start, hook, (own.recorder, &mut frames), Some(own.python));
         own.recorder.map(range, stack, kind);
         return;
     }
     with_recorder!(hook, |recorder, frames| {
         let mut frames = frames;
-        let stack = captured(function, start, hook, (recorder, &mut frames), None);
+        let stack = captured(called, start, hook, (recorder, &mut frames), None);
         recorder.map(range, stack, kind);
     });
 }
 
 #[cold]
 fn record_unmap((address, len): (*mut c_void, usize), moves: bool, start: Start) {
-    // An arena may have been mapped before its interpreter's objects were recorded.
-    let Some(hook) = &Hook::enter_served(start) else { return };
+    let Some(hook) = &Hook::enter(start) else { return };
     with_recorder!(hook, |recorder, _frames| recorder.unmap((address as u64, len as u64), moves));
 }
 
@@ -295,23 +310,26 @@ pub(crate) unsafe extern "C" fn mmap(a: &MmapArguments, slot: usize, rbp: usize)
     let result = unsafe { real::mmap(a.address, a.len, a.prot, a.flags, a.fd, a.offset) };
     let start = Start { slot, rbp };
     let plain = (a.flags, a.prot) == (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
-    let of_python = if plain { python::mapped(start.caller(), a.len) } else { None };
-    if result != libc::MAP_FAILED
-        && let Some(function) = of_python.or_else(|| records_maps().then_some(Function::Mmap))
-    {
+    if result == libc::MAP_FAILED {
+        return result;
+    }
+    let of_python = if plain { python::mapped(start.caller(), (result as usize, a.len)) } else { None };
+    if let Some(called) = of_python.or_else(|| records_maps().then_some(Function::Mmap.into())) {
         let kind = match (a.flags & libc::MAP_ANONYMOUS, a.prot) {
             (0, _) => MapKind::File,
             (_, libc::PROT_NONE) => MapKind::Reserved,
             _ => MapKind::Memory,
         };
-        record_map(function, (result, a.len), kind, start);
+        // An object may have needed an arena.
+        unserved(start, |start| record_map(called, (result, a.len), kind, start));
     }
     result
 }
 
 pub(crate) unsafe extern "C" fn munmap(address: *mut c_void, len: usize, slot: usize, rbp: usize) -> c_int {
     if (records_maps() || python::may_map()) && is_range(address, len) {
-        record_unmap((address, len), false, Start { slot, rbp });
+        python::unmapped((address as usize, len));
+        unserved(Start { slot, rbp }, |start| record_unmap((address, len), false, start));
     }
     // SAFETY: forwarding is exact.
     unsafe { real::munmap(address, len) }
@@ -339,7 +357,7 @@ pub(crate) unsafe extern "C" fn mremap(a: &MremapArguments, slot: usize, rbp: us
     let result = unsafe { real::mremap(a.address, a.old, a.new, a.flags, a.to) };
     if moves {
         if result != libc::MAP_FAILED {
-            record_map(Function::Mremap, (result, a.new), MapKind::Moved, start);
+            record_map(Function::Mremap.into(), (result, a.new), MapKind::Moved, start);
         } else if let Some(hook) = &Hook::enter(start) {
             with_recorder!(hook, |recorder, _frames| recorder.end_realloc(false));
         }

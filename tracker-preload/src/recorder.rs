@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use tracker_core::format::event::{AllocFields, Encoded};
 use tracker_core::format::lanes::{ChunkHeader, flag, owner};
 use tracker_core::format::python::{write_merge, write_python_stacks};
-use tracker_core::format::record::{self, Function, MapKind};
+use tracker_core::format::record::{self, Called, MapKind};
 use tracker_core::format::varint::MAX_VARINT_LEN;
 use tracker_core::format::{Deltas, MAX_DEFINE_PCS, MAX_RECORD_LEN, ROOT_STACK};
 
@@ -65,10 +65,10 @@ pub(crate) struct Recorder<const DICTIONARY: usize> {
     scratch: [u8; MAX_RECORD_LEN],
 }
 
-/// A captured stack: the function that was called, and the path of frames to its caller.
+/// A captured stack: what was called, and the path of frames to its caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Captured<'a> {
-    pub(crate) function: Function,
+    pub(crate) called: Called,
     pub(crate) path: Path<'a>,
     pub(crate) python: python::Path<'a>,
 }
@@ -76,16 +76,16 @@ pub(crate) struct Captured<'a> {
 /// A stack whose path was recalled: known by hashes alone.
 #[derive(Debug)]
 pub(crate) struct Again<'a> {
-    pub(crate) function: Function,
+    pub(crate) called: Called,
     pub(crate) path: Recalled<'a>,
     /// Hash of its Python frames, if there are any.
     pub(crate) python: Option<u64>,
 }
 
-/// Hash of a stack: that of its path of native frames, the function that was called, and that of its Python frames.
+/// Hash of a stack: that of its path of native frames, what was called, and that of its Python frames.
 #[inline(always)]
-fn stack_hash(path: u64, function: Function, python: Option<u64>) -> u64 {
-    let native = extend(path, function.marker());
+fn stack_hash(path: u64, called: Called, python: Option<u64>) -> u64 {
+    let native = extend(path, called.marker());
     match python {
         Some(python) => extend(native, python),
         None => native,
@@ -95,12 +95,12 @@ fn stack_hash(path: u64, function: Function, python: Option<u64>) -> u64 {
 impl Captured<'_> {
     /// Hash of the stack, its function and its Python frames included.
     fn hash(&self) -> u64 {
-        stack_hash(self.path.hash(), self.function, self.python.hash())
+        stack_hash(self.path.hash(), self.called, self.python.hash())
     }
 
     /// Hash of its native part.
     fn native_hash(&self) -> u64 {
-        stack_hash(self.path.hash(), self.function, None)
+        stack_hash(self.path.hash(), self.called, None)
     }
 
     /// Entries in a definition of the native part: marker, frames, function.
@@ -116,7 +116,7 @@ impl Captured<'_> {
         }
         match self.path.entries.get(depth - marker) {
             Some(entry) => (entry.pc, entry.hash),
-            None => (self.function.marker(), self.native_hash()),
+            None => (self.called.marker(), self.native_hash()),
         }
     }
 }
@@ -157,13 +157,13 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         if program::generation() != self.generation {
             return false;
         }
-        let Again { function, path, python } = stack;
-        let id = match self.dictionary.recall(*path.id, function) {
+        let Again { called, path, python } = stack;
+        let id = match self.dictionary.recall(*path.id, called) {
             Some(id) if python.is_none() => id,
             _ => {
-                let Some(id) = self.dictionary.get(stack_hash(path.hash, function, python)) else { return false };
+                let Some(id) = self.dictionary.get(stack_hash(path.hash, called, python)) else { return false };
                 if python.is_none() {
-                    *path.id = self.dictionary.known(id, function);
+                    *path.id = self.dictionary.known(id, called);
                 }
                 id
             }

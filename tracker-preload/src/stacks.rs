@@ -3,7 +3,7 @@
 //! Nothing is shared and nothing grows without bound. A stack that fell out of the dictionary is defined again under a
 //! new id; the reader merges. 64-bit path hashes stand for paths: ten million distinct ones collide with odds of 3e-6.
 
-use tracker_core::format::record::Function;
+use tracker_core::format::record::Called;
 
 /// One slot: `id` 0 means empty.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ pub(crate) struct Entry {
 #[repr(C)]
 pub(crate) struct KnownId {
     id: u32,
-    /// When it was given, and for which function at the stack's end.
+    /// When it was given, and for what at the stack's end.
     stamp: u32,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Dictionary<const FULL: usize> {
     /// Slots in use, less one. 0 in fresh memory, until [`Self::clear`].
     mask: usize,
     misses: usize,
-    /// Rises with each [`Self::clear`] by more than there are functions.
+    /// Rises with each [`Self::clear`] by more than a stack has ends.
     cleared: u32,
     next_id: u32,
     entries: [Entry; FULL],
@@ -89,21 +89,21 @@ impl<const FULL: usize> Dictionary<FULL> {
         self.cleared
     }
 
-    /// The id of a stack that ends in `function`, if what is kept of it is still true.
+    /// The id of a stack that ends in `called`, if what is kept of it is still true.
     #[inline(always)]
-    pub(crate) fn recall(&self, known: KnownId, function: Function) -> Option<u32> {
-        (known.id != 0 && known.stamp == self.stamp(function)).then_some(known.id)
+    pub(crate) fn recall(&self, known: KnownId, called: Called) -> Option<u32> {
+        (known.id != 0 && known.stamp == self.stamp(called)).then_some(known.id)
     }
 
     /// What to keep of an id, for [`Self::recall`].
     #[inline(always)]
-    pub(crate) fn known(&self, id: u32, function: Function) -> KnownId {
-        KnownId { id, stamp: self.stamp(function) }
+    pub(crate) fn known(&self, id: u32, called: Called) -> KnownId {
+        KnownId { id, stamp: self.stamp(called) }
     }
 
     #[inline(always)]
-    fn stamp(&self, function: Function) -> u32 {
-        self.cleared.wrapping_add(function as u32)
+    fn stamp(&self, called: Called) -> u32 {
+        self.cleared.wrapping_add(called.marker() as u32)
     }
 
     /// Forgets everything; ids start at 1 again. Must be called once before the first use.
@@ -111,6 +111,6 @@ impl<const FULL: usize> Dictionary<FULL> {
         self.mask = self.mask.max(START.min(FULL) - 1);
         self.entries.iter_mut().take(self.mask + 1).for_each(|entry| entry.id = 0);
         self.next_id = 0;
-        self.cleared = self.cleared.wrapping_add(Function::ALL.len() as u32);
+        self.cleared = self.cleared.wrapping_add(Called::COUNT);
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Place {
     depth: u32,
     /// Where the outermost of them was called.
     outermost: usize,
+    /// Where the innermost hook was called that answers for its call.
+    served: Start,
     /// Kernel id of the thread that holds or held the place, 0 for none; with [`TAKING`] while it changes hands.
     tid: AtomicU32,
     /// Its thread control block.
@@ -193,9 +195,10 @@ const DEEPEST: u32 = 7;
 const SERVING: u32 = 16;
 const _: () = assert!(DEEPEST + 1 < SERVING && (SERVING as usize * 2) <= align_of::<Place>());
 
-/// Runs the forwarded call of a hook that answers for all of it: what the call asks of hooks is not recorded again.
+/// Runs the forwarded call of a hook, called at `start`, that answers for all of it: what the call asks of hooks is not
+/// recorded again, unless [`unserved`].
 #[inline(always)]
-pub(crate) fn serve<T>(call: impl FnOnce() -> T) -> T {
+pub(crate) fn serve<T>(start: Start, call: impl FnOnce() -> T) -> T {
     let place = word() as *mut Place;
     if place as usize <= WITHOUT {
         return call();
@@ -203,11 +206,28 @@ pub(crate) fn serve<T>(call: impl FnOnce() -> T) -> T {
     // SAFETY: a word above WITHOUT is the address of a place that is never unmapped, and only this thread touches this
     // field; every hook inside leaves it as it was.
     unsafe {
-        let depth = (*place).depth;
-        (*place).depth = depth | SERVING;
+        let (depth, served) = ((*place).depth, (*place).served);
+        ((*place).depth, (*place).served) = (depth | SERVING, start);
         let answer = call();
-        (*place).depth = depth;
+        ((*place).depth, (*place).served) = (depth, served);
         answer
+    }
+}
+
+/// Lets `record` record all the same what a hook that answers for its call is asked for, in that hook's place: it records
+/// nothing meanwhile. Gets the place that this happened at, as the program sees it.
+#[cold]
+pub(crate) fn unserved(start: Start, record: impl FnOnce(Start)) {
+    let place = word() as *mut Place;
+    // SAFETY: as in `serve`.
+    unsafe {
+        if place as usize <= WITHOUT || (*place).live != 1 || (*place).depth & SERVING == 0 {
+            return record(start);
+        }
+        let depth = (*place).depth;
+        (*place).depth = (depth & !SERVING).saturating_sub(1);
+        record((*place).served);
+        (*place).depth = depth;
     }
 }
 
@@ -289,27 +309,18 @@ impl Hook {
         Self::enter_rarely(place, start)
     }
 
-    /// As [`Self::enter`], also inside a call that another hook answers for.
-    #[cold]
-    pub(crate) fn enter_served(start: Start) -> Option<Self> {
-        let place = word() as *mut Place;
-        // SAFETY: as in `enter`.
-        let serves = place as usize > WITHOUT && unsafe { (*place).live == 1 && (*place).depth & SERVING != 0 };
-        if serves { Self::enter_nested(place, start, true) } else { Self::enter(start) }
-    }
-
     #[cold]
     #[inline(never)]
     fn enter_rarely(place: *mut Place, start: Start) -> Option<Self> {
         // SAFETY: as in `enter`.
         if place as usize > WITHOUT && unsafe { (*place).live } == 1 {
-            Self::enter_nested(place, start, false)
+            Self::enter_nested(place, start)
         } else {
             Self::enter_new(place as usize, start)
         }
     }
 
-    fn enter_nested(place: *mut Place, start: Start, served: bool) -> Option<Self> {
+    fn enter_nested(place: *mut Place, start: Start) -> Option<Self> {
         if crate::program::is_allocator(start.caller()) {
             return None;
         }
@@ -322,15 +333,14 @@ impl Hook {
                 (*place).outermost = start.slot;
                 return Self::new(place, 0);
             }
-            if before & SERVING != 0 && !served {
+            if before & SERVING != 0 {
                 return None;
             }
-            let depth = before & !SERVING;
-            if depth > DEEPEST {
+            if before > DEEPEST {
                 lose();
                 return None;
             }
-            (*place).depth = depth + 1;
+            (*place).depth = before + 1;
             Self::new(place, before)
         }
     }

@@ -12,7 +12,6 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::profile::Profile;
 
 use super::{Budgets, recorded};
-use crate::captures;
 use crate::error::Error;
 
 /// Where a baseline is unless the budget says so, beside the budget file.
@@ -64,7 +63,7 @@ fn read(budgets: &Budgets, path: &Path) -> Result<Baseline, Unread> {
         _ => Unread::Wrong(Error::usage(format!("cannot read the baseline {shown}: {error}"))),
     })?;
     if bytes.starts_with(&FILE_MAGIC) {
-        let profile = captures::profile(path).map_err(Unread::Wrong)?;
+        let profile = budgets.read(path).map_err(Unread::Wrong)?;
         let whole = [Selection::whole(&profile)];
         let suppressions = budgets.suppressions_of(&whole).map_err(Unread::Wrong)?;
         return Ok(Baseline::of(&recorded(&whole, &suppressions).map_err(Unread::Wrong)?, &budgets.budget));

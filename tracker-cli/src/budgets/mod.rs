@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use tracker_core::budget::{self, Budget, Level, Limit, Origin, Rule, Run, Scope, Verdict, rule};
 use tracker_core::report::filter::Selection;
+use tracker_core::report::profile::{Profile, Pymalloc};
 use tracker_core::report::suppress::Suppressions;
 
 use self::results::Wanted;
-use crate::captures::Capture;
+use crate::args::CountArgs;
+use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::suppressions::{SuppressionArgs, applied, with_carried};
 
@@ -45,6 +47,8 @@ pub(crate) struct BudgetArgs {
     #[arg(long, value_name = "FORMAT[=FILE]", value_parser = results::wanted)]
     format: Vec<Wanted>,
     #[command(flatten)]
+    counted: CountArgs,
+    #[command(flatten)]
     suppressions: SuppressionArgs,
 }
 
@@ -60,6 +64,7 @@ impl BudgetArgs {
             || self.baseline.is_some()
             || self.update_baseline
             || !self.format.is_empty()
+            || self.counted.pymalloc() != Pymalloc::default()
     }
 
     /// Finds and reads everything that there is before a recording.
@@ -100,6 +105,7 @@ impl BudgetArgs {
                 .or_else(|| budget.rules.iter().find_map(|rule| rule.baseline.clone()).map(PathBuf::from))
                 .unwrap_or_else(|| folder.join(baselines::DEFAULT)),
             budget,
+            pymalloc: self.counted.pymalloc(),
             update: self.update_baseline,
             wanted: self.format.clone(),
         })
@@ -136,11 +142,29 @@ pub(crate) struct Budgets {
     suppressions: Suppressions,
     /// Where `baseline save` writes unless told.
     default_baseline: PathBuf,
+    /// What counts of memory that is recorded twice.
+    pymalloc: Pymalloc,
     update: bool,
     wanted: Vec<Wanted>,
 }
 
 impl Budgets {
+    /// Reads all of the named captures, or the newest in this folder.
+    ///
+    /// # Errors
+    /// There is none, or one cannot be read.
+    pub(crate) fn read_all(&self, named: &[PathBuf]) -> Result<Vec<Capture>, Error> {
+        captures::read_all(named, self.pymalloc)
+    }
+
+    /// Reads one, with what happened over time.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read(&self, path: &Path) -> Result<Profile, Error> {
+        captures::profile(path, self.pymalloc)
+    }
+
     /// How often the program is to run, and how often before that without being recorded, as the budget file says.
     pub(crate) fn runs(&self) -> (Option<u32>, Option<u32>) {
         (self.budget.repeat, self.budget.warmup)

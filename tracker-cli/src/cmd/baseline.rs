@@ -8,7 +8,7 @@ use tracker_core::report::filter::Selection;
 
 use super::check;
 use crate::budgets::BudgetArgs;
-use crate::captures;
+
 use crate::error::Error;
 use crate::output::clean::clean;
 use crate::output::note;
@@ -45,7 +45,7 @@ struct Save {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let Action::Save(args) = &args.action;
     let budgets = args.budget.load()?;
-    let captures = captures::read_all(&args.captures)?;
+    let captures = budgets.read_all(&args.captures)?;
     check::refuse_partial(&captures, args.allow_partial)?;
     check::refuse_strangers(&captures)?;
     let runs: Vec<_> = captures.iter().map(|capture| Selection::whole(&capture.profile)).collect();

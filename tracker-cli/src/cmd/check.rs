@@ -8,7 +8,7 @@ use tracker_core::budget::baseline::program_name;
 use crate::args::FilterArgs;
 use crate::budgets::BudgetArgs;
 use crate::budgets::results::{self, Terminal, Wanted};
-use crate::captures::{self, Capture};
+use crate::captures::Capture;
 use crate::error::Error;
 use crate::output::check::partial;
 use crate::output::look::Look;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     if budgets.is_relative() && !args.filter.is_empty() {
         return Err(Error::usage("a baseline is of the whole program: use rules of a budget file in place of filters"));
     }
-    let captures = captures::read_all(&args.captures)?;
+    let captures = budgets.read_all(&args.captures)?;
     refuse_strangers(&captures)?;
     let runs = captures.iter().map(|capture| args.filter.select(&capture.profile));
     let runs = runs.collect::<Result<Vec<_>, _>>()?;

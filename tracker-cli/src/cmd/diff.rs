@@ -10,7 +10,7 @@ use tracker_core::report::profile::Profile;
 
 use web::{SideNames, export_diff_html};
 
-use crate::args::{FilterArgs, FrameArgs, RedactArg, metric};
+use crate::args::{CountArgs, FilterArgs, FrameArgs, RedactArg, metric};
 use crate::error::Error;
 use crate::output::diff::Shown;
 use crate::output::file::Target;
@@ -62,6 +62,8 @@ pub(crate) struct Args {
     #[arg(short, long, requires = "html")]
     force: bool,
     #[command(flatten)]
+    counted: CountArgs,
+    #[command(flatten)]
     frames: FrameArgs,
     #[command(flatten)]
     filter: FilterArgs,
@@ -92,7 +94,7 @@ impl Args {
 
     fn side(&self, several: &[PathBuf], one: &Option<PathBuf>) -> Result<Vec<Profile>, Error> {
         let profile = |path: &PathBuf| {
-            let profile = self.redact.shown(captures::summed(path)?);
+            let profile = self.redact.shown(captures::summed(path, self.counted.pymalloc())?);
             Ok(self.frames.shown(profile, self.json))
         };
         several.iter().chain(one).map(profile).collect()

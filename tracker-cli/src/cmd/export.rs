@@ -9,7 +9,7 @@ use tracker_core::export::{self, Exporter, Request};
 use tracker_core::report::events::Recorded;
 use tracker_core::report::metric::Metric;
 
-use crate::args::{CaptureArg, FilterArgs, RedactArg, TimeArgs, metric};
+use crate::args::{CaptureArg, CountArgs, FilterArgs, RedactArg, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file;
@@ -20,6 +20,8 @@ use crate::output::progress::Progress;
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// What to write
     #[arg(long, value_name = "NAME", value_parser = Formats)]
     format: &'static dyn Exporter,
@@ -69,7 +71,11 @@ impl TypedValueParser for Formats {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let out = file::Target::new(&args.output, args.force)?;
     let path = captures::find(args.capture.capture.as_deref())?;
-    let profile = if args.format.needs_time() { captures::profile(&path) } else { captures::summed(&path) }?;
+    let profile = if args.format.needs_time() {
+        captures::profile(&path, args.counted.pymalloc())
+    } else {
+        captures::summed(&path, args.counted.pymalloc())
+    }?;
     captures::warn(&path, &profile);
     let Capture { path, profile } = Capture { path, profile }.within(args.time.asked())?;
     let profile = args.redact.shown(profile);

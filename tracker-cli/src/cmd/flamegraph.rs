@@ -8,7 +8,7 @@ use tracker_core::report::filter::Selection;
 use tracker_core::report::metric::Metric;
 use web::export_html;
 
-use crate::args::{CaptureArg, RedactArg, TimeArgs, metric};
+use crate::args::{CaptureArg, CountArgs, RedactArg, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
 use crate::output::file::Target;
@@ -20,6 +20,8 @@ use crate::suppressions::{SuppressionArgs, applied};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// Where to write; `-` is stdout [default: beside the capture, .html instead of .mtk]. A name that ends in .svg is a
     /// picture of one metric
     #[arg(short, long, value_name = "FILE")]
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let output = args.output.clone().unwrap_or_else(|| path.with_extension("html"));
     let target = Target::new(&output, args.force)?;
     let name = captures::name(&path);
-    let profile = captures::profile(&path)?;
+    let profile = captures::profile(&path, args.counted.pymalloc())?;
     captures::warn(&path, &profile);
     let Capture { profile, .. } = Capture { profile, path }.within(args.time.asked())?;
     let name = match &profile.span {

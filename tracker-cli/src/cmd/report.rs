@@ -7,7 +7,7 @@ use tracker_core::report::quantity;
 use tracker_core::report::rows::{Grouping, Kind, Limits, Order, Report};
 use tracker_core::report::suppress::Applied;
 
-use crate::args::{CaptureArg, FilterArgs, FrameArgs, TimeArgs};
+use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs, TimeArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::suppressions::{SuppressionArgs, applied};
@@ -18,6 +18,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// Blocks that were never freed (the default, but with --at)
     #[arg(long, group = "kind")]
     leaks: bool,
@@ -102,7 +104,8 @@ impl Args {
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     // A broken file is an error before anything is read.
     args.suppressions.load(&[])?;
-    let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
+    let capture =
+        captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?.within(args.time.asked())?;
     let suppressions = args.suppressions.load_for(&capture.profile)?;
     // Elsewhere they shall not keep stacks apart that look the same.
     let applied = match args.kind().is_suppressed() {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use tracker_core::budget::Outcome;
 use tracker_core::format::lanes::flag;
 use tracker_core::report::filter::Selection;
+use tracker_core::report::profile::Pymalloc;
 use tracker_core::report::quantity;
 
 use super::{check, repeat};
@@ -226,7 +227,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     /// Judges the captures of repeated runs, and tells the result. Whether the budgets are kept.
     fn all(&self, paths: &[PathBuf]) -> Result<bool, Error> {
-        self.captures(&captures::read_all(paths)?)
+        self.captures(&self.budgets.read_all(paths)?)
     }
 
     fn captures(&self, captures: &[Capture]) -> Result<bool, Error> {
@@ -251,7 +252,11 @@ fn review(capture: &Path, quiet: bool, judge: Option<&Judge<'_>>) -> Result<bool
     if !capture.exists() {
         return Err(Error::capture(format!("{} is gone: somebody removed it during the run", capture.display())));
     }
-    let capture = Capture { path: capture.to_owned(), profile: captures::profile(capture)? };
+    let profile = match judge {
+        Some(judge) => judge.budgets.read(capture),
+        None => captures::profile(capture, Pymalloc::default()),
+    }?;
+    let capture = Capture { path: capture.to_owned(), profile };
     if !quiet {
         print_note(&run_summary(&capture.profile, &capture.path));
     }

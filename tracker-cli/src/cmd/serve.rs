@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use web::{ServeOptions, Source};
 
+use crate::args::CountArgs;
 use crate::captures;
 use crate::error::Error;
 use crate::suppressions::SuppressionArgs;
@@ -26,6 +27,8 @@ pub(crate) struct Args {
     #[arg(long)]
     open: bool,
     #[command(flatten)]
+    counted: CountArgs,
+    #[command(flatten)]
     suppressions: SuppressionArgs,
 }
 
@@ -33,7 +36,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let paths = if args.captures.is_empty() { vec![captures::find(None)?] } else { args.captures.clone() };
     // Read before anything is served, so that a bad capture is this command's error and not the page's.
-    let mut first = paths.first().map(|path| captures::profile(path)).transpose()?;
+    let pymalloc = args.counted.pymalloc();
+    let mut first = paths.first().map(|path| captures::profile(path, pymalloc)).transpose()?;
     // Those that the first capture's program carries hold for all: they are captures of one program, as a rule.
     let suppressions = match &first {
         Some(profile) => args.suppressions.load_for(profile),
@@ -44,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         let name = captures::name(&path);
         let load = move || match read.take() {
             Some(profile) => Ok(profile),
-            None => captures::profile(&path).map_err(|error| error.to_string()),
+            None => captures::profile(&path, pymalloc).map_err(|error| error.to_string()),
         };
         (name, Box::new(load))
     };

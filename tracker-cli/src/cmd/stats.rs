@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tracker_core::report::StatsJson;
 use tracker_core::report::stats::Stats;
 
-use crate::args::{CaptureArg, FilterArgs, FrameArgs};
+use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -15,6 +15,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// Functions in each list
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
     count: usize,
@@ -29,7 +31,7 @@ pub(crate) struct Args {
 
 /// Prints them.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let capture = captures::read(args.capture.capture.as_deref())?;
+    let capture = captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?;
     let profile = args.frames.shown(capture.profile, args.json);
     let selection = args.filter.select(&profile)?;
     let stats = Stats::of(&selection, args.count);

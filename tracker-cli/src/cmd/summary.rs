@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tracker_core::report::summary::Summary;
 use tracker_core::report::suppress::Applied;
 
-use crate::args::{CaptureArg, FilterArgs, FrameArgs};
+use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -15,6 +15,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// Write JSON (memtrack.summary/1)
     #[arg(long)]
     json: bool,
@@ -26,7 +28,7 @@ pub(crate) struct Args {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let capture = captures::read(args.capture.capture.as_deref())?;
+    let capture = captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?;
     if args.json {
         output::print_json(&Summary::of(&args.filter.select(&capture.profile)?))?;
     } else {

@@ -7,7 +7,7 @@ use tracker_core::report::TableJson;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::table::{By, Table};
 
-use crate::args::{CaptureArg, FilterArgs, FrameArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs, TimeArgs, metric};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -17,6 +17,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// function, module, file, thread or process
     #[arg(long, value_name = "WHAT", value_parser = by, default_value = "function")]
     by: By,
@@ -55,7 +57,8 @@ fn by(name: &str) -> Result<By, String> {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
+    let capture =
+        captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?.within(args.time.asked())?;
     let profile = args.frames.shown(capture.profile, args.json);
     let selection = args.filter.select(&profile)?;
     let mut table = Table::new(&selection, args.by, args.metric);

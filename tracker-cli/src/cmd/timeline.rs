@@ -6,7 +6,7 @@ use tracker_core::report::TimelineJson;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::levels::levels;
 
-use crate::args::CaptureArg;
+use crate::args::{CaptureArg, CountArgs};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::{captures, output};
@@ -16,6 +16,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// Write comma-separated values, one line per interval
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -26,7 +28,7 @@ pub(crate) struct Args {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let capture = captures::read(args.capture.capture.as_deref())?;
+    let capture = captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?;
     let levels = levels(&capture.profile);
     let selection = Selection::whole(&capture.profile);
     if args.csv {

@@ -6,7 +6,7 @@ use tracker_core::report::TreeJson;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::tree::Tree;
 
-use crate::args::{CaptureArg, FilterArgs, FrameArgs, TimeArgs, metric};
+use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs, TimeArgs, metric};
 use crate::error::Error;
 use crate::output::look::Look;
 use crate::output::tree::Cut;
@@ -17,6 +17,8 @@ use crate::{captures, output};
 pub(crate) struct Args {
     #[command(flatten)]
     capture: CaptureArg,
+    #[command(flatten)]
+    counted: CountArgs,
     /// allocations, allocated, leaked, leaked-blocks, peak, peak-blocks or temporary; of a part of the time, peak is what was
     /// live at its end
     #[arg(long, value_name = "NAME", value_parser = metric, default_value = "peak")]
@@ -51,7 +53,8 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// Prints it.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
-    let capture = captures::read(args.capture.capture.as_deref())?.within(args.time.asked())?;
+    let capture =
+        captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?.within(args.time.asked())?;
     let profile = args.frames.shown(capture.profile, args.json);
     let selection = args.filter.select(&profile)?;
     let tree = Tree::new(&selection, args.metric, args.inverted);

@@ -49,9 +49,13 @@ fn arenas(look: &Look, report: &Report<'_>) -> String {
         return String::new();
     }
     let (size, count) = (bytes(report.arenas.bytes), counted(report.arenas.blocks, "arena"));
+    let way_out = match report.selection.profile().pymalloc {
+        None => "`memtrack run --python-allocators` records each object, too.",
+        Some(_) => "Without --arenas each object counts instead.",
+    };
     let remark = format!(
         "{size} of this are {count} of pymalloc, which small Python objects share. One counts as long as a single object in it \
-         lives, and its stack is that of whoever needed room next. `memtrack run --python-allocators` records each object instead."
+         lives, and its stack is that of whoever needed room next. {way_out}"
     );
     let words: Vec<_> = remark.split(' ').map(str::to_owned).collect();
     let lines = wrap(&words, " ", look.width).join("\n");

@@ -29,7 +29,8 @@ pub(crate) fn text(look: &Look, profile: &Profile, sums: &Sums) -> String {
         format!("not tracked: {exe}{pid}: {}", clean(&untracked.reason))
     });
     let warnings = profile.warnings.iter().map(|warning| clean(warning).into_owned());
-    text + &list(look, untracked) + &list(look, warnings)
+    let counted = profile.pymalloc.map(|counted| counted.sentence().to_owned());
+    text + &list(look, counted.into_iter()) + &list(look, untracked) + &list(look, warnings)
 }
 
 /// Why frames have no name, where some have none.

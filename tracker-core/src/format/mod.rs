@@ -10,10 +10,10 @@ pub mod varint;
 pub mod wire;
 
 pub use event::{AllocFields, Deltas, Encoded};
-pub use record::{DecodeError, Function, ImageKind, Record};
+pub use record::{Called, DecodeError, Function, ImageKind, Record};
 
 /// Version of the capture file and of the lanes. Until the first release a change bumps it and keeps no reader.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Longest record in bytes, tag included. A writer that has this much room left can write any record unchecked.
 pub const MAX_RECORD_LEN: usize = 3072;
@@ -32,6 +32,8 @@ pub const PC_TRUNCATED: u64 = 1;
 pub const PC_NOT_WALKED: u64 = 2;
 /// Markers `PC_FUNCTION + Function`: innermost entry of every stack, the allocation function that was called.
 pub const PC_FUNCTION: u64 = 16;
+/// Added to such a marker: the memory is recorded twice (see [`record::Called`]).
+pub const PC_TWICE: u64 = 32;
 
 /// The stack id that stands for the empty stack, the parent of outermost frames.
 pub const ROOT_STACK: u32 = 0;

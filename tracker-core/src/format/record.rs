@@ -132,16 +132,39 @@ impl Function {
             Self::PyObjectRealloc => "PyObject_Realloc",
         }
     }
+}
+
+/// How a block was asked for: the innermost entry of every stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Called {
+    /// The function that was called.
+    pub function: Function,
+    /// The memory is recorded twice: as an arena of pymalloc, and as the objects in it. A reader counts the one or the other.
+    pub twice: bool,
+}
+
+impl From<Function> for Called {
+    #[inline(always)]
+    fn from(function: Function) -> Self {
+        Self { function, twice: false }
+    }
+}
+
+impl Called {
+    /// More than there are different ones.
+    pub const COUNT: u32 = 2 * super::PC_TWICE as u32;
 
     /// The marker that ends a stack (see [`super::PC_FUNCTION`]).
+    #[inline(always)]
     pub const fn marker(self) -> u64 {
-        super::PC_FUNCTION + self as u64
+        super::PC_FUNCTION + self.function as u64 + if self.twice { super::PC_TWICE } else { 0 }
     }
 
     /// Inverse of [`Self::marker`].
     pub fn from_marker(pc: u64) -> Option<Self> {
-        let index = usize::try_from(pc.checked_sub(super::PC_FUNCTION)?).ok()?;
-        Self::ALL.get(index).copied()
+        let number = pc.checked_sub(super::PC_FUNCTION)?;
+        let (twice, index) = (number / super::PC_TWICE, (number % super::PC_TWICE) as usize);
+        Some(Self { function: Function::ALL.get(index).copied()?, twice: twice == 1 }).filter(|_| twice <= 1)
     }
 }
 

@@ -2,7 +2,7 @@
 //! come first.
 
 use super::doubt::Debt;
-use super::heap::Block;
+use super::heap::{Block, Heap};
 use super::journal::Ending;
 use super::stacks::{Known, NodeId};
 use super::state::State;
@@ -55,9 +55,11 @@ impl State {
             Some(known) if known.row != Known::NO_ROW => known.row,
             _ => self.row(lane_id, stack),
         };
+        // An object that grows out of its arena is, where arenas count, a new block.
+        let replaces = realloc && row != Heap::UNCOUNTED && !self.moves_uncounted(lane_id);
         if realloc {
             self.free_pending(lane_id);
-            if let Some(image) = self.heap.image_mut(image) {
+            if let Some(image) = self.heap.image_mut(image).filter(|_| replaces) {
                 image.reallocations += 1;
             }
         }
@@ -65,7 +67,7 @@ impl State {
         let Some(block) = self.heap.allocate(row, size, time) else { return true };
         if let Some(debt) = debt {
             self.heap.count(block, self.now);
-            self.note_allocation(block, address, realloc);
+            self.note_allocation(block, address, replaces);
             self.take_for(debt, block);
             return true;
         }
@@ -73,7 +75,7 @@ impl State {
             self.displace(old, (image, address), certainty);
         }
         self.heap.count(block, self.now);
-        self.note_allocation(block, address, realloc);
+        self.note_allocation(block, address, replaces);
         true
     }
 
@@ -136,6 +138,12 @@ impl State {
             Some(lane) => lane.pending = Pending::Block { address: debt.address, block },
             None => self.release(block, debt.address),
         }
+    }
+
+    /// Whether the stream's realloc is one of a block that does not count.
+    fn moves_uncounted(&self, lane_id: u32) -> bool {
+        let pending = self.lanes.get(lane_id as usize).map(|lane| &lane.pending);
+        matches!(pending, Some(Pending::Block { block, .. }) if !block.counts())
     }
 
     /// The stream's realloc got rid of its old block.
@@ -220,7 +228,7 @@ impl State {
     fn vanish(&mut self, block: Block, (image, address): (u32, u64)) {
         self.heap.release(block, false);
         self.note_end(block, address, Ending::Unseen);
-        if let Some(image) = self.heap.image_mut(image) {
+        if let Some(image) = self.heap.image_mut(image).filter(|_| block.counts()) {
             image.unmatched_frees += 1;
         }
     }
@@ -249,7 +257,13 @@ impl State {
         let Some(lane) = self.lanes.get_mut(lane_id as usize) else { return 0 };
         match lane.ids.get_mut(stack) {
             Some(known) => {
-                known.row = self.heap.row(known.node, thread, lane.image);
+                let called = self.stacks.called(known.node);
+                self.recorded_twice |= called.is_some_and(|called| called.twice);
+                known.row = if called.is_none_or(|called| self.pymalloc.counts(called)) {
+                    self.heap.row(known.node, thread, lane.image)
+                } else {
+                    Heap::UNCOUNTED
+                };
                 known.row
             }
             None => {

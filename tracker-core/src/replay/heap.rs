@@ -57,6 +57,13 @@ pub struct Block {
     turn: u32,
 }
 
+impl Block {
+    /// Whether its memory counts here.
+    pub(super) fn counts(&self) -> bool {
+        self.row != Heap::UNCOUNTED
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Saved {
     peak: u64,
@@ -156,6 +163,9 @@ pub struct Heap {
 }
 
 impl Heap {
+    /// The row of blocks that are kept track of but count nowhere, because their memory counts in another way.
+    pub const UNCOUNTED: u32 = u32::MAX - 1;
+
     /// Nothing is live. `temporary_distance`: a block is temporary when its thread allocated at most this many others
     /// between its allocation and its free.
     pub fn new(temporary_distance: u64, cuts: Cuts) -> Self {
@@ -272,6 +282,9 @@ impl Heap {
     /// for in the sum of what is live: a sum that was cut could not be taken apart again.
     #[inline]
     pub fn allocate(&mut self, row: u32, size: u64, time: u64) -> Option<Block> {
+        if row == Self::UNCOUNTED {
+            return Some(Block { size, time, serial: 0, row, turn: self.slices.turn() });
+        }
         let thread = self.rows.get(row as usize)?.thread;
         let serial = self.serials.get_mut(thread as usize)?;
         // Where a replay begins at a checkpoint, this is a file's word.
@@ -331,7 +344,7 @@ impl Heap {
 
     /// All live blocks, by image and address, for a checkpoint.
     pub(super) fn blocks_at(&self) -> Vec<BlockAt> {
-        let mut blocks: Vec<_> = self.blocks().collect();
+        let mut blocks: Vec<_> = self.blocks().filter(|(_, _, block)| block.counts()).collect();
         blocks.sort_unstable_by_key(|(image, address, _)| (*image, *address));
         let oldest = self.temporary_distance.saturating_add(1);
         let at = |(_, address, block): &(u32, u64, Block)| BlockAt {

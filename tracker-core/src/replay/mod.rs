@@ -31,15 +31,56 @@ use crate::capture::ahead::Ahead;
 use crate::capture::cursor::Missing;
 use crate::capture::reader::{Capture, Progress};
 use crate::capture::source::Source;
+use crate::format::{Called, Function};
 use checkpoint::{Checkpoints, Keeper, Resume};
 use journal::Listener;
 use merge::{Aim, Merge, Watch};
 use slices::{Cuts, Sliced};
 use state::State;
 
+/// What counts of memory that is recorded twice: as arenas of pymalloc, and as the objects in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pymalloc {
+    /// The objects.
+    #[default]
+    Objects,
+    /// The arenas, as where no objects are recorded.
+    Arenas,
+}
+
+impl Pymalloc {
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Objects => "objects",
+            Self::Arenas => "arenas",
+        }
+    }
+
+    /// What it means, for whoever reads a number.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Objects => {
+                "Python's small objects count one by one, the arenas they lie in do not (--arenas turns this round)"
+            }
+            Self::Arenas => {
+                "the arenas of Python's small objects count, the objects in them do not (without --arenas they do)"
+            }
+        }
+    }
+
+    /// Whether a block that was asked for in this way counts.
+    pub(crate) fn counts(self, called: Called) -> bool {
+        let is_arena = called.function == Function::PythonArena;
+        !called.twice || is_arena == (self == Self::Arenas)
+    }
+}
+
 /// What can be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// What counts of memory that is recorded twice.
+    pub pymalloc: Pymalloc,
     /// A block is temporary when its thread allocated at most this many others before it was freed.
     pub temporary_distance: u64,
     /// Where slices of time begin and end.
@@ -77,13 +118,13 @@ pub fn replay<S: Source>(capture: &mut Capture<S>, options: &Options, progress: 
 /// Those of the source.
 pub fn replay_range<S: Source>(
     capture: &mut Capture<S>,
-    temporary_distance: u64,
+    (pymalloc, temporary_distance): (Pymalloc, u64),
     (from, to): (u64, Option<u64>),
     resume: Option<&Resume>,
     progress: Progress<'_>,
 ) -> io::Result<Sliced> {
     let cuts = Cuts::At(std::iter::once(from).chain(to).collect());
-    let options = Options { temporary_distance, cuts, checkpoints: false };
+    let options = Options { pymalloc, temporary_distance, cuts, checkpoints: false };
     let outcome = watched(capture, &options, Aim::Range(resume), Watch { progress, listener: None })?;
     Ok(outcome.state.sliced)
 }

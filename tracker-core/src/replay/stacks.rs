@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::registry::{NodeOf, PlaceIn, Registry};
 use crate::format::python::{Place, Places, PythonFrames};
-use crate::format::record::Pcs;
+use crate::format::record::{Called, Pcs};
 use crate::format::{MARKER_LIMIT, ROOT_STACK};
 
 /// A node of the tree, standing for the stack from the root to it. Parents have smaller numbers than children.
@@ -116,6 +116,19 @@ impl Stacks {
     pub fn node(&self, node: NodeId) -> Option<(NodeId, usize)> {
         let found = self.nodes.get(node.0 as usize).filter(|_| node != NodeId::ROOT)?;
         Some((NodeId(found.parent), found.location as usize))
+    }
+
+    /// How the block of a stack was asked for; `None` where the stack does not say.
+    pub fn called(&self, node: NodeId) -> Option<Called> {
+        let (parent, location) = self.node(node)?;
+        match *self.locations.get(location)? {
+            Location::Marker(pc) => Called::from_marker(pc),
+            Location::Merge { .. } if parent != node => match *self.locations.get(self.node(parent)?.1)? {
+                Location::Marker(pc) => Called::from_marker(pc),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Where Python frames stand in the native stack of a [`Location::Merge`], innermost first.

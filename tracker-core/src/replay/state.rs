@@ -1,7 +1,6 @@
 //! Everything that is known at one moment of the replay, and what time and the rare records do to it. Events are in
 //! `events`; the order of all of them is `merge`'s business.
 
-use super::Options;
 use super::census::{Census, Image, ModuleName, Range};
 use super::doubt::Doubts;
 use super::events::Pending;
@@ -12,6 +11,7 @@ use super::python::{Code, Python};
 use super::slices::Sliced;
 use super::stacks::{Ids, Stacks};
 use super::timeline::Timeline;
+use super::{Options, Pymalloc};
 use crate::format::{ImageKind, Record};
 
 /// One stream.
@@ -57,6 +57,9 @@ pub struct State {
     pub lost_stacks: u64,
     /// Places in streams where definitions of stacks are missing though no chunk is.
     pub lost_definitions: u64,
+    /// Which of the memory counts that is recorded twice, and whether there was any.
+    pub pymalloc: Pymalloc,
+    pub recorded_twice: bool,
     /// The tree of stacks is full.
     pub stacks_full: bool,
     /// Furthest that the clock of one thread has gone back, in nanoseconds.
@@ -88,6 +91,8 @@ impl State {
             overlap: 1,
             lost_stacks: 0,
             lost_definitions: 0,
+            pymalloc: options.pymalloc,
+            recorded_twice: false,
             stacks_full: false,
             clock_back: 0,
             untracked: Vec::new(),

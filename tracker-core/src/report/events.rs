@@ -10,6 +10,7 @@ use super::profile::Profile;
 use crate::capture::reader::{Capture, Progress, ReadError};
 use crate::capture::source::Source;
 use crate::replay;
+use crate::replay::Pymalloc;
 use crate::replay::journal::Listener;
 pub use crate::replay::journal::{Ending, Happening};
 use crate::replay::slices::Cuts;
@@ -67,7 +68,8 @@ impl<'a, S> Recorded<'a, S> {
     }
 }
 
-/// The event with the profile's row in place of the replay's; `None` for one that was recorded after the profile was made.
+/// The event with the profile's row in place of the replay's; `None` for one that does not count, or was recorded after the
+/// profile was made.
 fn known(origins: &[Option<u32>], happening: Happening) -> Option<Happening> {
     let place = |row: u32| *origins.get(row as usize)?;
     Some(match happening {
@@ -96,7 +98,7 @@ impl<S: Source> Events for Recorded<'_, S> {
                 io::Error::other("nobody listens any more")
             })
         };
-        let told = told(&*source, *progress, &mut listener);
+        let told = told(&*source, profile.pymalloc, *progress, &mut listener);
         match (refused, told) {
             (Some(refused), _) => Err(refused),
             (None, Err(error)) => {
@@ -109,9 +111,15 @@ impl<S: Source> Events for Recorded<'_, S> {
     }
 }
 
-fn told(source: impl Source, progress: Progress<'_>, listener: &mut Listener<'_>) -> Result<(), ReadError> {
-    // Neither sums nor slices are asked for, and rows are numbered alike whatever the options.
-    let options = replay::Options { temporary_distance: 0, cuts: Cuts::At(Vec::new()), checkpoints: false };
+fn told(
+    source: impl Source,
+    pymalloc: Option<Pymalloc>,
+    progress: Progress<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<(), ReadError> {
+    // Neither sums nor slices are asked for, and rows are numbered alike whatever the other options.
+    let pymalloc = pymalloc.unwrap_or_default();
+    let options = replay::Options { pymalloc, temporary_distance: 0, cuts: Cuts::At(Vec::new()), checkpoints: false };
     let mut capture = Capture::open(source, &mut *progress)?;
     replay::replay_to(&mut capture, &options, progress, listener)?;
     Ok(())

@@ -46,10 +46,12 @@ pub fn narrow_in(
     // From the start on, all slices that are over say what has been: only the one that the span ends in is replayed.
     let over = if span.from_ns == 0 { span.slices_before_its_end(&slices.bounds) } else { None };
     let from = over.map_or(span.from_ns, |over| over.1);
-    let resume = seal::resume(&source, options, from).filter(|resume| resume.rows() == slices.rows_of_replay());
+    let resume = if seal::is_of(&profile) { seal::resume(&source, options, from) } else { None };
+    let resume = resume.filter(|resume| resume.rows() == slices.rows_of_replay());
     let mut capture = Capture::open(&source, progress)?;
+    let counted = (options.pymalloc, options.temporary_distance);
     let to = (!span.open).then_some(span.to_ns);
-    let sliced = replay_range(&mut capture, options.temporary_distance, (from, to), resume.as_ref(), progress)?;
+    let sliced = replay_range(&mut capture, counted, (from, to), resume.as_ref(), progress)?;
     let window = match over {
         Some((over, _)) => slices.followed_by(over, sliced).window(0..usize::from(over) + 1, rows),
         None => slices.recut(sliced).window(1..2, rows),

@@ -19,12 +19,14 @@ use crate::capture::reader::{Capture, Progress, ReadError, file_header};
 use crate::capture::source::Source;
 use crate::replay::checkpoint::Checkpoints;
 use crate::replay::slices::Cuts;
-use crate::replay::{self, Outcome, replay};
+use crate::replay::{self, Outcome, Pymalloc, replay};
 use crate::symbol::SymbolOptions;
 
 /// What can be chosen when a capture is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
+    /// What counts of memory that is recorded twice.
+    pub pymalloc: Pymalloc,
     /// A block is temporary when its thread allocated at most this many others before it was freed.
     pub temporary_distance: u64,
     /// Look up functions, files and lines. Without, frames are addresses in modules.
@@ -42,6 +44,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         Self {
+            pymalloc: Pymalloc::Objects,
             temporary_distance: 1,
             symbols: true,
             symbol_files: SymbolOptions::default(),
@@ -130,8 +133,11 @@ pub fn open(path: &Path, options: &OpenOptions, progress: Progress<'_>) -> Resul
     {
         return Ok(profile);
     }
-    let mut fresh = fresh(path, capture, None, (options, options.seal), progress)?;
-    if options.seal {
+    // The index is of what counts by default; its names hold for the rest, too.
+    let default = OpenOptions { pymalloc: Pymalloc::default(), slices: false, ..options.clone() };
+    let known = if options.pymalloc == default.pymalloc { None } else { seal::load(&file, &default) };
+    let mut fresh = fresh(path, capture, known.as_ref(), (options, options.seal), progress)?;
+    if options.seal && seal::is_of(&fresh.profile) {
         // Without an index the next reader has to do what this one did; that is all.
         let _ = seal::append(path, &file, &mut fresh, turn.as_ref(), options);
     }
@@ -281,8 +287,8 @@ impl<S: Source> Replayed<S> {
         (options, checkpoints): (&OpenOptions, bool),
         progress: Progress<'_>,
     ) -> io::Result<Self> {
-        let &OpenOptions { temporary_distance, ref cuts, .. } = options;
-        let chosen = replay::Options { temporary_distance, cuts: cuts.clone(), checkpoints };
+        let &OpenOptions { pymalloc, temporary_distance, ref cuts, .. } = options;
+        let chosen = replay::Options { pymalloc, temporary_distance, cuts: cuts.clone(), checkpoints };
         let outcome = replay(&mut capture, &chosen, progress)?;
         let state = remarks::state(&capture.facts, &capture.damage, &outcome, held);
         Ok(Self { capture, outcome, state })

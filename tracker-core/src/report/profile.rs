@@ -6,6 +6,7 @@ use super::slices::Slices;
 use super::span::Span;
 use crate::capture::meta::{ExitStatus, Session};
 use crate::format::Function;
+pub use crate::replay::Pymalloc;
 
 /// Index into [`Profile::frames`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -261,4 +262,6 @@ pub struct Profile {
     pub redacted: bool,
     /// Why frames lack names or lines: one line per module, those with the most nameless frames first.
     pub symbol_notes: Vec<String>,
+    /// What counts of memory that was recorded twice; `None` where none was.
+    pub pymalloc: Option<Pymalloc>,
 }

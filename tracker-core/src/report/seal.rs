@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::index;
 use super::open::{Fresh, OpenOptions};
-use super::profile::{Profile, State};
+use super::profile::{Profile, Pymalloc, State};
 use crate::capture::index::Index;
 use crate::capture::source::Source;
 use crate::capture::writer::Writer;
@@ -80,9 +80,15 @@ pub fn load(source: impl Source, options: &OpenOptions) -> Option<Profile> {
     }
     // Whatever is wrong with an index, the events are still there.
     let index = Index::open(source).ok()??;
-    index::decode(options.temporary_distance, |section| {
+    let profile = index::decode(options.temporary_distance, |section| {
         if section == index::SLICES && !options.slices { Some(Vec::new()) } else { index.section(section).ok()? }
-    })
+    })?;
+    profile.pymalloc.is_none_or(|counted| counted == options.pymalloc).then_some(profile)
+}
+
+/// Whether an index is of what counts in `profile`: it has what does by default.
+pub(super) fn is_of(profile: &Profile) -> bool {
+    profile.pymalloc.is_none_or(|counted| counted == Pymalloc::default())
 }
 
 /// Where a replay of `source` for what comes from `time` on can begin; `None`: only at its start.

@@ -68,6 +68,7 @@ impl Sketch {
             redacted: false,
             regions: Vec::new(),
             symbol_notes: Vec::new(),
+            pymalloc: None,
         };
         Self { profile, at: (0, 0) }.process(&exe, words).thread("main")
     }

@@ -7,7 +7,7 @@ use super::merge::{Part, merged};
 use super::names::Symbols;
 use super::profile::{ARENA, Frame, FrameId, FrameKind, Stack, StackId};
 use crate::format::python::NO_CODE;
-use crate::format::{Function, PC_NOT_WALKED, PC_TRUNCATED};
+use crate::format::{Called, Function, PC_NOT_WALKED, PC_TRUNCATED};
 use crate::replay::census::Census;
 use crate::replay::python::Python;
 use crate::replay::stacks::{Location, NodeId, Stacks};
@@ -104,7 +104,7 @@ impl Naming {
             Location::Lost => vec![self.marker("[definition lost]")],
             Location::Marker(PC_TRUNCATED) => vec![self.marker("[truncated]")],
             Location::Marker(PC_NOT_WALKED) => vec![self.marker("[not walked]")],
-            Location::Marker(pc) => match Function::from_marker(pc) {
+            Location::Marker(pc) => match Called::from_marker(pc).map(|called| called.function) {
                 // What lies in it is not its caller's: every view shall say so.
                 Some(Function::PythonArena) => vec![self.marker(ARENA)],
                 Some(_) => Vec::new(),
@@ -178,7 +178,7 @@ impl Naming {
         // Parents come first.
         let mut named = self.named.get(parent.0 as usize).copied().unwrap_or(root);
         named.function = match stacks.locations().get(place) {
-            Some(&Location::Marker(pc)) => Function::from_marker(pc),
+            Some(&Location::Marker(pc)) => Called::from_marker(pc).map(|called| called.function),
             Some(&Location::Merge { python, places }) => {
                 return self
                     .merge((parent, python), places, stacks, census)

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::filter::Selection;
 use super::labels::Label;
 use super::metric::{Metric, PeakOf};
-use super::profile::{Metrics, Process, Profile, Region, State, Thread, Untracked};
+use super::profile::{Metrics, Process, Profile, Pymalloc, Region, State, Thread, Untracked};
 use super::sums::Sums;
 use crate::capture::meta::ExitStatus;
 
@@ -34,6 +34,8 @@ pub struct Summary<'p> {
     pub warnings: &'p [String],
     pub symbol_notes: &'p [String],
     pub redacted: bool,
+    /// What counts of memory that was recorded twice: `objects` or `arenas` of Python's; `None` where none was.
+    pub pymalloc: Option<&'static str>,
     pub cwd: Cow<'p, str>,
     pub host: &'p str,
     pub start_unix_ns: u64,
@@ -144,6 +146,7 @@ impl<'p> Summary<'p> {
                 .collect(),
             warnings: &profile.warnings,
             symbol_notes: &profile.symbol_notes,
+            pymalloc: profile.pymalloc.map(Pymalloc::name),
             redacted: profile.redacted,
             cwd: String::from_utf8_lossy(&session.cwd),
             host: &session.host,

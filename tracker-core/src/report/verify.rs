@@ -67,7 +67,7 @@ pub(super) fn differences(a: &Profile, b: &Profile) -> Vec<&'static str> {
         ("regions", a.regions == b.regions),
         ("sizes", a.sizes == b.sizes),
         ("untracked programs", a.untracked == b.untracked),
-        ("remarks", a.warnings == b.warnings),
+        ("remarks", (&a.warnings, a.pymalloc) == (&b.warnings, b.pymalloc)),
     ]
     .into_iter()
     .filter_map(|(part, equal)| (!equal).then_some(part))

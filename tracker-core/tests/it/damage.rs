@@ -159,12 +159,12 @@ fn files_that_are_no_capture_are_told_apart() {
         bytes[at] = byte;
         bytes
     };
-    let mut newer = with(8, 9);
+    let mut newer = with(8, 99);
     let sum = crc32c::crc32c(&newer[..60]);
     newer[60..64].copy_from_slice(&sum.to_le_bytes());
-    check(&newer, "has capture format 9, this memtrack reads format ");
+    check(&newer, "has capture format 99, this memtrack reads format ");
     for at in [8, 20] {
-        check(&with(at, 99), "starts like a memtrack capture, but its header is damaged");
+        check(&with(at, 77), "starts like a memtrack capture, but its header is damaged");
     }
 }
 

@@ -5,6 +5,7 @@ mod damage;
 mod dump;
 mod mappings;
 mod model;
+mod pymalloc;
 mod ranges;
 mod recording;
 mod records;

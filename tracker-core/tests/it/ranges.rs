@@ -10,10 +10,10 @@ use tracker_core::capture::index::Index;
 use tracker_core::replay::slices::Cuts;
 use tracker_core::report::names::NoSymbols;
 use tracker_core::report::open::read;
-use tracker_core::report::profile::{Metrics, Profile};
+use tracker_core::report::profile::{Metrics, Profile, Pymalloc};
 use tracker_core::report::span::{Asked, Moment, Span};
 use tracker_core::report::verify::IndexState;
-use tracker_core::report::{OpenOptions, load, narrow_in, seal, verify};
+use tracker_core::report::{OpenOptions, narrow_in, open, seal, verify};
 
 use crate::slices::tell_of;
 use crate::trace::{Layout, write};
@@ -92,10 +92,13 @@ impl Script {
         let range = format!("{page}-{}", page + pages);
         let what = match (owes, r.below(100)) {
             (Some("moved"), ..50) => format!("moved {range} {stack}"),
-            (Some("result"), ..70) => format!("result b{other} {size} {stack}"),
+            (Some("result"), ..60) => format!("result b{other} {size} {stack}"),
+            (Some("result"), ..70) => format!("grown b{other} {size} {stack}"),
             (Some("result"), ..80) => "freed".to_owned(),
             (Some(_), ..95) => "failed".to_owned(),
-            (_, ..45) => format!("alloc b{block} {size} {stack}"),
+            (_, ..36) => format!("alloc b{block} {size} {stack}"),
+            (_, ..43) => format!("object b{block} {size} {stack}"),
+            (_, ..45) => format!("arena {range} {stack}"),
             (_, ..78) => format!("free b{block}"),
             (_, ..82) => format!("realloc b{block} b{other} {size} {stack}"),
             (_, ..87) => format!("intent b{block}"),
@@ -138,16 +141,23 @@ struct Sealed {
     events: Vec<u8>,
     bytes: Vec<u8>,
     profile: Profile,
+    /// With what counts.
+    options: OpenOptions,
 }
 
 impl Sealed {
     fn new(name: &str, events: Vec<u8>) -> Self {
+        Self::counting(Pymalloc::Objects, name, events)
+    }
+
+    fn counting(pymalloc: Pymalloc, name: &str, events: Vec<u8>) -> Self {
         let path = std::env::temp_dir().join(format!("memtrack-ranges-{}-{name}.mtk", std::process::id()));
         fs::write(&path, &events).unwrap();
         seal(&path, &OpenOptions::default(), &mut |_, _| {}).unwrap().unwrap();
         let bytes = fs::read(&path).unwrap();
-        let profile = load(&bytes[..], &OpenOptions::default()).unwrap();
-        Self { path, events, bytes, profile }
+        let options = OpenOptions { pymalloc, ..OpenOptions::default() };
+        let profile = open(&path, &options, &mut |_, _| {}).unwrap();
+        Self { path, events, bytes, profile, options }
     }
 
     /// The section of the index that says when the checkpoints were taken.
@@ -166,14 +176,14 @@ impl Sealed {
         let mut read = 0;
         let mut progress = |done, _| read = done;
         let profile = self.profile.clone();
-        let narrowed = narrow_in(&self.bytes[..], profile, span, &OpenOptions::default(), &mut progress).unwrap();
+        let narrowed = narrow_in(&self.bytes[..], profile, span, &self.options, &mut progress).unwrap();
         (narrowed.rows.into_iter().map(|row| row.metrics).collect(), read)
     }
 
     /// What a replay of everything says of it.
     fn replayed(&self, span: Span) -> Vec<Metrics> {
         let cuts = Cuts::At(std::iter::once(span.from_ns).chain((!span.open).then_some(span.to_ns)).collect());
-        let options = OpenOptions { cuts, ..OpenOptions::default() };
+        let options = OpenOptions { cuts, ..self.options.clone() };
         let profile = read(&&self.events[..], false, &options, &mut NoSymbols, &mut |_, _| {}).unwrap();
         profile.slices.window(1..2, profile.rows.len()).rows
     }
@@ -194,7 +204,8 @@ fn layout(seed: u64) -> Layout {
 fn any_range_is_what_a_replay_of_everything_says() {
     let mut with_checkpoints = 0;
     for seed in 0..24 {
-        let sealed = Sealed::new("any", write(&Script::of(seed, 3000), layout(seed)).0.finish());
+        let pymalloc = if seed % 4 == 3 { Pymalloc::Arenas } else { Pymalloc::Objects };
+        let sealed = Sealed::counting(pymalloc, "any", write(&Script::of(seed, 3000), layout(seed)).0.finish());
         with_checkpoints += u32::from(sealed.has_checkpoints());
         let end = *sealed.profile.slices.bounds.last().unwrap();
         let mut random = Random::new(seed + 100);

@@ -6,7 +6,7 @@ use tracker_core::format::record::{
     write_generation, write_image, write_map, write_module, write_unmap, write_untracked,
 };
 use tracker_core::format::{
-    DecodeError, Deltas, Encoded, Function, ImageKind, MAX_DEFINE_PCS, MAX_EVENT_LEN, MAX_RECORD_LEN, Record,
+    Called, DecodeError, Deltas, Encoded, Function, ImageKind, MAX_DEFINE_PCS, MAX_EVENT_LEN, MAX_RECORD_LEN, Record,
 };
 
 const START: Deltas = Deltas::at_chunk_start(7, 1_000);
@@ -139,10 +139,11 @@ fn images_and_arguments_that_do_not_fit() {
 
 #[test]
 fn functions_have_markers() {
-    for function in Function::ALL {
-        assert_eq!(Function::from_marker(function.marker()), Some(function));
+    let all = Function::ALL.into_iter().flat_map(|function| [false, true].map(|twice| Called { function, twice }));
+    for called in all {
+        assert_eq!(Called::from_marker(called.marker()), Some(called));
     }
-    assert_eq!([0, 15, 34, u64::MAX].map(Function::from_marker), [None; 4]);
+    assert_eq!([0, 15, 34, 47, 66, 80, u64::MAX].map(Called::from_marker), [None; 7]);
 }
 
 #[test]

@@ -9,6 +9,8 @@
 //! t1 module 1 c000-d000 /lib/x  generation, linked range, path
 //! t1 code d 8 prog:c010         an allocation whose only frame is this address
 //! t1 map 0-9 main               pages; also file, reserve, unmap, move (the intent of an mremap), moved (its result)
+//! t1 arena 0-63 main            pages for Python's small objects, which are recorded, too
+//! t1 object a 64 main           such an object; `outside a 600 main`: one that is a block of its own; `grown` as result
 //! p2 fork p1 | p2 exec p1 | p2 spawn p1     a new image; spawn: by exec in another process
 //! p1 ends | epoch | time 5000
 //! ```
@@ -20,7 +22,7 @@ use std::collections::HashMap;
 use tracker_core::capture::block::Codec;
 use tracker_core::capture::meta::Meta;
 use tracker_core::format::record::{MapKind, tag};
-use tracker_core::format::{Function, ImageKind};
+use tracker_core::format::{Called, Function, ImageKind};
 use tracker_core::report::names::{Named, Symbols};
 
 use crate::recording::Recording;
@@ -134,6 +136,15 @@ impl Writer {
                 let pcs = self.functions.stack(stack, Function::Malloc);
                 r.alloc(stream, (address(block), size.parse().ok()?), &pcs, false);
             }
+            [how @ ("object" | "outside" | "grown"), block, size, stack] => {
+                let called = Called { function: Function::PyObjectMalloc, twice: how == "object" };
+                let pcs = self.functions.stack(stack, called);
+                r.alloc(stream, (address(block), size.parse().ok()?), &pcs, how == "grown");
+            }
+            ["arena", range, stack] => {
+                let pcs = self.functions.stack(stack, Called { function: Function::PythonArena, twice: true });
+                r.map(stream, pages(range)?, &pcs, MapKind::Memory);
+            }
             ["free", block] => r.free(stream, address(block), false),
             ["realloc", old, new, size, stack] => {
                 r.free(stream, address(old), true);
@@ -218,9 +229,9 @@ impl Writer {
 
 impl Functions {
     /// Return addresses of `outer>inner`, and the marker of the function that was called.
-    fn stack(&mut self, names: &str, function: Function) -> Vec<u64> {
+    fn stack(&mut self, names: &str, called: impl Into<Called>) -> Vec<u64> {
         let mut pcs: Vec<u64> = names.split('>').filter(|name| !name.is_empty()).map(|name| self.pc(name)).collect();
-        pcs.push(function.marker());
+        pcs.push(called.into().marker());
         pcs
     }
 

@@ -18,6 +18,7 @@ mod layout;
 mod memory;
 mod objects;
 mod places;
+mod ranges;
 mod symbols;
 
 use tracker_core::format::lanes::flag;
@@ -27,7 +28,7 @@ use crate::lanes::Lanes;
 use crate::module::Module;
 use crate::program;
 
-pub(crate) use arenas::{mapped, may_map};
+pub(crate) use arenas::{mapped, may_map, unmapped};
 pub(crate) use frames::{Frames, Path};
 pub(crate) use places::places;
 

@@ -3,16 +3,18 @@
 //! there. That happens in the first allocation of the interpreter's start, before any object exists, and again until the
 //! start is over, because `PYTHONMALLOC` and `-X dev` set other allocators then.
 //!
-//! What a forwarded call asks of `malloc` and `mmap` is not recorded again: see [`crate::thread::serve`].
+//! What a forwarded call asks of `malloc` is not recorded again: see [`crate::thread::serve`]. Arenas that it maps are, and
+//! both they and the objects in them say so.
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tracker_core::format::lanes::flag;
-use tracker_core::format::record::Function;
+use tracker_core::format::record::{Called, Function};
 
 use super::symbols::Symbols;
+use super::{arenas, ranges};
 use crate::lanes::Lanes;
 use crate::unwind::Start;
 use crate::{entry, hooks, thread};
@@ -106,6 +108,7 @@ impl Domains {
         if started != 0 && !holds_lock() {
             return;
         }
+        arenas::objects_are_recorded(self.set);
         self.wrap_domain(MEMORY);
         self.wrap_domain(OBJECTS);
         if started != 0 {
@@ -145,6 +148,12 @@ impl Domains {
     }
 }
 
+/// An object that lies in an arena is recorded twice.
+#[inline(always)]
+fn object(function: Function) -> impl FnOnce(*mut c_void) -> Called {
+    move |block| Called { function, twice: ranges::hold(block as usize) }
+}
+
 entry::point!(object_malloc => malloc, "rdx", "rcx");
 entry::point!(object_calloc => calloc, "rcx", "r8");
 entry::point!(object_realloc => realloc, "rcx", "r8");
@@ -155,8 +164,9 @@ unsafe extern "C" fn malloc(domain: &Domain, size: usize, slot: usize, rbp: usiz
     // SAFETY: the interpreter's own function, called as the interpreter calls it; the entry point passes its own frame.
     unsafe {
         let inner = core::mem::transmute::<usize, Inner>(domain.inner.malloc);
-        let call = || thread::serve(|| inner(domain.inner.context, size));
-        hooks::allocate(domain.malloc, size, Start { slot, rbp }, call)
+        let start = Start { slot, rbp };
+        let call = || thread::serve(start, || inner(domain.inner.context, size));
+        hooks::allocate(object(domain.malloc), size, start, call)
     }
 }
 
@@ -165,8 +175,9 @@ unsafe extern "C" fn calloc(domain: &Domain, count: usize, size: usize, slot: us
     // SAFETY: as malloc.
     unsafe {
         let inner = core::mem::transmute::<usize, Inner>(domain.inner.calloc);
-        let call = || thread::serve(|| inner(domain.inner.context, count, size));
-        hooks::allocate(domain.calloc, count.saturating_mul(size), Start { slot, rbp }, call)
+        let start = Start { slot, rbp };
+        let call = || thread::serve(start, || inner(domain.inner.context, count, size));
+        hooks::allocate(object(domain.calloc), count.saturating_mul(size), start, call)
     }
 }
 
@@ -175,9 +186,10 @@ unsafe extern "C" fn realloc(domain: &Domain, block: *mut c_void, size: usize, s
     // SAFETY: as malloc.
     unsafe {
         let inner = core::mem::transmute::<usize, Inner>(domain.inner.realloc);
-        let call = || thread::serve(|| inner(domain.inner.context, block, size));
+        let start = Start { slot, rbp };
+        let call = || thread::serve(start, || inner(domain.inner.context, block, size));
         // Never a null result that freed: to the interpreter size 0 is size 1.
-        hooks::resize(domain.realloc, (block, size), Start { slot, rbp }, call, false)
+        hooks::resize(object(domain.realloc), (block, size), start, call, false)
     }
 }
 
@@ -186,6 +198,7 @@ unsafe extern "C" fn free(domain: &Domain, block: *mut c_void, slot: usize, rbp:
     // SAFETY: as malloc.
     unsafe {
         let inner = core::mem::transmute::<usize, Inner>(domain.inner.free);
-        hooks::release(block, Start { slot, rbp }, || thread::serve(|| inner(domain.inner.context, block)));
+        let start = Start { slot, rbp };
+        hooks::release(block, start, || thread::serve(start, || inner(domain.inner.context, block)));
     }
 }

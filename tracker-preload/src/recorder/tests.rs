@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use tracker_core::format::lanes::{BITMAP_WORDS, CHUNKS, LANES_LEN, LANES_MAGIC, OWNER_FULL, owner};
-use tracker_core::format::record::{self, Function, Record};
+use tracker_core::format::record::{self, Called, Function, Record};
 use tracker_core::format::{Deltas, VERSION};
 
 use super::{Again, Captured, Recorder, stack_hash};
@@ -28,7 +28,7 @@ fn entries(pcs: &[u64]) -> Vec<Entry> {
 }
 
 fn captured(function: Function, entries: &[Entry]) -> Captured<'_> {
-    Captured { function, path: Path { marker: 0, entries }, python: python::Path::NONE }
+    Captured { called: function.into(), path: Path { marker: 0, entries }, python: python::Path::NONE }
 }
 
 /// Lanes of this test process, all chunks free; one test at a time.
@@ -132,7 +132,7 @@ fn read(lanes: Lanes) -> Vec<Said> {
 }
 
 fn expected(address: u64, size: u64, pcs: &[u64], function: Function) -> Said {
-    let stack = pcs.iter().rev().copied().chain([function.marker()]).collect();
+    let stack = pcs.iter().rev().copied().chain([Called::from(function).marker()]).collect();
     Said::Alloc { address, size, stack, realloc: false }
 }
 
@@ -211,7 +211,7 @@ fn a_recalled_stack_is_the_same_stack() {
     let mut id = KnownId::default();
     let mut again = |recorder: &mut Small, address, function, python| {
         let path = Recalled { hash, id: &mut id };
-        recorder.alloc_again(address, 8, Again { function, path, python }, false)
+        recorder.alloc_again(address, 8, Again { called: Called::from(function), path, python }, false)
     };
     assert!(!again(&mut recorder, 0x10, Function::Malloc, None), "not defined yet");
     recorder.alloc(0x20, 8, captured(Function::Malloc, &frames), false);
@@ -226,7 +226,7 @@ fn a_recalled_stack_is_the_same_stack() {
     let wanted = [(0x20, 0), (0x30, 1), (0x40, 0), (0x50, 0), (0x60, 1), (0x80, 1)];
     let function = |index| [Function::Malloc, Function::Calloc][index];
     assert_eq!(read(lanes), wanted.map(|(address, index)| expected(address, 8, &pcs, function(index))));
-    let mut insert = |python| recorder.dictionary.insert(stack_hash(hash, Function::Malloc, python));
+    let mut insert = |python| recorder.dictionary.insert(stack_hash(hash, Function::Malloc.into(), python));
     let ids = [insert(None), insert(Some(7))];
     for python in [None, Some(7), None] {
         assert!(again(&mut recorder, 0x10, Function::Malloc, python));

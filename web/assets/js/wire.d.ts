@@ -39,6 +39,7 @@ export interface Summary {
   warnings: string[];
   /** Arguments, host and folders were left out. */
   redacted: boolean;
+  counted: string | null;
   /** Allocations of the whole capture by requested size: from each size up to the next. */
   sizes: { from: number[]; allocations: number[]; bytes: number[] };
 }

@@ -147,7 +147,7 @@ function churn(data, blame) {
  * @param {Data} data @returns {{ strong?: string, text: string, level?: 'warn' | 'bad' }[]}
  */
 export function trust(data) {
-  const { totals, frames, untracked, warnings, state, duration_ns: run } = data.summary;
+  const { totals, frames, untracked, warnings, counted, state, duration_ns: run } = data.summary;
   /** @type {ReturnType<typeof trust>} */
   const items = [];
   const unmatched = `${exact(totals.unmatched_frees)} unmatched ${plural(totals.unmatched_frees, 'free')}`;
@@ -156,6 +156,7 @@ export function trust(data) {
   items.push({ text: totals.peak_error_bytes ? `Peak exact to ±${bytes(totals.peak_error_bytes).replace('.0', '')}` : 'Peak exact' });
   if (frames) items.push({ text: `${percent(totals.unresolved_frames, frames)} of frames without symbols` });
   items.push({ text: `${exact(totals.truncated_stacks)} ${plural(totals.truncated_stacks, 'stack')} truncated` });
+  if (counted) items.push({ text: counted });
   for (const text of warnings) items.push({ text, level: 'warn' });
   if (untracked.length) {
     const { exe, reason } = untracked[0];
@@ -276,7 +277,7 @@ export function course(bounds, leaked, first, last, run) {
 const ARENA = '[pymalloc arena]';
 
 /** What leaked arenas of Python mean; empty where there are none. @param {Data} data @param {import('#leaks').Leak[]} leaks */
-export function arenaWords({ nodes, functions, strings }, leaks) {
+export function arenaWords({ nodes, functions, strings, summary }, leaks) {
   let size = 0, number = 0;
   for (const leak of leaks) {
     const leaf = nodes.function[leak.node];
@@ -285,7 +286,7 @@ export function arenaWords({ nodes, functions, strings }, leaks) {
     number += leak.blocks;
   }
   if (!number) return '';
-  return `${bytes(size)} of this ${number === 1 ? 'is' : 'are'} ${exact(number)} ${plural(number, 'arena')} of pymalloc, which small Python objects share: one counts as long as a single object in it lives, under the stack of whoever needed room next. memtrack run --python-allocators records each object instead.`;
+  return `${bytes(size)} of this ${number === 1 ? 'is' : 'are'} ${exact(number)} ${plural(number, 'arena')} of pymalloc, which small Python objects share: one counts as long as a single object in it lives, under the stack of whoever needed room next. ${summary.counted ? 'Without --arenas each object counts instead.' : 'memtrack run --python-allocators records each object, too.'}`;
 }
 
 /** Whether blocks like the leaked ones are freed at all. @param {import('#slices').History} past */

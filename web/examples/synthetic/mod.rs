@@ -211,6 +211,7 @@ pub(crate) fn empty(command: &str, run: u64) -> Profile {
         redacted: false,
         regions: Vec::new(),
         symbol_notes: Vec::new(),
+        pymalloc: None,
     }
 }
 

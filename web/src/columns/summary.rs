@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tracker_core::capture::meta::ExitStatus;
 use tracker_core::report::name::base_name;
-use tracker_core::report::profile::{self, Profile, State};
+use tracker_core::report::profile::{self, Profile, Pymalloc, State};
 
 use super::number;
 
@@ -28,6 +28,8 @@ pub struct Summary {
     pub warnings: Vec<String>,
     /// Arguments, host and folders were left out.
     pub redacted: bool,
+    /// What counts of memory that was recorded twice, in words; `None` where none was.
+    pub counted: Option<&'static str>,
     pub sizes: Sizes,
 }
 
@@ -129,6 +131,7 @@ impl Summary {
                 .collect(),
             warnings: profile.warnings.clone(),
             redacted: profile.redacted,
+            counted: profile.pymalloc.map(Pymalloc::sentence),
             sizes: Sizes {
                 from: profile.sizes.iter().map(|class| number(class.from)).collect(),
                 allocations: profile.sizes.iter().map(|class| number(class.allocations)).collect(),

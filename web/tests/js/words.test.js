@@ -76,6 +76,7 @@ test('how leaks came about', () => {
 test('trust says the worst last', () => {
   const lines = (d) => trust(d).map(({ strong = '', text, level = '' }) => plain(`${level}|${strong}${text}`));
   assert.deepEqual(lines(data), ['|Nothing lost. 0 lost events, 0 unmatched frees', '|Peak exact', '|12.5 % of frames without symbols', '|0 stacks truncated']);
+  assert.ok(lines(changed({}, { counted: 'arenas count' })).includes('|arenas count'));
   const bad = changed({ lost_events: 5, peak_error_bytes: 32768, unmatched_frees: 1 }, {
     state: 'cut', untracked: [{ pid: 9, exe: '/usr/bin/ffprobe', reason: 'static' }], warnings: ['jemalloc is linked in'],
   });

@@ -40,6 +40,7 @@ pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>>
         warnings,
         redacted,
         symbol_notes,
+        pymalloc,
     } = profile;
     let mut sections = vec![Vec::new(); SECTIONS];
     if let [tables, of_frames, of_stacks, of_rows, of_time, of_slices] = sections.as_mut_slice() {
@@ -57,6 +58,7 @@ pub(super) fn encode(profile: &Profile, temporary_distance: u64) -> Vec<Vec<u8>>
         warnings.put(tables);
         redacted.put(tables);
         symbol_notes.put(tables);
+        pymalloc.put(tables);
         put_table(frames, of_frames);
         stacks::put(stacks, of_stacks);
         put_table(rows, of_rows);
@@ -127,6 +129,7 @@ pub(super) fn decode(temporary_distance: u64, mut section: impl FnMut(usize) -> 
         warnings: Field::take(&mut tables)?,
         redacted: Field::take(&mut tables)?,
         symbol_notes: Field::take(&mut tables)?,
+        pymalloc: Field::take(&mut tables)?,
     };
     let mut whole = tables.is_empty();
     let mut read = |number: usize, take: &mut dyn FnMut(&mut Input<'_>) -> Option<()>| {

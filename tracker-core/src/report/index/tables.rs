@@ -5,6 +5,7 @@ use crate::capture::columns::{
 };
 use crate::capture::meta::{ExitStatus, Meta, Session};
 use crate::format::Function;
+use crate::replay::Pymalloc;
 use crate::replay::slices::What;
 use crate::report::profile::{
     Frame, FrameId, FrameKind, Metrics, Module, Process, Region, Row, RssPoint, SizeClass, StackId, State, Thread,
@@ -15,6 +16,7 @@ use crate::report::slices::Change;
 coded!(State: State::Complete = 0, State::Running = 1, State::Cut = 2);
 coded!(FrameKind: FrameKind::Native = 0, FrameKind::Inlined = 1, FrameKind::Jit = 2, FrameKind::Python = 3,
     FrameKind::Marker = 4);
+coded!(Pymalloc: Pymalloc::Objects = 0, Pymalloc::Arenas = 1);
 coded!(What: What::Allocated = 0, What::Temporary = 1, What::Freed = 2, What::Ended = 3);
 
 fields!(Metrics: allocations, allocated_bytes, leaked_blocks, leaked_bytes, peak_blocks, peak_bytes,
