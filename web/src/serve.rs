@@ -2,9 +2,11 @@
 //!
 //! Other users of the machine can connect too, so the data wants a session, and a session wants the token in the
 //! printed address. Pages from elsewhere that the same browser shows are kept out by `guard`. Nothing here takes a
-//! path, opens a file by name, or runs a command; requests change nothing but the count of failed tokens.
+//! path or runs a command, and what is opened is named by the capture and not by a request; requests change nothing but the
+//! count of failed tokens.
 
 mod connection;
+mod excerpt;
 mod feed;
 mod guard;
 mod place;
@@ -34,6 +36,7 @@ use tracker_core::report::suppress::Suppressions;
 use crate::assets::{MODULES, STYLE, content_hash};
 use crate::page::{Body, Page, Style, import_map};
 use connection::{LimitedListener, Progress};
+use excerpt::Excerpt;
 pub use feed::Source;
 use feed::{Feeds, Reply};
 use guard::Guard;
@@ -214,6 +217,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/session", post(session))
         .route("/api/captures", get(captures))
         .route("/api/profile/{capture}", get(profile))
+        .route("/api/source/{capture}/{frame}", get(source))
         .route(&site.pages.style, get(|| async { typed("text/css; charset=utf-8", STYLE) }));
     for (address, source) in site.pages.modules.clone() {
         router = router.route(&address, get(move || async move { typed("text/javascript; charset=utf-8", source) }));
@@ -297,5 +301,20 @@ async fn profile(State(site): State<Arc<Site>>, Path(capture): Path<usize>, head
         }
         Ok(Some(Err(reason))) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Reading the capture failed.\n").into_response(),
+    }
+}
+
+/// The source lines around the one that a frame names, or why there are none: that is no failure of the request.
+async fn source(State(site): State<Arc<Site>>, Path((capture, frame)): Path<(usize, usize)>) -> Response {
+    let read = move || {
+        let place = site.feeds.source_line(capture, frame)?;
+        let found = excerpt::excerpt(&place.file, place.line, place.recorded);
+        crate::script_safe::to_vec(&found.unwrap_or_else(|missing| Excerpt::none(&place.file, place.line, missing)))
+            .ok()
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Some(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "There is no such frame.\n").into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -72,6 +72,18 @@ fn served_all(captures: Vec<(String, Box<dyn Source>)>) -> String {
     url
 }
 
+/// All frames at one line of a file that is there.
+fn with_source() -> Profile {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page.c");
+    std::fs::write(&path, "int main(void) {\n\tif (1 < 2)\n\t\treturn <b>parse();\n}\n").unwrap();
+    let mut profile = synthetic::small();
+    profile.session.start_unix_ns = u64::MAX;
+    for frame in &mut profile.frames {
+        (frame.file, frame.line) = (path.to_str().map(str::to_owned), Some(3));
+    }
+    profile
+}
+
 #[test]
 fn scripts() {
     node(&["--test", "tests/js/"], &[]);
@@ -96,6 +108,7 @@ fn page() {
         ("PAGE_HOSTILE", export(&synthetic::hostile(), "hostile")),
         ("PAGE_DIFF", export_diff()),
         ("PAGE_SERVED", served(|| Ok(synthetic::small()))),
+        ("PAGE_SOURCE", served(|| Ok(with_source()))),
         ("PAGE_RUNNING", running),
         (
             "PAGE_TWO",

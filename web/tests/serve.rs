@@ -9,12 +9,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracker_core::report::profile::State;
 use web::{ServeOptions, Server, Source};
 
@@ -172,6 +173,45 @@ fn data_wants_a_session_and_a_session_wants_the_token() {
     assert_eq!((again.status, again.body.as_str()), (304, ""));
     assert_eq!(server.ask("GET", "/api/profile/0", &[&tag]).status, 403);
     assert_eq!(server.ask("POST", "/api/profile/0", &[&session]).status, 405);
+}
+
+/// Lines of the file that the capture's frame names, and of no file that a request names.
+#[test]
+fn source_lines_are_those_of_frames() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("served.c");
+    fs::write(&path, "one\ntwo </script>\nthree\n").unwrap();
+    let file = path.to_str().unwrap().to_owned();
+    let server = Running::new({
+        let file = file.clone();
+        move || {
+            let mut profile = synthetic::small();
+            profile.session.start_unix_ns = u64::MAX;
+            for frame in &mut profile.frames {
+                (frame.file, frame.line) = (Some(file.clone()), Some(2));
+            }
+            Ok(profile)
+        }
+    });
+    let session = server.session();
+    let columns: Value = serde_json::from_str(&server.ask("GET", "/api/profile/0", &[&session]).body).unwrap();
+    let files = columns["frames"]["file"].as_array().unwrap();
+    let frame = files.iter().position(|file| file != 0).unwrap();
+    let answer = server.ask("GET", &format!("/api/source/0/{frame}"), &[&session]);
+    assert_eq!(answer.status, 200);
+    assert!(!answer.body.contains('<'), "{}", answer.body);
+    let excerpt: Value = serde_json::from_str(&answer.body).unwrap();
+    let expected =
+        json!({ "file": file, "line": 2, "first": 1, "lines": ["one", "two </script>", "three"], "missing": null });
+    assert_eq!(excerpt, expected);
+    // A process stands at no line.
+    let root: Value = serde_json::from_str(&server.ask("GET", "/api/source/0/0", &[&session]).body).unwrap();
+    assert_eq!((&root["lines"], &root["missing"]), (&json!([]), &json!("there is no source file for it")));
+
+    assert_eq!(server.ask("GET", &format!("/api/source/0/{frame}"), &[]).status, 403);
+    for path in ["0/9999", "1/0", "0/%2Fetc%2Fpasswd", "0/../../etc/passwd", "0/-1", "0"] {
+        let status = server.ask("GET", &format!("/api/source/{path}"), &[&session]).status;
+        assert!(status == 404 || status == 400, "{path}: {status}");
+    }
 }
 
 #[test]

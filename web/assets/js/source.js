@@ -1,6 +1,6 @@
 // Where the columns come from: the element in an exported file, or the server that sent the page.
 
-/** @import { Wire } from '#wire' */
+/** @import { Excerpt, Wire } from '#wire' */
 
 const SESSION = 'memtrack.session';
 /** Header that carries the session; a page from elsewhere cannot send it without asking the server first. */
@@ -43,8 +43,26 @@ export async function captures() {
 export async function reload() {
   const response = await ask(sessionStorage.getItem(SESSION) ?? '', `profile/${shown}`, { 'If-None-Match': version });
   if (response.status === 304) return null;
+  // New columns number their frames anew.
+  excerpts.clear();
   version = response.headers.get('ETag') ?? '';
   return response.json();
+}
+
+/** Excerpts that were asked for, by capture and frame: the same lines are looked at again and again. @type {Map<string, Promise<Excerpt | null>>} */
+const excerpts = new Map();
+const MOST_EXCERPTS = 100;
+
+/** The source lines around the one that a frame names; nothing where the server does not answer any more. @param {number} frame @returns {Promise<Excerpt | null>} */
+export function excerptOf(frame) {
+  const key = `${shown}/${frame}`;
+  const known = excerpts.get(key);
+  if (known) return known;
+  if (excerpts.size >= MOST_EXCERPTS) excerpts.clear();
+  const asked = ask(sessionStorage.getItem(SESSION) ?? '', `source/${key}`, {})
+    .then((response) => response.json(), () => null);
+  excerpts.set(key, asked);
+  return asked;
 }
 
 /** @param {{ encoding: string, data: string }} packed @returns {Promise<Wire>} */

@@ -44,6 +44,18 @@ export interface Summary {
   sizes: { from: number[]; allocations: number[]; bytes: number[] };
 }
 
+/** Lines of a source file around the one that a frame names. */
+export interface Excerpt {
+  file: string;
+  /** The one in question. */
+  line: number;
+  /** Number of the first of `lines`. */
+  first: number;
+  lines: string[];
+  /** Why there are none. */
+  missing: string | null;
+}
+
 export interface Process {
   index: number;
   pid: number;

@@ -1,5 +1,6 @@
 //! The capture's columns, read anew while it is still being recorded.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use axum::body::Bytes;
 use tracker_core::report::profile::{Profile, State};
 use tracker_core::report::suppress::Suppressions;
 
-use crate::columns::columns;
+use crate::columns::{Columns, columns};
 use crate::script_safe;
 
 /// Where profiles come from. A closure is one.
@@ -75,6 +76,50 @@ impl Feeds {
         }
         Some(reply)
     }
+
+    /// Where a frame of a capture that was asked for is.
+    pub(super) fn source_line(&self, capture: usize, frame: usize) -> Option<SourceLine> {
+        self.feeds.get(capture)?.latest.lock().unwrap_or_else(PoisonError::into_inner).places.find(frame)
+    }
+}
+
+/// Where the frames of the columns that the page has are in source files.
+#[derive(Default)]
+struct Places {
+    files: Vec<String>,
+    /// Of each frame: number of its file in `files`, and line.
+    frames: Vec<(u32, u32)>,
+    /// When the recording began, Unix time in nanoseconds.
+    recorded: u64,
+}
+
+/// A line of a source file as a capture names it.
+pub(super) struct SourceLine {
+    pub(super) file: String,
+    pub(super) line: u32,
+    /// When the recording began, Unix time in nanoseconds.
+    pub(super) recorded: u64,
+}
+
+impl Places {
+    fn new(columns: &Columns, recorded: u64) -> Self {
+        let mut numbers = HashMap::new();
+        let mut files = Vec::new();
+        let mut number_of = |file: u32| {
+            *numbers.entry(file).or_insert_with(|| {
+                files.push(columns.strings.get(file as usize).cloned().unwrap_or_default());
+                files.len() as u32 - 1
+            })
+        };
+        let frames = columns.frames.file.iter().zip(&columns.frames.line);
+        let frames = frames.map(|(&file, &line)| (number_of(file), line)).collect();
+        Self { files, frames, recorded }
+    }
+
+    fn find(&self, frame: usize) -> Option<SourceLine> {
+        let &(file, line) = self.frames.get(frame)?;
+        Some(SourceLine { file: self.files.get(file as usize)?.clone(), line, recorded: self.recorded })
+    }
 }
 
 struct Feed {
@@ -88,6 +133,7 @@ struct Latest {
     version: u64,
     /// Absent before the first reading, and when others were asked for since.
     body: Option<Bytes>,
+    places: Places,
     running: bool,
     read_at: Instant,
     cost: Duration,
@@ -96,12 +142,13 @@ struct Latest {
 impl Feed {
     fn new(name: String, suppressions: Suppressions, source: Box<dyn Source>) -> Self {
         let (read_at, cost) = (Instant::now(), Duration::ZERO);
-        let latest = Latest { source, version: 0, body: None, running: true, read_at, cost };
+        let latest = Latest { source, version: 0, body: None, places: Places::default(), running: true, read_at, cost };
         Self { name, suppressions, latest: Mutex::new(latest) }
     }
 
     fn forget(&self) {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).body = None;
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        (latest.body, latest.places) = (None, Places::default());
     }
 
     fn reply(&self, known: &str) -> Result<Reply, String> {
@@ -120,7 +167,12 @@ impl Feed {
 impl Latest {
     fn read(&mut self, name: &str, suppressions: &Suppressions) -> Result<Bytes, String> {
         let start = Instant::now();
-        let (body, running) = encode(&self.source.load()?, name, suppressions)?;
+        let profile = self.source.load()?;
+        let running = profile.state == State::Running;
+        let suppressed = suppressions.apply(&profile).map_err(|error| error.to_string())?;
+        let columns = columns(&profile, name, &suppressed);
+        let places = Places::new(&columns, profile.session.start_unix_ns);
+        let body: Bytes = script_safe::to_vec(&columns).map_err(|error| error.to_string())?.into();
         // What was complete does not change by being read again.
         let changed = self.running && self.body.as_ref() != Some(&body);
         self.version += u64::from(changed);
@@ -128,12 +180,7 @@ impl Latest {
         self.read_at = Instant::now();
         self.cost = start.elapsed();
         self.body = Some(body.clone());
+        self.places = places;
         Ok(body)
     }
-}
-
-fn encode(profile: &Profile, name: &str, suppressions: &Suppressions) -> Result<(Bytes, bool), String> {
-    let suppressed = suppressions.apply(profile).map_err(|error| error.to_string())?;
-    let json = script_safe::to_vec(&columns(profile, name, &suppressed)).map_err(|error| error.to_string())?;
-    Ok((json.into(), profile.state == State::Running))
 }

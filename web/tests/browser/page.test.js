@@ -5,10 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, test as nodeTest } from 'node:test';
 import { launch } from './chromium.js';
 
-const { PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO, PAGE_DIFF, PAGE_SHOTS } = process.env;
+const { PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_SOURCE, PAGE_RUNNING, PAGE_TWO, PAGE_DIFF, PAGE_SHOTS } = process.env;
 let browser;
 before(async () => {
-  for (const [name, value] of Object.entries({ PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_RUNNING, PAGE_TWO, PAGE_DIFF })) {
+  for (const [name, value] of Object.entries({ PAGE_SEVERAL, PAGE_MANY, PAGE_SMALL, PAGE_HOSTILE, PAGE_SERVED, PAGE_SOURCE, PAGE_RUNNING, PAGE_TWO, PAGE_DIFF })) {
     if (!value) throw new Error(`${name} is not set: run this through cargo test -p web --test page.`);
   }
   browser = await launch();
@@ -557,6 +557,23 @@ test('the served page opens with its token, loses it from the address, and asks 
     // The tab keeps its session over a reload.
     await page.reload();
     assert.match(await hash(page), /m=leaked/);
+  });
+});
+
+test('a served page shows the source lines of the selected frame, an exported one does not', async () => {
+  await visit(PAGE_SOURCE, {}, async (page) => {
+    const { left, top } = await page.box('#flame-area');
+    await page.click(left + 40, top + 27);
+    await page.until("document.querySelector('#inspector .src pre .on')");
+    assert.equal(await page.value("document.querySelector('#inspector .src pre .on').textContent"), '3\t\treturn <b>parse();');
+    assert.equal(await page.value("document.querySelectorAll('#inspector .src pre div').length"), 4);
+    await shot(page, 'source');
+  });
+  await visit(PAGE_SMALL, {}, async (page) => {
+    const { left, top } = await page.box('#flame-area');
+    await page.click(left + 40, top + 27);
+    assert.equal(await page.value("document.querySelectorAll('#inspector .st').length"), 1);
+    assert.equal(await page.value("document.querySelectorAll('#inspector .src').length"), 0);
   });
 });
 

@@ -2,12 +2,14 @@
 
 /** @import { Model } from '#derive' */
 /** @import { Box } from '#flame/layout' */
+/** @import { Excerpt } from '#wire' */
 import { functionName, moduleName, place, rowsOf, stackOf } from '#columns';
 import { bar, byId, copy, element, figure, say } from '#dom';
 import { descend, expander, heaviestLeaf, layout } from '#flame/layout';
 import { shown as text, shownParts } from '#metrics';
 import { shortName } from '#names';
 import { history } from '#slices';
+import { embedded, excerptOf } from '#source';
 import { memo } from '#state';
 import { curve } from '#spark';
 import { amountParts, bytes, count, exactAmount, percent } from '#units';
@@ -53,7 +55,7 @@ export function inspector(actions) {
     }
     const leaf = heaviestLeaf(model.data, measure, box);
     shown = { model, box, leaf };
-    holder.replaceChildren(numbers(model, box), stack(model, box, leaf));
+    holder.replaceChildren(numbers(model, box), stack(model, box, leaf), ...source(model, box, leaf));
   }
 
   /** @param {Model} model @returns {Box | null} */
@@ -132,6 +134,31 @@ export function inspector(actions) {
     if (more > 0) rows.push(element('li', { class: 'u' }, `and ${count(more)} frames further out`));
     return element('div', { class: 'st' },
       element('div', { class: 'sub' }, 'Heaviest stack through it, innermost first'), element('ol', {}, ...rows));
+  }
+
+  /** A place for the source lines of the selected frame of that stack, filled when the server has sent them. @param {Model} model @param {Box} box @param {number} leaf */
+  function source({ data }, box, leaf) {
+    const node = stackOf(data, leaf).find((each) => box.items.includes(each));
+    const frame = node === undefined ? -1 : data.nodes.frame[node];
+    if (embedded() || frame < 0 || !data.frames.line[frame]) return [];
+    const at = { file: data.strings[data.frames.file[frame]], line: data.frames.line[frame] };
+    const part = element('div', { class: 'src' }, element('div', { class: 'sub', title: at.file }, place(data, frame)));
+    excerptOf(frame).then((found) => {
+      if (found) part.append(lines(found, at));
+    });
+    return [part];
+  }
+
+  /** @param {Excerpt} found @param {{ file: string, line: number }} at */
+  function lines(found, at) {
+    // The server may have read a running capture again since.
+    if (found.file !== at.file || found.line !== at.line) return element('p', { class: 'sub' }, 'No lines: the capture has grown.');
+    if (found.missing) return element('p', { class: 'sub' }, `No lines: ${found.missing}.`);
+    const rows = found.lines.map((text, index) => {
+      const number = found.first + index, on = number === found.line;
+      return element('div', { class: on ? 'on' : '', 'aria-current': on ? 'true' : undefined }, element('span', {}, `${number}`), element('code', {}, text));
+    });
+    return element('pre', { tabindex: '0', 'aria-label': 'Source' }, ...rows);
   }
 
   async function copyStack() {
