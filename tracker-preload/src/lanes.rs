@@ -53,6 +53,18 @@ impl Lanes {
         unsafe { &*(self.base as *const Control) }
     }
 
+    /// Counts an event that could not be recorded. False after the recording's end, when nothing is lost any more: the capture
+    /// says when that was.
+    #[cold]
+    pub(crate) fn count_lost() -> bool {
+        let Some(talk) = Self::get().map(|lanes| &lanes.control().talk.0) else { return false };
+        let counts = talk.stopped.load(Ordering::Relaxed) == 0;
+        if counts {
+            talk.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        counts
+    }
+
     /// Whether the session was started with `flag`, one of those in [`tracker_core::format::lanes::flag`].
     #[inline(always)]
     pub(crate) fn has(self, flag: u32) -> bool {

@@ -458,12 +458,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
     #[cold]
     fn lose(&mut self) {
-        let Some(talk) = Lanes::get().map(|lanes| &lanes.control().talk.0) else { return };
-        // After the recording's end nothing is lost: the capture says when that was.
-        if talk.stopped.load(Ordering::Relaxed) == 0 {
-            self.lost += 1;
-            talk.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        self.lost += u64::from(Lanes::count_lost());
     }
 
     /// The id of a stack, defined in this stream if it was not. Leaves room for one event.

@@ -448,9 +448,7 @@ pub(crate) fn scratch() -> Option<(&'static Scratch, u32)> {
 /// Counts an event that could not be recorded.
 #[cold]
 pub(crate) fn lose() {
-    if let Some(lanes) = Lanes::get() {
-        lanes.control().talk.0.lost.fetch_add(1, Ordering::Relaxed);
-    }
+    Lanes::count_lost();
 }
 
 /// Finds this thread a place, and starts its recorders. Null: no memory.
