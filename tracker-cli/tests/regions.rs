@@ -222,3 +222,25 @@ fn a_python_project() {
         "inventory.py:13",
     );
 }
+
+/// Installed, the plugin loads by itself; named on the command line, too, it loads once.
+#[test]
+fn the_plugin_is_loaded_once() {
+    let project = fs::read_to_string(root().join("regions/python/pyproject.toml")).expect("there");
+    let (_, section) = project.split_once("[project.entry-points.pytest11]\n").expect("it has a plugin");
+    let section = section.split("\n[").next().unwrap_or_default();
+    let installed = scratch("regions-installed");
+    let about = installed.join("memtrack_region-0.1.0.dist-info");
+    fs::create_dir_all(&about).expect("writable");
+    fs::write(about.join("METADATA"), "Metadata-Version: 2.1\nName: memtrack-region\nVersion: 0.1.0\n")
+        .expect("writable");
+    fs::write(about.join("entry_points.txt"), format!("[pytest11]\n{}\n", section.replace('"', ""))).expect("writable");
+    let path = format!("{}:{}", installed.display(), root().join("regions/python").display());
+    for named in [&[][..], &["-p", "pytest_memtrack"]] {
+        let mut pytest = Command::new("/usr/bin/python3");
+        pytest.args(["-m", "pytest", "--markers", "-p", "no:cacheprovider"]).args(named).current_dir(&installed);
+        let told = run(pytest.env("PYTHONPATH", &path).env("PYTHONDONTWRITEBYTECODE", "1"));
+        assert_eq!(told.status, "exit status: 0", "{told:?}");
+        assert_eq!(told.stdout.matches("@pytest.mark.limit_leaks").count(), 1, "{told:?}");
+    }
+}
