@@ -33,6 +33,9 @@ export function inspector(actions) {
   const holder = byId('inspector');
   /** @type {{ model: Model, box: Box, leaf: number } | null} */
   let shown = null;
+  /** Of what is drawn, in pixels. Asking the element would have the whole page laid out in the middle of a change. */
+  let width = 296;
+  new ResizeObserver(([{ contentRect }]) => { width = contentRect.width || width; }).observe(holder);
 
   /** @param {Model} model */
   function update(model) {
@@ -74,7 +77,7 @@ export function inspector(actions) {
     const rows = rowsOf(data, box.items, data.nodes === base.nodes);
     const number = (/** @type {number} */ time) => slices.bounds.findIndex((bound) => bound >= time);
     const part = state.range ? { from: number(state.range[0]), to: number(state.range[1]) } : {};
-    return [curve(Math.min(400, holder.clientWidth - 24 || 296), 40, 'Bytes it had live over the run', { values: history(slices, rows).live, colour: 'p1', ...part })];
+    return [curve(Math.min(400, width), 40, 'Bytes it had live over the run', { values: history(slices, rows).live, colour: 'p1', ...part })];
   }
 
   /** @param {Model} model @param {Box} box */

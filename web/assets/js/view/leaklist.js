@@ -23,18 +23,32 @@ export function leakList(store, actions) {
   /** @type {Model | null} */
   let model = null;
   let limit = STEP;
+  /** What is drawn, by the leak's node. @type {Map<number, HTMLElement>} */
+  const buttons = new Map();
 
   /** @param {Model} next */
   function update(next) {
     model = next;
-    const { data, leaks, found, running, selectedLeaf, state } = model;
-    drawn(data, leaks, found, running, selectedLeaf, state.range, state.find);
+    const { data, leaks, found, running, state } = model;
+    drawn(data, leaks, found, running, state.range, state.find);
+    mark();
+  }
+
+  /** Shows which leak is the selected one. */
+  function mark() {
+    for (const [node, button] of buttons) {
+      const chosen = node === model?.selectedLeaf;
+      button.classList.toggle('sel', chosen);
+      if (chosen) button.setAttribute('aria-current', 'true');
+      else button.removeAttribute('aria-current');
+    }
   }
 
   /** @type {(...shown: unknown[]) => void} */
   const drawn = memo(draw);
 
   function draw() {
+    buttons.clear();
     if (!model) return;
     const { found, running, state } = model;
     const matching = found ? model.leaks.filter((leak) => found.nodes[leak.node]) : model.leaks;
@@ -57,14 +71,13 @@ export function leakList(store, actions) {
     const shown = all.slice(0, limit);
     const rest = all.slice(limit);
     const more = rest.length ? element('div', { class: 'sub foot' },
-      element('button', { class: 'link', type: 'button', onclick: () => { limit += 5 * STEP; draw(); } },
+      element('button', { class: 'link', type: 'button', onclick: () => { limit += 5 * STEP; draw(); mark(); } },
         `${exact(rest.length)} more ${plural(rest.length, 'place')}`),
       `, ${bytes(sum(rest))} in ${count(blocks(rest))} blocks`) : null;
     const arenas = arenaWords(model.data, all);
     const notes = arenas ? [element('p', { class: 'sub foot' }, arenas)] : [];
-    const chosen = model.selectedLeaf;
     const legend = model.base.slices ? [element('div', { class: 'sub foot' }, lifetimeLegend(model))] : [];
-    holder.replaceChildren(head, element('ul', {}, ...shown.map((leak) => item(leak, leak.node === chosen))), more ?? '', ...notes, ...legend, ...apart);
+    holder.replaceChildren(head, element('ul', {}, ...shown.map(item)), more ?? '', ...notes, ...legend, ...apart);
   }
 
   /** Known one-time blocks, by the rule that sets them apart. @param {Leak[]} leaks */
@@ -89,8 +102,8 @@ export function leakList(store, actions) {
     return `Lifetimes of all blocks from the place: ${moment(bounds[1] - bounds[0], run)} or less, then doubling; red was never freed.`;
   }
 
-  /** @param {Leak} leak @param {boolean} chosen */
-  function item(leak, chosen) {
+  /** @param {Leak} leak */
+  function item(leak) {
     const { data, base, blame, state } = /** @type {Model} */ (model);
     const run = base.summary.duration_ns || 1;
     const node = blame[leak.node];
@@ -98,15 +111,16 @@ export function leakList(store, actions) {
     const name = functionName(data, func);
     const past = base.slices ? history(base.slices, leak.rows) : null;
     const pictures = past ? grown(past, state.range) : [span(leak, run)];
-    return element('li', {},
-      element('button', { class: `leak${chosen ? ' sel' : ''}${past ? ' wide' : ''}`, type: 'button', 'aria-current': chosen ? 'true' : undefined, onclick: () => actions.select(leak) },
-        element('span', { class: 'v' },
-          element('span', { class: 'b', title: exactAmount('bytes', leak.bytes) }, ...figure(bytesParts(leak.bytes))),
-          element('span', { class: 'c', title: exact(leak.blocks) }, `${count(leak.blocks)} ${plural(leak.blocks, 'block')}`)),
-        element('span', { class: 't' },
-          element('span', { class: 'n', title: name }, bar(data.functions.kind[func]), shortName(name, 56)),
-          element('span', { class: 'w' }, leakWords(base, data, leak, node, past))),
-        ...pictures));
+    const button = element('button', { class: past ? 'leak wide' : 'leak', type: 'button', onclick: () => actions.select(leak) },
+      element('span', { class: 'v' },
+        element('span', { class: 'b', title: exactAmount('bytes', leak.bytes) }, ...figure(bytesParts(leak.bytes))),
+        element('span', { class: 'c', title: exact(leak.blocks) }, `${count(leak.blocks)} ${plural(leak.blocks, 'block')}`)),
+      element('span', { class: 't' },
+        element('span', { class: 'n', title: name }, bar(data.functions.kind[func]), shortName(name, 56)),
+        element('span', { class: 'w' }, leakWords(base, data, leak, node, past))),
+      ...pictures);
+    buttons.set(leak.node, button);
+    return element('li', {}, button);
   }
 
   /** @param {History} past @param {[number, number] | null} range */
