@@ -10,7 +10,7 @@
 import { descend, expander, pathTo } from '#flame/layout';
 import { blamed } from '#functions';
 import { leaks } from '#leaks';
-import { measure, metricById, metricFor } from '#metrics';
+import { measure, metricFor } from '#metrics';
 import { moduleRanks } from '#modules';
 import { find, pattern } from '#search';
 import { reshape, reshaped } from '#shape';
@@ -37,7 +37,6 @@ import { peakByProcess } from '#words';
  * @property {boolean} running
  * @property {number} moment end of the slice whose live blocks are shown, nanoseconds; -1: the peak
  * @property {Measure} measure
- * @property {() => Measure} leaked
  * @property {Found | null} found
  * @property {Uint32Array} blame
  * @property {import('#leaks').Leak[]} leaks
@@ -58,8 +57,6 @@ export function deriver() {
   const shapedOnce = memo(reshaped);
   const measureOnce = memo((/** @type {Data} */ d, /** @type {import('#metrics').Metric} */ metric, /** @type {number} */ process, /** @type {number} */ thread) =>
     measure(d, metric, { process, thread }));
-  const leakedOnce = memo((/** @type {Data} */ d, /** @type {number} */ process, /** @type {number} */ thread) =>
-    measure(d, metricById('leaked'), { process, thread }));
   const leaksOnce = memo((/** @type {Data} */ d, /** @type {number} */ process, /** @type {number} */ thread) => leaks(d, { process, thread }));
   // Names do not change with the range: these depend on the tree alone.
   const findOnce = memo((/** @type {Data} */ { strings, frames, functions }, /** @type {Data['nodes']} */ nodes, /** @type {string} */ text) => {
@@ -82,7 +79,6 @@ export function deriver() {
       running: base.summary.state === 'running',
       moment: at < 0 || !base.slices ? -1 : base.slices.bounds[at + 1],
       measure: measured,
-      leaked: () => leakedOnce(data, process, thread),
       found: findOnce(base, data.nodes, state.find),
       blame: blamedOnce(base.functions, data.nodes),
       leaks: leaksOnce(data, process, thread),

@@ -17,8 +17,8 @@
 /** Largest first. @param {Data} data @param {Filter} filter @returns {Leak[]} */
 export function leaks(data, filter) {
   const { node, thread, leaked, leakedFirst, leakedLast, leakedRule } = data.rows;
-  const { process } = data.nodes;
-  /** @type {Map<string, Leak>} */
+  const { process, count } = data.nodes;
+  /** By leaf and rule, as one number: there are as many look-ups as rows. @type {Map<number, Leak>} */
   const stacks = new Map();
   for (let i = 0; i < leaked.bytes.length; i++) {
     if (!leaked.blocks[i] && !leaked.bytes[i]) continue;
@@ -27,7 +27,7 @@ export function leaks(data, filter) {
     if (at < 0) continue;
     if (filter.process >= 0 && process[at] !== filter.process) continue;
     if (filter.thread >= 0 && thread[row] !== filter.thread) continue;
-    const key = `${at} ${leakedRule[i]}`;
+    const key = leakedRule[i] * count + at;
     let leak = stacks.get(key);
     if (!leak) stacks.set(key, leak = { node: at, bytes: 0, blocks: 0, first: Infinity, last: 0, rows: [], rule: leakedRule[i] });
     leak.bytes += leaked.bytes[i];
@@ -37,4 +37,26 @@ export function leaks(data, filter) {
     leak.rows.push(row);
   }
   return [...stacks.values()].sort((a, b) => b.bytes - a.bytes || b.blocks - a.blocks || a.node - b.node);
+}
+
+/**
+ * What leaked in the subtrees of some nodes, none of which is inside another.
+ * @param {Leak[]} all @param {number[]} nodes @param {Int32Array | Uint32Array} end of each node's subtree
+ */
+export function leakedBelow(all, nodes, end) {
+  const tops = Uint32Array.from(nodes).sort();
+  let bytes = 0, blocks = 0;
+  for (const leak of all) {
+    // How many of the nodes do not come behind the leaf.
+    let low = 0, high = tops.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (tops[middle] <= leak.node) low = middle + 1;
+      else high = middle;
+    }
+    if (!low || leak.node >= end[tops[low - 1]]) continue;
+    bytes += leak.bytes;
+    blocks += leak.blocks;
+  }
+  return { bytes, blocks };
 }

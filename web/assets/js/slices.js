@@ -31,6 +31,28 @@ export function snapped(slices, a, b) {
   return { from, to: Math.max(nearestBound(slices, Math.max(a, b)), from + 1) };
 }
 
+/** @type {WeakMap<Slices, { first: Uint32Array, order: Uint32Array }>} */
+const sorted = new WeakMap();
+
+/**
+ * The changes by slice: those of slice `s` are `order[first[s]]` to before `order[first[s + 1]]`, by row. A range then costs
+ * what happened in it.
+ * @param {Slices} slices
+ */
+function byTime(slices) {
+  let known = sorted.get(slices);
+  if (!known) {
+    const count = sliceCount(slices);
+    const first = new Uint32Array(count + 1);
+    for (const at of slices.slice) first[at + 1]++;
+    for (let i = 0; i < count; i++) first[i + 1] += first[i];
+    const next = first.slice(), order = new Uint32Array(slices.slice.length);
+    for (let i = 0; i < order.length; i++) order[next[slices.slice[i]]++] = i;
+    sorted.set(slices, known = { first, order });
+  }
+  return known;
+}
+
 /** Bytes live at the end of each slice. @param {Data} data @param {Slices} slices @param {number} process -1 for all */
 export function liveAtEnds(data, slices, process) {
   const live = new Float64Array(sliceCount(slices));
@@ -57,8 +79,10 @@ function book(pair, row, blocks, bytes) {
 /** What each row had live when a slice ended. @param {Data} data @param {Slices} slices @param {number} last the slice's number @returns {Pair} */
 function liveAt(data, slices, last) {
   const live = zeros(data.rows.count);
-  for (let i = 0; i < slices.slice.length; i++) {
-    if (slices.slice[i] > last || slices.what[i] === What.temporary) continue;
+  const { first, order } = byTime(slices);
+  for (let k = 0; k < first[last + 1]; k++) {
+    const i = order[k];
+    if (slices.what[i] === What.temporary) continue;
     const sign = slices.what[i] === What.allocated ? 1 : -1;
     book(live, slices.row[i], sign * slices.blocks[i], sign * slices.bytes[i]);
   }
@@ -76,12 +100,12 @@ export function within(data, range, moment) {
   const live = moment < 0 ? null : liveAt(data, slices, moment);
   const moments = live ? { peak: live, processPeak: live } : {};
   if (!range) return { ...data, rows: { ...rows, ...moments } };
-  const { slice, row, birth, what, blocks, bytes } = slices;
+  const { row, birth, what, blocks, bytes } = slices;
+  const { first, order } = byTime(slices);
   const { from, to } = range;
   const allocated = zeros(rows.count), temporary = zeros(rows.count), leaked = zeros(rows.count), growth = zeros(rows.count);
-  for (let i = 0; i < slice.length; i++) {
-    if (slice[i] < from || slice[i] >= to) continue;
-    const r = row[i];
+  for (let k = first[from]; k < first[to]; k++) {
+    const i = order[k], r = row[i];
     if (what[i] === What.allocated) {
       book(allocated, r, blocks[i], bytes[i]);
       book(leaked, r, blocks[i], bytes[i]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Kind, functionName } from '#columns';
 import { blamed, functionRows } from '#functions';
-import { leaks } from '#leaks';
+import { leakedBelow, leaks } from '#leaks';
 import { METRICS, measure, metricById } from '#metrics';
 import { find, matchedSum, pattern } from '#search';
 import { ALL, data, func } from './golden.js';
@@ -109,4 +109,15 @@ test('text that is no regular expression is searched as it is', () => {
   assert.equal(literal, true);
   assert.ok(regex.test('operator(int)'));
   assert.ok(pattern('vector<int>::push_back(int const&)').regex);
+});
+
+test('what leaked below a node is what the metric says of it', () => {
+  const all = leaks(data, ALL);
+  const { total, beside } = measure(data, metricById('leaked'), ALL);
+  const { count, parent, end } = data.nodes;
+  for (let node = 0; node < count; node++) {
+    assert.deepEqual(leakedBelow(all, [node], end), { bytes: total[node], blocks: beside[node] }, `node ${node}`);
+  }
+  const roots = [...Array(count).keys()].filter((node) => parent[node] < 0).reverse();
+  assert.equal(leakedBelow(all, roots, end).bytes, all.reduce((sum, leak) => sum + leak.bytes, 0));
 });

@@ -6,6 +6,7 @@
 import { functionName, moduleName, place, rowsOf, stackOf } from '#columns';
 import { bar, byId, copy, element, figure, say } from '#dom';
 import { descend, expander, heaviestLeaf, layout } from '#flame/layout';
+import { leakedBelow } from '#leaks';
 import { shown as text, shownParts } from '#metrics';
 import { shortName } from '#names';
 import { history } from '#slices';
@@ -94,9 +95,8 @@ export function inspector(actions) {
       ['Self', figure(shownParts(measure.metric, box.self)), exactAmount(value, box.self)],
       [beside, figure(amountParts(other, box.beside)), exactAmount(other, box.beside)],
     ];
-    const lost = !model.state.inverted && measure.metric.id !== 'leaked' ? box.items.reduce((sum, node) => sum + model.leaked().total[node], 0) : 0;
-    const blocks = lost ? box.items.reduce((sum, node) => sum + model.leaked().beside[node], 0) : 0;
-    if (lost) {
+    const { bytes: lost, blocks } = leakedBelow(model.leaks, box.items, data.nodes.end);
+    if (lost && !model.state.inverted && measure.metric.id !== 'leaked') {
       rows.push([model.state.range ? 'Left over' : model.running ? 'Live now' : 'Leaked', [element('span', { class: 'bad' }, `${bytes(lost)} in ${count(blocks)} blocks`)], exactAmount('bytes', lost)]);
     }
     return element('div', {},
