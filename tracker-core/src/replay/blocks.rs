@@ -31,6 +31,16 @@ impl Page {
     const fn place(&self, bit: u64) -> usize {
         (self.used & (bit - 1)).count_ones() as usize
     }
+
+    /// The blocks and their addresses, by address. `number`: the page's own.
+    fn iter(&self, number: u64) -> impl Iterator<Item = (u64, &Block)> {
+        let (start, mut left) = (number << PAGE_BITS, self.used);
+        self.blocks.iter().map(move |block| {
+            let bit = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (start + (u64::from(bit) << GRANULE_BITS), block)
+        })
+    }
 }
 
 /// Blocks by address.
@@ -110,17 +120,22 @@ impl Blocks {
 
     /// All of them and their addresses, in any order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Block)> {
-        let in_page = |(number, page): (&u64, &'_ Page)| {
-            let (start, mut left) = (number << PAGE_BITS, page.used);
-            let address = move || {
-                let bit = left.trailing_zeros();
-                left &= left.wrapping_sub(1);
-                start + (u64::from(bit) << GRANULE_BITS)
-            };
-            std::iter::repeat_with(address).take(page.blocks.len())
-        };
-        let aligned = self.pages.iter().flat_map(move |page| in_page(page).zip(&page.1.blocks));
+        let aligned = self.pages.iter().flat_map(|(number, page)| page.iter(*number));
         aligned.chain(self.odd.iter().map(|(address, block)| (*address, block)))
+    }
+
+    /// All of them and their addresses, by address.
+    pub(super) fn in_order(&self) -> Vec<(u64, &Block)> {
+        // Far fewer than blocks.
+        let mut pages: Vec<_> = self.pages.iter().collect();
+        pages.sort_unstable_by_key(|(number, _)| **number);
+        let mut odd: Vec<_> = self.odd.iter().map(|(address, block)| (*address, block)).collect();
+        odd.sort_unstable_by_key(|(address, _)| *address);
+        let aligned = pages.into_iter().flat_map(|(number, page)| page.iter(*number));
+        let mut all: Vec<_> = aligned.chain(odd).collect();
+        // Two runs in order, which a stable sort merges.
+        all.sort_by_key(|(address, _)| *address);
+        all
     }
 
     /// All of them, in any order.
@@ -164,6 +179,8 @@ mod tests {
         let mut expected: Vec<(u64, Block)> = model.iter().map(|(address, block)| (*address, *block)).collect();
         found.sort_unstable_by_key(|(address, _)| *address);
         expected.sort_unstable_by_key(|(address, _)| *address);
+        assert_eq!(found, expected);
+        found = blocks.in_order().into_iter().map(|(address, block)| (address, *block)).collect();
         assert_eq!(found, expected);
         let sizes = |values: &mut dyn Iterator<Item = Block>| {
             let mut sizes: Vec<u64> = values.map(|block| block.size).collect();

@@ -329,13 +329,6 @@ impl Heap {
         self.serials.iter_mut().zip(serials).for_each(|(serial, then)| *serial = *then);
     }
 
-    /// All live blocks with image and address, in any order.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = (u32, u64, Block)> {
-        (0..)
-            .zip(&self.images)
-            .flat_map(|(image, heap)| heap.blocks.iter().map(move |(address, block)| (image, address, *block)))
-    }
-
     /// How many allocations of its thread came after a block's.
     fn age(&self, block: &Block) -> u64 {
         let thread = self.rows.get(block.row as usize).map_or(0, |row| row.thread);
@@ -344,16 +337,15 @@ impl Heap {
 
     /// All live blocks, by image and address, for a checkpoint.
     pub(super) fn blocks_at(&self) -> Vec<BlockAt> {
-        let mut blocks: Vec<_> = self.blocks().filter(|(_, _, block)| block.counts()).collect();
-        blocks.sort_unstable_by_key(|(image, address, _)| (*image, *address));
         let oldest = self.temporary_distance.saturating_add(1);
-        let at = |(_, address, block): &(u32, u64, Block)| BlockAt {
-            address: *address,
+        let at = |(address, block): (u64, &Block)| BlockAt {
+            address,
             size: block.size,
             row: block.row,
             age: self.age(block).min(oldest),
         };
-        blocks.iter().map(at).collect()
+        let in_order = self.images.iter().flat_map(|image| image.blocks.in_order());
+        in_order.filter(|(_, block)| block.counts()).map(at).collect()
     }
 
     /// Puts a checkpoint's block where it was, as if it were allocated now.
