@@ -127,17 +127,29 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-/// Fields of a small thing, one after the other.
+/// Fields of a thing, one after the other; those with `[table]` are written as tables.
 macro_rules! fields {
-    ($type:ty: $($field:ident),* $(,)?) => {
+    (@put $field:ident, $out:ident) => {
+        $field.put($out)
+    };
+    (@put $field:ident, $out:ident, table) => {
+        $crate::capture::columns::put_table($field, $out)
+    };
+    (@take $input:ident) => {
+        Field::take($input)?
+    };
+    (@take $input:ident, table) => {
+        $crate::capture::columns::take_table($input)?
+    };
+    ($type:ty: $($field:ident $([$how:ident])?),* $(,)?) => {
         impl Field for $type {
             fn put(&self, out: &mut Vec<u8>) {
                 let Self { $($field),* } = self;
-                $($field.put(out);)*
+                $(fields!(@put $field, out $(, $how)?);)*
             }
 
             fn take(input: &mut Input<'_>) -> Option<Self> {
-                Some(Self { $($field: Field::take(input)?),* })
+                Some(Self { $($field: fields!(@take input $(, $how)?)),* })
             }
         }
     };

@@ -7,9 +7,7 @@ use super::census::{About, Image};
 use super::events::Pending;
 use super::registry::Registry;
 use super::state::{Lane, State};
-use crate::capture::columns::{
-    Column as _, Columns, Field, Input, Plain, Step, columns, fields, put_table, take_table,
-};
+use crate::capture::columns::{Column as _, Columns, Field, Input, Plain, Step, columns, fields};
 use crate::capture::cursor::Stand;
 use crate::capture::reader::Stream;
 use crate::format::ImageKind;
@@ -80,33 +78,7 @@ fields!(ImageAt: image, pid, end);
 columns!(IdAt: Step lane, Step node);
 columns!(PartAt: Step image, Step start, Plain len, Step mapping, Step base);
 columns!(BlockAt: Step address, Plain size, Plain row, Plain age);
-
-impl Field for Checkpoint {
-    fn put(&self, out: &mut Vec<u8>) {
-        let Self { now, images, serials, lanes, ids, mapped, parts, blocks } = self;
-        now.put(out);
-        images.put(out);
-        serials.put(out);
-        lanes.put(out);
-        put_table(ids, out);
-        mapped.put(out);
-        put_table(parts, out);
-        put_table(blocks, out);
-    }
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(Self {
-            now: Field::take(input)?,
-            images: Field::take(input)?,
-            serials: Field::take(input)?,
-            lanes: Field::take(input)?,
-            ids: take_table(input)?,
-            mapped: Field::take(input)?,
-            parts: take_table(input)?,
-            blocks: take_table(input)?,
-        })
-    }
-}
+fields!(Checkpoint: now, images, serials, lanes, ids [table], mapped, parts [table], blocks [table]);
 
 impl Checkpoint {
     /// The state with these streams open, by their numbers, epochs and cursors; `None` while one of them is inside a call

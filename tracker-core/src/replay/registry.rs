@@ -4,9 +4,7 @@
 use super::census::Thread;
 use super::stacks::NodeId;
 use super::state::State;
-use crate::capture::columns::{
-    Column as _, Columns, Field, Input, Plain, Step, columns, fields, put_table, take_table,
-};
+use crate::capture::columns::{Column as _, Columns, Field, Input, Plain, Step, columns, fields};
 use crate::format::python::Place;
 
 /// See [`super::stacks::Location`]: its variants in order, and their fields.
@@ -51,31 +49,7 @@ fields!(Place: skip, frames, repeat);
 columns!(PlaceIn: Plain kind, Step a, Step b, Step c);
 columns!(NodeOf: Step parent, Step location);
 columns!(RowOf: Step node, Step thread, Step image);
-
-impl Field for Registry {
-    fn put(&self, out: &mut Vec<u8>) {
-        let Self { images, processes, threads, places, locations, nodes, rows } = self;
-        images.put(out);
-        processes.put(out);
-        threads.put(out);
-        places.put(out);
-        put_table(locations, out);
-        put_table(nodes, out);
-        put_table(rows, out);
-    }
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(Self {
-            images: Field::take(input)?,
-            processes: Field::take(input)?,
-            threads: Field::take(input)?,
-            places: Field::take(input)?,
-            locations: take_table(input)?,
-            nodes: take_table(input)?,
-            rows: take_table(input)?,
-        })
-    }
-}
+fields!(Registry: images, processes, threads, places, locations [table], nodes [table], rows [table]);
 
 impl Registry {
     pub(super) fn rows(&self) -> usize {

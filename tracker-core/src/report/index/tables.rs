@@ -1,8 +1,6 @@
 //! Which fields of a profile's tables are written, and how.
 
-use crate::capture::columns::{
-    Column as _, Columns, Field, Input, Plain, Step, coded, columns, fields, put_table, take_table,
-};
+use crate::capture::columns::{Column as _, Columns, Field, Input, Plain, Step, coded, columns, fields};
 use crate::capture::meta::{ExitStatus, Meta, Session};
 use crate::format::Function;
 use crate::replay::Pymalloc;
@@ -26,6 +24,7 @@ fields!(Totals: metrics, frees, reallocations, inherited_frees, unmatched_frees,
 fields!(Process: index, pid, parent, exe, command, start_ns, end_ns, totals);
 fields!(Thread: index, tid, name, process, metrics);
 fields!(Module: path, build_id, interpreter);
+fields!(Region: name, limits, process, entered, begin_ns, end_ns, rows [table]);
 fields!(Untracked: pid, exe, reason);
 fields!(SizeClass: from, allocations, bytes);
 
@@ -107,31 +106,6 @@ impl Field for ExitStatus {
             1 => i32::take(input).map(Self::Signal),
             _ => None,
         }
-    }
-}
-
-impl Field for Region {
-    fn put(&self, out: &mut Vec<u8>) {
-        let Self { name, limits, process, entered, begin_ns, end_ns, rows } = self;
-        name.put(out);
-        limits.put(out);
-        process.put(out);
-        entered.put(out);
-        begin_ns.put(out);
-        end_ns.put(out);
-        put_table(rows, out);
-    }
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(Self {
-            name: Field::take(input)?,
-            limits: Field::take(input)?,
-            process: Field::take(input)?,
-            entered: Field::take(input)?,
-            begin_ns: Field::take(input)?,
-            end_ns: Field::take(input)?,
-            rows: take_table(input)?,
-        })
     }
 }
 
