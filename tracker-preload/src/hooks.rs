@@ -232,7 +232,8 @@ pub(crate) unsafe extern "C" fn reallocarray(
     }
 }
 
-/// Forwards, and records that a block was replaced. `called`: how the new one was asked for; `zero_frees`: whether a null result for size 0 means that it is gone.
+/// Forwards, and records that a block was replaced. `called`: how the new one was asked for; `zero_frees`: whether a null
+/// result for size 0 means that it is gone.
 ///
 /// # Safety
 /// `start` describes the hook's own frame.

@@ -264,8 +264,8 @@ pub(crate) fn kill(pid: i32) {
 /// has the ids of this process, but not what a process that was root has kept of its capabilities: as `access` judges.
 pub(crate) fn is_reachable(path: &[u8]) -> bool {
     let mut name = [0u8; 1024];
-    // One byte stays zero behind it.
-    let Some(room) = name.get_mut(..path.len()).filter(|room| room.len() < 1024) else { return false };
+    // At least one byte stays zero behind it.
+    let Some((room, [_, ..])) = name.split_at_mut_checked(path.len()) else { return false };
     for (to, from) in room.iter_mut().zip(path) {
         *to = *from;
     }

@@ -8,7 +8,6 @@ use tracker_core::report::filter::Selection;
 
 use super::check;
 use crate::budgets::BudgetArgs;
-
 use crate::error::Error;
 use crate::output::clean::clean;
 use crate::output::note;

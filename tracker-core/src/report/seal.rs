@@ -98,7 +98,8 @@ pub(super) fn resume(source: impl Source, options: &OpenOptions, time: u64) -> O
     index::resume(options.temporary_distance, at, |section| index.section(section).ok()?)
 }
 
-/// Appends the index of `fresh`, which is without its checkpoints then, and was made from `replayed`, the file at `path`. Answers the bytes written. Without a turn, nobody else must be writing the file.
+/// Appends the index of `fresh`, which is without its checkpoints then, and was made from `replayed`, the file at `path`.
+/// Answers the bytes written. Without a turn, nobody else must be writing the file.
 ///
 /// # Errors
 /// See [`Unsealed`]; the file is then as it was.
