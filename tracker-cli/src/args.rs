@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser};
 use tracker_core::report::filter::{Filter, Selection};
+use tracker_core::report::interpreter::Judged;
 use tracker_core::report::metric::Metric;
 use tracker_core::report::pattern::Pattern;
 use tracker_core::report::profile::{Profile, Pymalloc};
@@ -91,15 +92,27 @@ impl FilterArgs {
     /// # Errors
     /// A process, thread or region that is not in the capture.
     pub(crate) fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, Error> {
+        self.filter().select(profile).map_err(|error| Error::usage(error.to_string()))
+    }
+
+    /// Applies them to what [`FrameArgs::shown`] answered with them.
+    ///
+    /// # Errors
+    /// As [`Self::select`].
+    pub(crate) fn select_shown<'p>(&self, shown: &'p Judged<'_>) -> Result<Selection<'p>, Error> {
+        let selected = self.filter().select_matching(&shown.profile, &shown.matching);
+        selected.map_err(|error| Error::usage(error.to_string()))
+    }
+
+    fn filter(&self) -> Filter {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
-        let filter = Filter {
+        Filter {
             process: self.process,
             thread: self.thread.clone(),
             region: self.region.clone(),
             functions: patterns(&self.function),
             modules: patterns(&self.module),
-        };
-        filter.select(profile).map_err(|error| Error::usage(error.to_string()))
+        }
     }
 }
 
@@ -127,19 +140,17 @@ pub(crate) struct FrameArgs {
 }
 
 impl FrameArgs {
-    /// The profile with the frames that are shown: text shows fewer than `json`.
-    pub(crate) fn shown(&self, profile: Profile, json: bool) -> Profile {
-        if self.interpreter || json { profile } else { profile.without_interpreter() }
-    }
-
-    /// As [`Self::shown`], with suppressions that are decided for it: what they set apart does not depend on what is shown.
-    pub(crate) fn shown_with<'s>(
+    /// The profile with the frames that are shown: text shows fewer than `json`. What suppressions set apart and what filters
+    /// select does not depend on that.
+    pub(crate) fn shown<'s>(
         &self,
         profile: Profile,
         json: bool,
-        suppressed: Applied<'s>,
-    ) -> (Profile, Applied<'s>) {
-        if self.interpreter || json { (profile, suppressed) } else { profile.without_interpreter_but(&suppressed) }
+        (filter, applied): (&FilterArgs, Applied<'s>),
+    ) -> Judged<'s> {
+        let matching = filter.filter().matching(&profile);
+        let judged = Judged { profile, applied, matching };
+        if self.interpreter || json { judged } else { judged.without_interpreter() }
     }
 }
 

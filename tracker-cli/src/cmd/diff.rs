@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use tracker_core::report::diff::Diff;
 use tracker_core::report::filter::Selection;
+use tracker_core::report::interpreter::Judged;
 use tracker_core::report::metric::Metric;
-use tracker_core::report::profile::Profile;
+use tracker_core::report::suppress::Applied;
 
 use web::{SideNames, export_diff_html};
 
@@ -92,10 +93,10 @@ impl Args {
         Ok((path, target))
     }
 
-    fn side(&self, several: &[PathBuf], one: &Option<PathBuf>) -> Result<Vec<Profile>, Error> {
+    fn side(&self, several: &[PathBuf], one: &Option<PathBuf>) -> Result<Vec<Judged<'static>>, Error> {
         let profile = |path: &PathBuf| {
             let profile = self.redact.shown(captures::summed(path, self.counted.pymalloc())?);
-            Ok(self.frames.shown(profile, self.json))
+            Ok(self.frames.shown(profile, self.json, (&self.filter, Applied::default())))
         };
         several.iter().chain(one).map(profile).collect()
     }
@@ -124,6 +125,6 @@ impl Args {
     }
 }
 
-fn select<'p>(filter: &FilterArgs, side: &'p [Profile]) -> Result<Vec<Selection<'p>>, Error> {
-    side.iter().map(|profile| filter.select(profile)).collect()
+fn select<'p>(filter: &FilterArgs, side: &'p [Judged<'_>]) -> Result<Vec<Selection<'p>>, Error> {
+    side.iter().map(|shown| filter.select_shown(shown)).collect()
 }

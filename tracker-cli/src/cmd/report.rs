@@ -112,9 +112,9 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
         true => applied(&suppressions, &capture.profile)?,
         false => Applied::default(),
     };
-    let (profile, applied) = args.frames.shown_with(capture.profile, args.json, applied);
-    let selection = args.filter.select(&profile)?;
-    let report = Report::new(selection, args.kind(), &args.limits(), &applied);
+    let shown = args.frames.shown(capture.profile, args.json, (&args.filter, applied));
+    let selection = args.filter.select_shown(&shown)?;
+    let report = Report::new(selection, args.kind(), &args.limits(), &shown.applied);
     if args.json {
         output::print_json(&report)?;
     } else {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use tracker_core::report::StatsJson;
 use tracker_core::report::stats::Stats;
+use tracker_core::report::suppress::Applied;
 
 use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs};
 use crate::error::Error;
@@ -32,8 +33,8 @@ pub(crate) struct Args {
 /// Prints them.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture = captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?;
-    let profile = args.frames.shown(capture.profile, args.json);
-    let selection = args.filter.select(&profile)?;
+    let shown = args.frames.shown(capture.profile, args.json, (&args.filter, Applied::default()));
+    let selection = args.filter.select_shown(&shown)?;
     let stats = Stats::of(&selection, args.count);
     if args.json {
         output::print_json(&StatsJson { selection: &selection, stats: &stats })?;

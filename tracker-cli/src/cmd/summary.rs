@@ -33,8 +33,8 @@ pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
         output::print_json(&Summary::of(&args.filter.select(&capture.profile)?))?;
     } else {
         let builtin = Applied::builtin(&capture.profile);
-        let (profile, builtin) = args.frames.shown_with(capture.profile, args.json, builtin);
-        output::print(&output::summary::text(look, &args.filter.select(&profile)?, &builtin))?;
+        let shown = args.frames.shown(capture.profile, args.json, (&args.filter, builtin));
+        output::print(&output::summary::text(look, &args.filter.select_shown(&shown)?, &shown.applied))?;
     }
     Ok(ExitCode::SUCCESS)
 }

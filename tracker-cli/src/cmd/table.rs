@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use tracker_core::report::TableJson;
 use tracker_core::report::metric::Metric;
+use tracker_core::report::suppress::Applied;
 use tracker_core::report::table::{By, Table};
 
 use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs, TimeArgs, metric};
@@ -59,8 +60,8 @@ fn by(name: &str) -> Result<By, String> {
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture =
         captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?.within(args.time.asked())?;
-    let profile = args.frames.shown(capture.profile, args.json);
-    let selection = args.filter.select(&profile)?;
+    let shown = args.frames.shown(capture.profile, args.json, (&args.filter, Applied::default()));
+    let selection = args.filter.select_shown(&shown)?;
     let mut table = Table::new(&selection, args.by, args.metric);
     match args.sort {
         Sort::Own => {}

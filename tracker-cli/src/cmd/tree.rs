@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use tracker_core::report::TreeJson;
 use tracker_core::report::metric::Metric;
+use tracker_core::report::suppress::Applied;
 use tracker_core::report::tree::Tree;
 
 use crate::args::{CaptureArg, CountArgs, FilterArgs, FrameArgs, TimeArgs, metric};
@@ -55,8 +56,8 @@ fn percent(text: &str) -> Result<f64, String> {
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let capture =
         captures::read(args.capture.capture.as_deref(), args.counted.pymalloc())?.within(args.time.asked())?;
-    let profile = args.frames.shown(capture.profile, args.json);
-    let selection = args.filter.select(&profile)?;
+    let shown = args.frames.shown(capture.profile, args.json, (&args.filter, Applied::default()));
+    let selection = args.filter.select_shown(&shown)?;
     let tree = Tree::new(&selection, args.metric, args.inverted);
     let (metric, inverted) = (args.metric, args.inverted);
     if args.json {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::metric::{Metric, PeakOf};
 use super::pattern::Pattern;
-use super::profile::{Metrics, Process, Profile, Region, Row, Stack};
+use super::profile::{Metrics, Process, Profile, Region, Row, Stack, StackId};
 
 /// What a user asked to see. The default selects everything.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,27 @@ pub struct Filter {
     pub functions: Vec<Pattern>,
     /// Every pattern must match the path of a frame's module.
     pub modules: Vec<Pattern>,
+}
+
+/// Which stacks the patterns of a filter match: decided for whole stacks, whatever frames of them are shown later.
+#[derive(Debug, Clone, Default)]
+pub struct Matching(Option<Vec<bool>>);
+
+impl Matching {
+    /// Of a profile whose stacks, in order, match or do not.
+    pub(super) fn told(stacks: Vec<bool>) -> Self {
+        Self(Some(stacks))
+    }
+
+    /// Whether the filter has no patterns, so that every stack matches.
+    pub(super) fn is_of_all(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether a stack matches.
+    pub(super) fn matches(&self, stack: StackId) -> bool {
+        self.0.as_ref().is_none_or(|stacks| stacks.get(stack.0 as usize) == Some(&true))
+    }
 }
 
 /// A filter that names something the capture does not have.
@@ -109,28 +130,38 @@ impl Filter {
     /// # Errors
     /// A process, thread or region that is not there, or not alone. A function or module that never occurs selects nothing.
     pub fn select<'p>(&self, profile: &'p Profile) -> Result<Selection<'p>, FilterError> {
+        self.select_matching(profile, &self.matching(profile))
+    }
+
+    /// The stacks of a profile that its patterns match.
+    pub fn matching(&self, profile: &Profile) -> Matching {
+        if self.functions.is_empty() && self.modules.is_empty() {
+            return Matching::default();
+        }
+        let functions = self.functions.iter().map(|p| frames_by_function(profile, p));
+        let frames: Vec<_> = functions.chain(self.modules.iter().map(|p| frames_by_module(profile, p))).collect();
+        let matches = |stack: &Stack| {
+            frames.iter().all(|frames| stack.frames.iter().any(|id| frames.get(id.0 as usize) == Some(&true)))
+        };
+        Matching::told(profile.stacks.iter().map(matches).collect())
+    }
+
+    /// Applies it, its patterns having been decided on before.
+    ///
+    /// # Errors
+    /// As [`Self::select`].
+    pub fn select_matching<'p>(&self, profile: &'p Profile, matching: &Matching) -> Result<Selection<'p>, FilterError> {
         let process = self.process.map(|asked| find_process(profile, asked)).transpose()?;
         let region = self.region.as_deref().map(|asked| find_region(profile, asked, process)).transpose()?;
         let threads = self.thread.as_deref().map(|asked| find_threads(profile, asked)).transpose()?;
-        let functions: Vec<_> = self.functions.iter().map(|p| frames_by_function(profile, p)).collect();
-        let modules: Vec<_> = self.modules.iter().map(|p| frames_by_module(profile, p)).collect();
-        let stacks: Option<Vec<bool>> = (!functions.is_empty() || !modules.is_empty()).then(|| {
-            let matches = |stack: &Stack| {
-                functions
-                    .iter()
-                    .chain(&modules)
-                    .all(|frames| stack.frames.iter().any(|id| frames.get(id.0 as usize) == Some(&true)))
-            };
-            profile.stacks.iter().map(matches).collect()
-        });
         let shown = |row: &&Row| {
             process.is_none_or(|(at, _)| row.process as usize == at)
                 && threads.as_ref().is_none_or(|set| set.get(row.thread as usize) == Some(&true))
-                && stacks.as_ref().is_none_or(|set| set.get(row.stack.0 as usize) == Some(&true))
+                && matching.matches(row.stack)
         };
         let part = Part { process: process.map(|(_, process)| process), region };
         let rows = part.rows(profile).iter().filter(shown).collect();
-        let narrowed = region.is_some() || threads.is_some() || stacks.is_some();
+        let narrowed = region.is_some() || threads.is_some() || !matching.is_of_all();
         Ok(Selection::new(profile, rows, part, narrowed))
     }
 }

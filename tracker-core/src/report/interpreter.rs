@@ -4,6 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::build::join;
+use super::filter::Matching;
 use super::profile::{Frame, FrameKind, Profile, Row, Stack, StackId};
 use super::slices::Slices;
 use super::suppress::Applied;
@@ -20,38 +21,6 @@ impl Profile {
         stack.frames.iter().any(|&id| self.frame(id).is_some_and(|frame| frame.kind == FrameKind::Python))
     }
 
-    /// The same numbers over stacks without what an interpreter needs to run Python: its own frames, and those of the C
-    /// library and the loader outside of the first Python function. Stacks that run through no Python stay as they are.
-    /// What happened over time is left out.
-    #[must_use]
-    pub fn without_interpreter(self) -> Self {
-        self.without_interpreter_but(&Applied::default()).0
-    }
-
-    /// As [`Self::without_interpreter`], and what `applied` decided for the whole stacks: they stay apart where it
-    /// differs.
-    pub fn without_interpreter_but<'s>(mut self, applied: &Applied<'s>) -> (Self, Applied<'s>) {
-        let mut shown = Shown::of(&self);
-        for row in self.regions.iter_mut().flat_map(|region| &mut region.rows) {
-            row.stack = shown.place(row, applied);
-        }
-        let mut rows: Vec<Row> = Vec::with_capacity(self.rows.len());
-        let mut known: FxHashMap<(StackId, u32), usize> = FxHashMap::default();
-        for row in self.rows {
-            let row = Row { stack: shown.place(&row, applied), ..row };
-            let next = rows.len();
-            let at = *known.entry((row.stack, row.thread)).or_insert(next);
-            match rows.get_mut(at) {
-                Some(same) => join(same, &row),
-                None => rows.push(row),
-            }
-        }
-        self.rows = rows;
-        self.slices = Slices::default();
-        self.stacks = shown.kept;
-        (self, Applied::told(shown.rules))
-    }
-
     fn shown(&self, stack: &Stack) -> Stack {
         if !self.is_python(stack) {
             return stack.clone();
@@ -66,15 +35,56 @@ impl Profile {
     }
 }
 
-/// Stacks as they are shown, told apart by the suppressions of their rows.
+/// A profile, and what was decided for its whole stacks: it holds whatever of them is shown.
+#[derive(Debug)]
+pub struct Judged<'s> {
+    pub profile: Profile,
+    /// Which leaks are set apart.
+    pub applied: Applied<'s>,
+    /// Which stacks a filter matches.
+    pub matching: Matching,
+}
+
+impl Judged<'_> {
+    /// The same numbers over stacks without what an interpreter needs to run Python: its own frames, and those of the C
+    /// library and the loader outside of the first Python function. Stacks that run through no Python stay as they are, and
+    /// those apart for which something else was decided. What happened over time is left out.
+    #[must_use]
+    pub fn without_interpreter(self) -> Self {
+        let Self { mut profile, applied, matching } = self;
+        let mut shown = Shown::of(&profile);
+        for row in profile.regions.iter_mut().flat_map(|region| &mut region.rows) {
+            row.stack = shown.place(row, &applied, &matching);
+        }
+        let mut rows: Vec<Row> = Vec::with_capacity(profile.rows.len());
+        let mut known: FxHashMap<(StackId, u32), usize> = FxHashMap::default();
+        for row in profile.rows {
+            let row = Row { stack: shown.place(&row, &applied, &matching), ..row };
+            let next = rows.len();
+            let at = *known.entry((row.stack, row.thread)).or_insert(next);
+            match rows.get_mut(at) {
+                Some(same) => join(same, &row),
+                None => rows.push(row),
+            }
+        }
+        profile.rows = rows;
+        profile.slices = Slices::default();
+        profile.stacks = shown.kept;
+        let matching = if matching.is_of_all() { matching } else { Matching::told(shown.matched) };
+        Self { profile, applied: Applied::told(shown.rules), matching }
+    }
+}
+
+/// Stacks as they are shown, told apart by what was decided for their rows.
 struct Shown<'s> {
     /// Of each stack of the profile, its shown form.
     forms: Vec<u32>,
     /// The forms, all different.
     stacks: Vec<Stack>,
-    ids: FxHashMap<(u32, Option<&'s str>), StackId>,
+    ids: FxHashMap<(u32, Option<&'s str>, bool), StackId>,
     kept: Vec<Stack>,
     rules: Vec<Option<&'s str>>,
+    matched: Vec<bool>,
 }
 
 impl<'s> Shown<'s> {
@@ -88,19 +98,20 @@ impl<'s> Shown<'s> {
             })
         };
         let forms = profile.stacks.iter().map(&mut form).collect();
-        Self { forms, stacks, ids: FxHashMap::default(), kept: Vec::new(), rules: Vec::new() }
+        Self { forms, stacks, ids: FxHashMap::default(), kept: Vec::new(), rules: Vec::new(), matched: Vec::new() }
     }
 
     /// Where a row's stack is kept. A profile's rows name its own stacks: another one stays what it is, nothing.
-    fn place(&mut self, row: &Row, applied: &Applied<'s>) -> StackId {
+    fn place(&mut self, row: &Row, applied: &Applied<'s>, matching: &Matching) -> StackId {
         let form = self.forms.get(row.stack.0 as usize).copied();
         let Some((form, stack)) = form.and_then(|form| Some((form, self.stacks.get(form as usize)?))) else {
             return row.stack;
         };
-        let rule = applied.rule(row);
-        *self.ids.entry((form, rule)).or_insert_with(|| {
+        let (rule, matched) = (applied.rule(row), matching.matches(row.stack));
+        *self.ids.entry((form, rule, matched)).or_insert_with(|| {
             self.kept.push(stack.clone());
             self.rules.push(rule);
+            self.matched.push(matched);
             StackId(self.kept.len() as u32 - 1)
         })
     }
@@ -108,9 +119,17 @@ impl<'s> Shown<'s> {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::profile::Profile;
+    use super::Judged;
+    use crate::report::filter::{Filter, Matching};
+    use crate::report::metric::Metric;
+    use crate::report::pattern::Pattern;
+    use crate::report::profile::{Profile, Row};
     use crate::report::sketch::{Numbers, Sketch};
-    use crate::report::suppress::Suppressions;
+    use crate::report::suppress::{Applied, Suppressions};
+
+    fn hidden(profile: Profile) -> Profile {
+        Judged { profile, applied: Applied::default(), matching: Matching::default() }.without_interpreter().profile
+    }
 
     fn profile(stacks: &[&str]) -> Profile {
         let row = |sketch: Sketch, stack: &&str| sketch.row(stack, Numbers { peak: (1, 10), ..Numbers::default() });
@@ -127,7 +146,7 @@ mod tests {
         let whole = profile(&[stack]);
         let frame = whole.blamed(&whole.stacks[0]).map(|frame| whole.frame_name(frame).into_owned());
         assert_eq!(frame.as_deref(), Some(blamed), "{stack}");
-        let shown = whole.without_interpreter();
+        let shown = hidden(whole);
         let names = shown.stacks[0].frames.iter().map(|id| shown.frame_name(&shown.frames[id.0 as usize]));
         assert_eq!(names.collect::<Vec<_>>().join(" "), expected, "{stack}");
     }
@@ -157,7 +176,7 @@ mod tests {
     #[test]
     fn stacks_that_became_equal_are_one_and_the_sums_stay() {
         let stacks = ["malloc: a!/usr/bin/python3.11 py:load@a.py:3", "malloc: b!/usr/bin/python3.11 py:load@a.py:3"];
-        let shown = profile(&stacks).without_interpreter();
+        let shown = hidden(profile(&stacks));
         assert_eq!((shown.stacks.len(), shown.rows.len()), (1, 1));
         assert_eq!((shown.rows[0].metrics.peak_bytes, shown.totals.metrics.peak_bytes), (20, 20));
     }
@@ -170,10 +189,43 @@ mod tests {
         suppressions.add_file("x.supp", "leak:alpha").expect("a suppression");
         let whole = profile(&stacks);
         let applied = suppressions.apply(&whole).expect("few");
-        let (shown, applied) = whole.without_interpreter_but(&applied);
-        assert_eq!((shown.stacks.len(), shown.rows.len()), (2, 2));
-        assert_eq!(shown.stacks[0], shown.stacks[1]);
-        let rules: Vec<_> = shown.rows.iter().map(|row| applied.rule(row)).collect();
+        let shown = Judged { profile: whole, applied, matching: Matching::default() }.without_interpreter();
+        assert_eq!((shown.profile.stacks.len(), shown.profile.rows.len()), (2, 2));
+        assert_eq!(shown.profile.stacks[0], shown.profile.stacks[1]);
+        let rules: Vec<_> = shown.profile.rows.iter().map(|row| shown.applied.rule(row)).collect();
         assert_eq!(rules, [Some("alpha"), None]);
+    }
+
+    #[test]
+    fn a_filter_matches_frames_that_are_hidden() {
+        let stacks = [
+            "malloc: alpha!/usr/bin/python3.11 py:load@a.py:3",
+            "malloc: beta!/opt/fast.so py:load@a.py:3",
+            "free: main",
+        ];
+        for (functions, modules, expected) in [
+            (&["alpha"][..], &[][..], &["load"][..]),
+            (&["alpha", "load"], &[], &["load"]),
+            (&["load"], &[], &["load", "beta load"]),
+            (&[], &["python3.11"], &["load"]),
+            (&["gamma"], &[], &[]),
+        ] {
+            let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text)).collect();
+            let filter = Filter { functions: patterns(functions), modules: patterns(modules), ..Filter::default() };
+            let profile = profile(&stacks);
+            let matching = filter.matching(&profile);
+            let whole = filter.select(&profile).expect("a selection").total(Metric::Peak);
+            let shown = Judged { profile, applied: Applied::default(), matching }.without_interpreter();
+            let selection = filter.select_matching(&shown.profile, &shown.matching).expect("a selection");
+            assert_eq!(selection.total(Metric::Peak), whole, "{functions:?} {modules:?}");
+            let frames = |row: &&Row| {
+                let names = shown.profile.stacks[row.stack.0 as usize].frames.iter();
+                names
+                    .map(|id| shown.profile.frame_name(&shown.profile.frames[id.0 as usize]))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            assert_eq!(selection.rows().iter().map(frames).collect::<Vec<_>>(), expected);
+        }
     }
 }
