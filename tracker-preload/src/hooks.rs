@@ -12,7 +12,7 @@ use tracker_core::format::record::{self, Called, Function, MapKind};
 use crate::lanes::Lanes;
 use crate::recorder::{Again, Captured, Recorder};
 use crate::thread::{Hook, Own, unserved, with_recorder};
-use crate::unwind::{Start, Walk};
+use crate::unwind::{self, Start, Walk};
 use crate::{python, real, session, weak};
 
 /// A block that a call returned, and how it was called.
@@ -31,12 +31,22 @@ impl Allocated {
     #[inline(always)]
     fn record(self, hook: &Hook) {
         match hook.own() {
-            Some(mut own) => {
-                if !self.record_again(hook, &mut own) {
-                    self.record_new(hook, (own.recorder, own.frames), Some(own.python));
-                }
-            }
+            Some(own) => self.record_own(hook, own),
             None => self.record_nested(hook),
+        }
+    }
+
+    /// Records the block, at little cost if its stack is one that was recorded before, and is still known.
+    #[inline(always)]
+    fn record_own(self, hook: &Hook, own: Own<'_>) {
+        let Own { recorder, frames, python } = own;
+        let Some(path) = frames.recall(self.start, hook.bounds()) else {
+            return self.record_new(hook, (recorder, frames), Some(python));
+        };
+        let python = python::capture(Some(python), |write| recorder.try_note(write));
+        let stack = Again { called: self.called, path, python: python.hash() };
+        if !recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc) {
+            self.record_recalled(hook, (recorder, frames), python);
         }
     }
 
@@ -46,13 +56,18 @@ impl Allocated {
         with_recorder!(hook, |recorder, frames| self.record_new(hook, (recorder, frames), None));
     }
 
-    /// Records the block if its stack is one that was recorded before, and is still known. False: nothing was recorded.
-    #[inline(always)]
-    fn record_again(self, hook: &Hook, own: &mut Own<'_>) -> bool {
-        let Some(path) = own.frames.recall(self.start, hook.bounds()) else { return false };
-        let python = python::capture(Some(own.python), |write| own.recorder.try_note(write)).hash();
-        let stack = Again { called: self.called, path, python };
-        own.recorder.alloc_again(self.block as u64, self.size as u64, stack, self.realloc)
+    /// Records the block with a new stack, whose Python frames are captured already.
+    #[cold]
+    #[inline(never)]
+    fn record_recalled<const D: usize>(
+        self,
+        hook: &Hook,
+        (recorder, mut frames): (&mut Recorder<D>, impl Walk),
+        python: python::Path<'_>,
+    ) {
+        let path = walked(self.start, hook, (recorder, &mut frames));
+        let stack = Captured { called: self.called, path, python };
+        recorder.alloc(self.block as u64, self.size as u64, stack, self.realloc);
     }
 
     #[inline(never)]
@@ -76,6 +91,18 @@ fn captured<'f, const D: usize>(
     (recorder, frames): (&mut Recorder<D>, &'f mut impl Walk),
     python: Option<&'f mut python::Frames>,
 ) -> Captured<'f> {
+    let path = walked(start, hook, (recorder, frames));
+    // Behind the walk, which may meet an interpreter.
+    Captured { called, path, python: python::capture(python, |write| recorder.try_note(write)) }
+}
+
+/// Its native part.
+#[inline(always)]
+fn walked<'f, const D: usize>(
+    start: Start,
+    hook: &Hook,
+    (recorder, frames): (&mut Recorder<D>, &'f mut impl Walk),
+) -> unwind::Path<'f> {
     let path = frames.walk(start, hook.bounds(), &mut |module| {
         recorder.note(|buffer| record::write_module(buffer, module));
         session::call_attention();
@@ -84,7 +111,7 @@ fn captured<'f, const D: usize>(
     if hook.is_outermost() {
         crate::oracle::compare(&path);
     }
-    Captured { called, path, python: python::capture(python, |write| recorder.try_note(write)) }
+    path
 }
 
 /// Records the end of a block, before it happens.
