@@ -63,3 +63,9 @@ export function download(name, type, text) {
   element('a', { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
+
+/** Writes the view into the address. @param {URLSearchParams} parts */
+export function setAddress(parts) {
+  const hash = parts.toString();
+  if (hash !== location.hash.slice(1)) history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
+}

@@ -6,14 +6,14 @@
 import { collapsed } from '#collapsed';
 import { decode, functionName } from '#columns';
 import { deriver } from '#derive';
-import { byId, download, element, say } from '#dom';
+import { byId, download, element, say, setAddress } from '#dom';
 import { crumbRow } from '#flame/crumbs';
-import { descend, expander, pathOf } from '#flame/layout';
+import { expander, pathOf } from '#flame/layout';
 import { svg } from '#flame/svg';
 import { flameView } from '#flame/view';
 import { functionRows } from '#functions';
 import { startKeys } from '#keys';
-import { boxPath, captureOf, read, write } from '#link';
+import { asked, boxPath, captureOf, read, write } from '#link';
 import { shown } from '#metrics';
 import { visible } from '#names';
 import { shapedPath } from '#shape';
@@ -219,13 +219,7 @@ function render() {
 
 /** @param {Model} now */
 function remember({ data: d, state, measure: m }) {
-  const nameBox = (/** @type {number[]} */ path) => {
-    const way = descend(expander(d, m, state), path);
-    const box = way[way.length - 1];
-    return box.leaves ? `${box.leaves[0]}~${way.length - 2}` : String(box.items[0] ?? '');
-  };
-  const hash = write(state, data, nameBox);
-  if (hash !== location.hash.slice(1)) history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
+  setAddress(write(state, data, d, m));
 }
 
 /** Takes the view from the address. */
@@ -313,7 +307,7 @@ function startPage() {
   byId('save-collapsed').addEventListener('click', () => save('collapsed'));
   addEventListener('hashchange', () => {
     const another = captureOf(location.hash) !== store.get().capture;
-    if (another || new URLSearchParams(location.hash.slice(1)).has('token')) location.reload();
+    if (another || asked(location.hash).has('token')) location.reload();
     else restore();
   });
   const metricKeys = offered(data).map((_, i) => String(i + 1));

@@ -665,3 +665,21 @@ test('what is gone is reached by its function, the other widths and the search',
     assert.equal(await page.text('#metrics [aria-pressed=true]'), 'After');
   });
 });
+
+test('the address of a difference restores its view', async () => {
+  let [address, header] = ['', ''];
+  await visit(PAGE_DIFF, {}, async (page) => {
+    await page.key('3');
+    await page.key('i');
+    await page.value("document.querySelector('#functions-table tbody tr').click()");
+    await page.key('Enter');
+    header = await page.text('#inspector h3');
+    address = await hash(page);
+    assert.match(address, /m=change&z=\d+&s=\d+/);
+  });
+  await visit(PAGE_DIFF + address, {}, async (page) => {
+    assert.equal(await hash(page), address);
+    assert.equal(await page.text('#inspector h3'), header);
+    assert.equal(await page.text('#metrics [aria-pressed=true]'), 'Change');
+  });
+});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { functionName } from '#columns';
 import { boxAt, boxUnder, callersOf, descend, expander, heaviestLeaf, layout, pathOf, pathTo } from '#flame/layout';
-import { boxPath, read, write } from '#link';
+import { boxPath, read, readTree, write, writeTree } from '#link';
 import { measure, metricById } from '#metrics';
 import { find } from '#search';
 import { INITIAL } from '#state';
@@ -101,12 +101,23 @@ test('a view survives its address', () => {
   const state = {
     ...INITIAL, metric: 'leaked', process: 0, thread: 1, find: 'a&b=c#d', fold: false, sort: 'name', ascending: true, cursor: 12,
   };
-  const { boxes, ...back } = read(`#${write(state, data, () => '')}`, data);
+  const { boxes, ...back } = read(`#${write(state, data, data, peak)}`, data);
   assert.deepEqual(back, state);
   assert.deepEqual(boxes, { zoom: '', select: '' });
   assert.deepEqual(read('', data), { ...INITIAL, boxes: { zoom: '', select: '' } });
   assert.deepEqual(read('#m=evil&p=99&t=-1&i=2&at=-3&sort=x', data).metric, 'peak');
-  assert.equal(write(INITIAL, data, () => ''), '');
+  assert.equal(String(write(INITIAL, data, data, peak)), '');
+});
+
+test('a page with metrics of its own starts with its own', () => {
+  const metrics = [{ id: 'after' }, { id: 'change' }];
+  for (const metric of ['after', 'change']) {
+    const parts = writeTree({ ...INITIAL, metric, byName: true, sandwich: 2 }, data, peak, 'after');
+    assert.equal(parts.has('m'), metric === 'change');
+    const { boxes: _, ...back } = readTree(parts, data, metrics, 'after');
+    assert.deepEqual(back, { ...INITIAL, metric, byName: true, sandwich: 2 });
+  }
+  assert.equal(readTree(new URLSearchParams('m=peak'), data, metrics, 'after').metric, 'after');
 });
 
 test('boxes survive the address', () => {
@@ -117,8 +128,8 @@ test('boxes survive the address', () => {
       const path = pathOf(box);
       const way = descend(expand, path);
       assert.equal(way.length, path.length + 1);
-      const text = inverted ? `${box.leaves[0]}~${path.length - 1}` : String(box.items[0]);
-      assert.deepEqual(boxPath(text, data, peak, inverted), path);
+      const { boxes: { zoom } } = read(String(write({ ...INITIAL, inverted, zoom: path }, data, data, peak)), data);
+      assert.deepEqual(boxPath(zoom, data, peak, inverted), path);
     }
   }
   for (const text of ['', 'x', '99', '-1', '1~', '1e3', '9'.repeat(40)]) assert.deepEqual(boxPath(text, data, peak, false), [], text);

@@ -4,12 +4,13 @@
 /** @import { WireDiff } from '#wire' */
 import { WIDTHS, changedFunctions, decodeDiff, diffSums } from '#diff/columns';
 import { diffTip, showAnswers, showColours, showFunctions, showSelected } from '#diff/view';
-import { byId, download, element, say } from '#dom';
+import { byId, download, element, say, setAddress } from '#dom';
 import { crumbRow } from '#flame/crumbs';
 import { descend, expander, layout, pathTo } from '#flame/layout';
 import { svg } from '#flame/svg';
 import { flameView } from '#flame/view';
 import { startKeys } from '#keys';
+import { asked, boxPath, readTree, writeTree } from '#link';
 import { shown } from '#metrics';
 import { find, pattern } from '#search';
 import { load } from '#source';
@@ -106,6 +107,16 @@ async function start() {
     finder.update(now);
     showSelected(now, selected(now));
     showFunctions(now, functions, ({ node }) => show(node));
+    setAddress(writeTree(state, tree, now.measure, WIDTHS[0].id));
+  }
+
+  /** Takes the view from the address; without one, the largest change is selected. */
+  function restore() {
+    const parts = asked(location.hash);
+    const { boxes, ...state } = readTree(parts, tree, WIDTHS, WIDTHS[0].id);
+    const path = (/** @type {string} */ box) => boxPath(box, tree, sums(state.metric), state.inverted);
+    store.set({ ...state, zoom: path(boxes.zoom), select: path(boxes.select) });
+    if (!parts.size && functions.length) show(functions[0].node);
   }
 
   byId('inverted').addEventListener('click', invert);
@@ -126,8 +137,8 @@ async function start() {
   ]);
   showAnswers(difference);
   showColours();
-  // Without a choice of the reader's, the largest change is selected.
-  if (functions.length) show(functions[0].node);
+  addEventListener('hashchange', restore);
+  restore();
   store.subscribe(render);
   byId('main').removeAttribute('aria-busy');
   render();
