@@ -21,6 +21,8 @@ pub enum Kind {
     Jit = 6,
     /// Not a frame: the root of one process.
     Process = 7,
+    /// Not a frame either: a task of asyncio, outermost in its stacks.
+    Task = 8,
 }
 
 impl Serialize for Kind {
@@ -34,6 +36,7 @@ impl Serialize for Kind {
 pub fn classify(kind: FrameKind, function: Option<&str>, module: Option<&str>, file: Option<&str>) -> (Kind, bool) {
     let own = match kind {
         FrameKind::Python => return (Kind::Python, false),
+        FrameKind::Task => return (Kind::Task, true),
         // Whoever asked for an arena is not who fills it.
         FrameKind::Marker => return (Kind::Unknown, function != Some(ARENA)),
         FrameKind::Jit => Kind::Jit,
@@ -86,6 +89,7 @@ mod tests {
         assert_eq!(classify(FrameKind::Native, None, Some("/bin/app"), None), (Kind::Unknown, false));
         assert_eq!(classify(FrameKind::Python, Some("std::f"), None, None), (Kind::Python, false));
         assert_eq!(classify(FrameKind::Marker, Some("[truncated]"), None, None), (Kind::Unknown, true));
+        assert_eq!(classify(FrameKind::Task, Some("[task a]"), None, None), (Kind::Task, true));
         assert_eq!(classify(FrameKind::Marker, Some(ARENA), None, None), (Kind::Unknown, false));
     }
 

@@ -115,7 +115,7 @@ fn line(look: &Look, profile: &Profile, frame: &Frame, blamed: bool) -> String {
     match frame.kind {
         FrameKind::Inlined => name.push_str(" (inlined)"),
         FrameKind::Jit => name.push_str(" (jit)"),
-        FrameKind::Native | FrameKind::Python | FrameKind::Marker => {}
+        FrameKind::Native | FrameKind::Python | FrameKind::Task | FrameKind::Marker => {}
     }
     let place = place(profile, frame);
     format!("{mark}{}", name_and_place(look, &name, &place, look.width.saturating_sub(mark.len())))

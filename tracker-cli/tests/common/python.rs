@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tracker_core::format::record::Function;
-use tracker_core::report::profile::{FrameKind, Profile};
+use tracker_core::report::profile::{Frame, FrameKind, Profile};
 use tracker_core::report::{self, OpenOptions};
 
 use super::{MEMTRACK, run, scratch};
@@ -69,7 +69,7 @@ pub(crate) fn with_each_from(first: u32, check: impl Fn(usize, &Path)) {
     }
 }
 
-/// A Python stack, innermost frame first: file, function, line.
+/// A Python stack, innermost frame first: file, function, line; of a task only its name.
 pub(crate) type Stack = Vec<(String, String, u32)>;
 
 /// Allocations and bytes per Python stack.
@@ -84,9 +84,9 @@ pub(crate) fn recorded(profile: &Profile) -> Sums {
             continue;
         }
         let frames = stack.frames.iter().map(|id| &profile.frames[id.0 as usize]);
-        let python = frames.filter(|frame| frame.kind == FrameKind::Python);
-        let text = |text: &Option<String>| text.clone().expect("Python frames have names");
-        let stack = python.map(|f| (text(&f.file), text(&f.function), f.line.unwrap_or(0))).collect();
+        let python = frames.filter(|frame| matches!(frame.kind, FrameKind::Python | FrameKind::Task));
+        let name = |frame: &Frame| frame.function.clone().expect("Python frames have names");
+        let stack = python.map(|f| (f.file.clone().unwrap_or_default(), name(f), f.line.unwrap_or(0))).collect();
         let sum = sums.entry(stack).or_default();
         *sum = (sum.0 + row.metrics.allocations, sum.1 + row.metrics.allocated_bytes);
     }

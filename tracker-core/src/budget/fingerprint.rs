@@ -2,12 +2,13 @@
 //! programs or libraries they lie in. No line, no address, nothing of the runtime libraries, which differ between machines.
 
 use crate::report::name::base_name;
-use crate::report::profile::{FrameKind, Profile, Stack};
+use crate::report::profile::{Frame, FrameKind, Profile, Stack};
 
 /// The name by which baselines and reports of other tools know a stack: 16 hexadecimal digits.
 pub fn fingerprint(profile: &Profile, stack: &Stack) -> String {
     let frames = || stack.frames.iter().filter_map(|&id| profile.frame(id));
-    let own = |frame: &&_| !profile.is_runtime(frame) && !profile.is_interpreter(frame);
+    let own =
+        |frame: &&Frame| !profile.is_runtime(frame) && !profile.is_interpreter(frame) && frame.kind != FrameKind::Task;
     let any_own = frames().any(|frame| own(&frame) && frame.kind != FrameKind::Marker);
     // FNV-1a: it must not change with a library's version.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
@@ -48,6 +49,7 @@ mod tests {
         let one = of("malloc: read@src/a.c:7 main@src/a.c:9 __libc_start_main!/lib/libc.so.6");
         assert_eq!(one, of("malloc: read@b.c:1 main __libc_start_main_impl!/lib64/libc.so.6"));
         assert_eq!(one, of("malloc: read!/other/app-fedcba9876543210 main"));
+        assert_eq!(one, of("malloc: read main [task_crawler]"));
         assert_ne!(one, of("malloc: write main"));
         assert_ne!(one, of("malloc: read main!/lib/libother.so"));
         assert_ne!(of("malloc: a!/lib/libc.so.6"), of("malloc: b!/lib/libc.so.6"));

@@ -11,7 +11,7 @@ use super::source::{Source, read_at};
 use crate::format::wire::Reader;
 
 /// Version of the sections' contents. A change of them, or of what a replay counts, takes a new one.
-pub const INDEX_VERSION: u32 = 6;
+pub const INDEX_VERSION: u32 = 7;
 /// Bytes of a seal's payload.
 pub const SEAL_LEN: usize = 16;
 /// Sections there may be.

@@ -290,7 +290,7 @@ impl Tables {
             depth.push(u32::from(kind == FrameKind::Inlined));
             category.push(match kind {
                 FrameKind::Native | FrameKind::Inlined => 1,
-                FrameKind::Python => 2,
+                FrameKind::Python | FrameKind::Task => 2,
                 FrameKind::Jit => 3,
                 FrameKind::Marker => 0,
             });

@@ -223,6 +223,7 @@ impl<'p, 'o> Writer<'p, 'o> {
             FrameKind::Inlined => "inlined",
             FrameKind::Jit => "jit",
             FrameKind::Python => "python",
+            FrameKind::Task => "task",
             FrameKind::Marker => "marker",
         };
         self.line(&Line::Frame {

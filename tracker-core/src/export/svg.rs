@@ -100,7 +100,7 @@ fn draw(out: &mut dyn io::Write, profile: &Profile, node: &Node, x: f64, total: 
     let class = frame.map_or("u", |frame| {
         let role = role(frame.function.as_deref(), profile.module_path(frame), frame.file.as_deref());
         match (frame.kind, role) {
-            (FrameKind::Python, _) => "p",
+            (FrameKind::Python | FrameKind::Task, _) => "p",
             (FrameKind::Marker, _) => "u",
             _ if frame.function.is_none() => "u",
             (_, Some(Role::Allocator)) => "a",

@@ -46,7 +46,7 @@ impl InterpreterState {
     }
 }
 
-/// How a code object tells its lines; numbers are part of the format.
+/// What a code record describes: how a code object tells its lines, or what is none; numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum LineTable {
@@ -56,12 +56,14 @@ pub enum LineTable {
     Ranges = 2,
     /// `co_linetable` since 3.11 (PEP 657).
     Positions = 3,
+    /// No code, but an asyncio task, with its name alone. Without one: the named tasks of a thread that were too many.
+    Task = 4,
 }
 
 impl LineTable {
     /// From its number.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Lnotab, Self::Ranges, Self::Positions].into_iter().find(|form| *form as u8 == number)
+        [Self::Lnotab, Self::Ranges, Self::Positions, Self::Task].into_iter().find(|form| *form as u8 == number)
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) fn line_of(form: LineTable, table: &[u8], first_line: u32, offset: u3
         LineTable::Lnotab => Some(lnotab(table, first, offset)),
         LineTable::Ranges => ranges(table, first, offset),
         LineTable::Positions => positions(table, first, offset),
+        LineTable::Task => None,
     };
     line.and_then(|line| u32::try_from(line).ok())
 }

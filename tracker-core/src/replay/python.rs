@@ -25,6 +25,11 @@ impl Code {
         Self { file: file.to_vec(), name: name.to_vec(), form, first_line, lines_len, lines: Vec::new() }
     }
 
+    /// Whether it is no code, but an asyncio task.
+    pub fn is_task(&self) -> bool {
+        self.form == Some(LineTable::Task)
+    }
+
     /// The line that the instruction at `offset` bytes belongs to. Before the first instruction it is the first line; an
     /// instruction may have none.
     pub fn line(&self, offset: i32) -> Option<u32> {

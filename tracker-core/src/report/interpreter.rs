@@ -161,6 +161,7 @@ mod tests {
         check(&python, "load <module>", "load");
         let extension = format!("malloc: parse!/opt/fast.so call!/usr/bin/python3.11 py:load@a.py:3 {LOOP} {START}");
         check(&extension, "parse load", "parse");
+        check(&format!("{python} [task_crawler]"), "load <module> [task crawler]", "load");
         let back = format!("malloc: py:key@a.py:1 {LOOP} sort!/opt/fast.so py:load@a.py:3 {LOOP} host!/opt/host");
         check(&back, "key sort load host", "key");
         let import = format!("malloc: py:exec_module@<frozen_importlib.bootstrap>:9 py:<module>@a.py:2 {LOOP} {START}");

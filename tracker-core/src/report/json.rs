@@ -42,6 +42,7 @@ impl<'p> FrameJson<'p> {
             FrameKind::Native | FrameKind::Inlined => "native",
             FrameKind::Jit => "jit",
             FrameKind::Python => "python",
+            FrameKind::Task => "task",
             FrameKind::Marker => "marker",
         };
         Self {

@@ -156,7 +156,7 @@ mod tests {
         let mut profile = Sketch::new("python3 a.py")
             .row("malloc: py:main@a.py:1", numbers(1))
             .thread("python3")
-            .row(&format!("malloc: py:leaf@a.py:9 py:serve@a.py:3 {start}"), numbers(2))
+            .row(&format!("malloc: py:leaf@a.py:9 py:serve@a.py:3 {start} [task_x]"), numbers(2))
             .row(&format!("malloc: {start}"), numbers(9))
             .thread("worker-1")
             .row(&format!("malloc: py:serve@a.py:3 {start}"), numbers(2))

@@ -47,7 +47,7 @@ impl Profile {
     /// such frames is named by its innermost one, markers apart.
     pub fn blamed<'p>(&'p self, stack: &Stack) -> Option<&'p Frame> {
         let frames = || stack.frames.iter().filter_map(|&id| self.frame(id));
-        let real = |frame: &&Frame| frame.kind != FrameKind::Marker;
+        let real = |frame: &&Frame| !matches!(frame.kind, FrameKind::Marker | FrameKind::Task);
         if stack.function == Some(Function::PythonArena) {
             return frames().next();
         }
@@ -70,7 +70,7 @@ impl Profile {
             }
             // The import system, which is frozen into the interpreter.
             FrameKind::Python => frame.file.as_deref().is_some_and(|file| file.starts_with(FROZEN_IMPORT)),
-            FrameKind::Jit | FrameKind::Marker => false,
+            FrameKind::Jit | FrameKind::Task | FrameKind::Marker => false,
         }
     }
 }

@@ -70,6 +70,8 @@ pub enum FrameKind {
     /// Made at run time; named by a perf map file, if at all.
     Jit,
     Python,
+    /// Outermost: the asyncio task that ran, called `[task NAME]`.
+    Task,
     /// Stands for frames that are not there (truncated, not walked, lost definition), or is [`ARENA`].
     Marker,
 }

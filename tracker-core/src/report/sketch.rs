@@ -179,6 +179,7 @@ impl Sketch {
         let (name, place_in_source) = rest.split_once('@').unwrap_or((rest, ""));
         let (name, kind) = match name.strip_prefix('~') {
             Some(name) => (name, FrameKind::Inlined),
+            None if name.starts_with("[task_") => (name, FrameKind::Task),
             None if name.starts_with('[') => (name, FrameKind::Marker),
             None => match name.strip_prefix("py:") {
                 Some(name) => (name, FrameKind::Python),
@@ -188,11 +189,13 @@ impl Sketch {
         let (file, line) = place_in_source.split_once(':').unwrap_or((place_in_source, ""));
         let module = Module { path: module, build_id: Vec::new(), interpreter: false };
         let frame = Frame {
-            function: (name != "?").then(|| name.to_owned()),
+            function: (name != "?")
+                .then(|| if kind == FrameKind::Task { name.replace('_', " ") } else { name.to_owned() }),
             file: (!file.is_empty())
                 .then(|| if kind == FrameKind::Python { file.replace('_', " ") } else { file.to_owned() }),
             line: line.parse().ok(),
-            module: (kind != FrameKind::Python).then(|| place(&mut self.profile.modules, module)),
+            module: (!matches!(kind, FrameKind::Python | FrameKind::Task))
+                .then(|| place(&mut self.profile.modules, module)),
             address: if kind == FrameKind::Python { 0 } else { 0x1000 },
             kind,
         };

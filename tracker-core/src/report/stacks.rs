@@ -147,6 +147,13 @@ impl Naming {
 
     fn python(&mut self, python: &Python, code: u32, offset: i32) -> FrameId {
         let Some(code) = python.code(code) else { return self.marker("[definition lost]") };
+        if code.is_task() {
+            let function = Some(match String::from_utf8_lossy(&code.name) {
+                name if name.is_empty() => "[other tasks]".to_owned(),
+                name => format!("[task {name}]"),
+            });
+            return self.frame(Frame { function, kind: FrameKind::Task, ..Frame::default() });
+        }
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
         let (function, file, line) = (text(&code.name), text(&code.file), code.line(offset));
         self.frame(Frame { function, file, line, module: None, address: 0, kind: FrameKind::Python })

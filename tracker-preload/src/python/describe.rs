@@ -29,7 +29,7 @@ const PROVEN: u32 = 8;
 #[repr(C)]
 pub(super) struct Texts {
     file: [u8; MAX_NAME],
-    name: [u8; MAX_NAME],
+    pub(super) name: [u8; MAX_NAME],
 }
 
 /// Describes the code object at `code` and answers its number. `None`: it makes no sense, or there is no room now.
@@ -57,6 +57,12 @@ pub(super) fn describe(
             None
         }
     }
+}
+
+/// Describes an asyncio task of this name as [`describe`] does code.
+#[cold]
+pub(super) fn describe_task(name: &[u8], note: Note<'_>) -> Option<u32> {
+    write(&Code { form: LineTable::Task, first_line: 0, lines: &[], file: &[], name }, note)
 }
 
 /// Whether so many code objects made sense that the layout must be right.
@@ -131,19 +137,37 @@ fn read<'t>(interpreter: &Interpreter, code: usize, pages: &mut Pages, texts: &'
     Read::Shown(Code { form, first_line, lines, file, name })
 }
 
-/// The text of a string object in UTF-8, cut where there is no room.
-fn text<'t>(interpreter: &Interpreter, object: usize, pages: &mut Pages, room: &'t mut [u8]) -> Option<&'t [u8]> {
+/// Where a string object has its characters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Characters {
+    pub(super) data: usize,
+    pub(super) len: usize,
+    /// Bytes of each: 1, 2, or 4.
+    pub(super) width: usize,
+}
+
+/// The characters of a string object.
+#[inline]
+pub(super) fn characters(interpreter: &Interpreter, object: usize, pages: &mut Pages) -> Option<Characters> {
     let layout = &interpreter.layout;
     let len = pages.word(object + usize::from(layout.text_len))?;
     let state = pages.half(object + usize::from(layout.text_state))?;
-    let (kind, is_compact, is_ascii) = ((state >> 2 & 7) as usize, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
-    if !matches!(kind, 1 | 2 | 4) || !is_compact {
-        return None;
-    }
+    let (width, is_compact, is_ascii) = ((state >> 2 & 7) as usize, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
     let data = object + usize::from(if is_ascii { layout.text_ascii } else { layout.text_compact });
-    let units = pages.bytes(data, len.min(room.len()) * kind)?;
+    (matches!(width, 1 | 2 | 4) && is_compact).then_some(Characters { data, len, width })
+}
+
+/// The text of a string object in UTF-8, cut where there is no room.
+pub(super) fn text<'t>(
+    interpreter: &Interpreter,
+    object: usize,
+    pages: &mut Pages,
+    room: &'t mut [u8],
+) -> Option<&'t [u8]> {
+    let Characters { data, len, width } = characters(interpreter, object, pages)?;
+    let units = pages.bytes(data, len.min(room.len()) * width)?;
     let mut used = 0;
-    for unit in units.chunks_exact(kind) {
+    for unit in units.chunks_exact(width) {
         let value = unit.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
         let tail = |shift: u32| 0x80 | (value >> shift & 0x3f) as u8;
         let (bytes, count): ([u8; 4], usize) = match value {

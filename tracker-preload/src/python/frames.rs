@@ -15,6 +15,7 @@ use super::describe::{Texts, describe, doubt};
 use super::interpreter::Interpreter;
 use super::layout::{Family, Layout, SHIM_OWNER};
 use super::memory::Pages;
+use super::tasks::Tasks;
 use crate::stacks::extend;
 use crate::unwind::load;
 
@@ -88,12 +89,37 @@ impl Entry {
     }
 }
 
+/// What stands outside of a stack's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Root {
+    /// Number of the task that is running, 0: none that has a name.
+    task: u32,
+    /// Outer frames are missing.
+    cut: bool,
+}
+
+impl Root {
+    const NONE: Self = Self { task: 0, cut: false };
+
+    /// Hash of the path that ends here.
+    const fn hash(self) -> u64 {
+        let hash = if self.task == 0 { ROOT_HASH } else { extend(ROOT_HASH, (self.task as u64) << 32) };
+        if self.cut { extend(hash, 1) } else { hash }
+    }
+
+    /// What is shown of it, root first, and the hash of the path that ends with each.
+    fn shown(self) -> impl Iterator<Item = (PythonFrame, u64)> + Clone {
+        let frame = |code, root: Self| (PythonFrame { code, offset: 0 }, root.hash());
+        let task = (self.task != 0).then(|| frame(self.task, Self { cut: false, ..self }));
+        task.into_iter().chain(self.cut.then(|| frame(NO_CODE, self)))
+    }
+}
+
 /// A Python stack.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Path<'a> {
     pub(super) entries: &'a [Entry],
-    /// Outer frames are missing.
-    cut: bool,
+    root: Root,
     pub(super) interpreter: Option<&'static Interpreter>,
     /// The record on the C stack that names the innermost frame, in the versions that have one.
     pub(super) record: usize,
@@ -101,20 +127,19 @@ pub(crate) struct Path<'a> {
 
 impl<'a> Path<'a> {
     /// No Python is running.
-    pub(crate) const NONE: Self = Self { entries: &[], cut: false, interpreter: None, record: 0 };
+    pub(crate) const NONE: Self = Self { entries: &[], root: Root::NONE, interpreter: None, record: 0 };
 
     /// Hash of the whole path; `None` for an empty one.
     #[inline(always)]
     pub(crate) fn hash(&self) -> Option<u64> {
-        self.entries.last().map(|leaf| leaf.hash).filter(|hash| *hash != root_hash(self.cut))
+        self.entries.last().map(|leaf| leaf.hash).filter(|hash| *hash != self.root.hash())
     }
 
     /// The frames shown, root first, and the hash of the path that ends with each.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (PythonFrame, u64)> + Clone + use<'a> {
-        let cut = self.cut.then_some((PythonFrame { code: NO_CODE, offset: 0 }, root_hash(true)));
         let shown = self.entries.iter().filter(|entry| entry.is_shown());
         let frames = shown.map(|entry| (PythonFrame { code: entry.number, offset: entry.offset }, entry.hash));
-        cut.into_iter().chain(frames)
+        self.root.shown().chain(frames)
     }
 
     /// Length and id of the longest part, from the root on, whose hash `known` has an id for.
@@ -126,10 +151,6 @@ impl<'a> Path<'a> {
     }
 }
 
-const fn root_hash(cut: bool) -> u64 {
-    if cut { extend(ROOT_HASH, 1) } else { ROOT_HASH }
-}
-
 /// The frames of a thread. Zero is its valid initial state: nothing known.
 #[derive(Debug)]
 #[repr(C)]
@@ -138,10 +159,13 @@ pub(crate) struct Frames {
     known: usize,
     /// Deaths of code objects that were counted when they were named.
     deaths: u32,
+    /// Task outside of the entries.
+    task: u32,
     /// Where in `entries` the frame with an address may be: its index plus one.
     index: [u32; INDEX],
     pages: Pages,
     texts: Texts,
+    tasks: Tasks,
     entries: [Entry; FRAMES],
 }
 
@@ -159,7 +183,11 @@ impl Frames {
             self.forget();
             self.deaths = deaths;
         }
-        let Some((innermost, record)) = interpreter.innermost(&mut self.pages) else {
+        let (state, holds_lock) = interpreter.state(&mut self.pages);
+        if state == 0 {
+            return Path::NONE;
+        }
+        let Some((innermost, record)) = interpreter.innermost(state, &mut self.pages) else {
             doubt(interpreter, note);
             return Path::NONE;
         };
@@ -178,13 +206,19 @@ impl Frames {
                 }
             }
         }
+        let task = self.tasks.running(interpreter, (state, holds_lock), (&mut self.pages, &mut self.texts), note);
+        if task != self.task {
+            self.task = task;
+            dirty = 0;
+        }
+        let root = Root { task, cut };
         let total = base + (FRAMES - free);
         self.settle(base, free);
-        self.name(interpreter, dirty..total, cut, note);
+        self.name(interpreter, dirty..total, root, note);
         if cut && free > 0 {
             doubt(interpreter, note);
         }
-        Path { entries: self.entries.get(..total).unwrap_or(&[]), cut, interpreter: Some(interpreter), record }
+        Path { entries: self.entries.get(..total).unwrap_or(&[]), root, interpreter: Some(interpreter), record }
     }
 
     /// Follows the whole chain: what was known leads elsewhere.
@@ -307,11 +341,11 @@ impl Frames {
 
     /// Numbers and hashes of the entries in `range`, which ends with the innermost.
     #[inline(always)]
-    fn name(&mut self, interpreter: &'static Interpreter, range: core::ops::Range<usize>, cut: bool, note: Note<'_>) {
+    fn name(&mut self, interpreter: &'static Interpreter, range: core::ops::Range<usize>, root: Root, note: Note<'_>) {
         let layout = &interpreter.layout;
         let (start, end) = (range.start, range.end);
         let outer = start.checked_sub(1).and_then(|index| self.entries.get(index));
-        let mut hash = outer.map_or(root_hash(cut), |entry| entry.hash);
+        let mut hash = outer.map_or(root.hash(), |entry| entry.hash);
         let mut begins = outer.is_none_or(|entry| entry.begins);
         for index in start..end {
             let Some(entry) = self.entries.get_mut(index) else { break };
@@ -346,7 +380,7 @@ impl Frames {
             }
             (entry.hash, entry.begins) = (hash, begins);
         }
-        self.known = if cut { 0 } else { end };
+        self.known = if root.cut { 0 } else { end };
     }
 }
 

@@ -256,20 +256,22 @@ impl Interpreter {
         (pc as usize).wrapping_sub(self.eval.0 + 1) < self.eval.1
     }
 
-    /// Innermost frame of the calling thread and, where frames hang on a record on the C stack, that record; 0: none.
+    /// State of the calling thread, 0: none; and, from 3.12 on, whether it holds the interpreter's lock.
     #[inline(always)]
-    pub(super) fn innermost(&self, pages: &mut Pages) -> Option<(usize, usize)> {
-        let state = match self.layout.family {
-            Family::Objects | Family::Entries => self.state_by_first(pages),
+    pub(super) fn state(&self, pages: &mut Pages) -> (usize, bool) {
+        match self.layout.family {
+            Family::Objects | Family::Entries => (self.state_by_first(pages), false),
             // Detached, the first state is the thread's own all the same.
             _ => match call(self.attached) {
-                0 => call(self.first),
-                state => state,
+                0 => (call(self.first), false),
+                state => (state, true),
             },
-        };
-        if state == 0 {
-            return Some((0, 0));
         }
+    }
+
+    /// Innermost frame of the thread with this state and, where frames hang on a record on the C stack, that record; 0: none.
+    #[inline(always)]
+    pub(super) fn innermost(&self, state: usize, pages: &mut Pages) -> Option<(usize, usize)> {
         let found = pages.word(state + usize::from(self.layout.thread_frame))?;
         match self.layout.family {
             Family::Entries | Family::ShimsByRecord if found != 0 => {

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     /// Thread state: innermost frame, or the record that names it.
     pub(super) thread_frame: u16,
     pub(super) thread_id: u16,
+    /// Thread state: the asyncio task that it runs. 0: it does not say.
+    pub(super) thread_task: u16,
     /// The record on the C stack: innermost frame, next outer record.
     pub(super) record_frame: u16,
     pub(super) record_previous: u16,
@@ -51,6 +53,9 @@ pub(super) const TYPE_DEALLOC: usize = 48;
 /// Of bytes objects.
 pub(super) const BYTES_LEN: usize = 16;
 pub(super) const BYTES_DATA: usize = 32;
+/// Of types; of asyncio's tasks.
+pub(super) const TYPE_BASE: usize = 256;
+pub(super) const TASK_NAME: usize = 136;
 /// From this owner on, a frame is a shim.
 pub(super) const SHIM_OWNER: u8 = 3;
 
@@ -58,6 +63,7 @@ const OBJECTS: Layout = Layout {
     family: Family::Objects,
     thread_frame: 24,
     thread_id: 176,
+    thread_task: 0,
     record_frame: 0,
     record_previous: 0,
     frame_previous: 24,
@@ -109,7 +115,7 @@ const SHIMS: Layout = Layout {
 
 const V3_13: Layout = Layout { family: Family::Shims, thread_frame: 72, thread_id: 152, code_start: 200, ..SHIMS };
 
-const V3_14: Layout = Layout { frame_mark: 74, code_start: 208, ..V3_13 };
+const V3_14: Layout = Layout { thread_task: 872, frame_mark: 74, code_start: 208, ..V3_13 };
 
 impl Layout {
     /// Layouts whose frames most interpreters have: of 3.11, of all later ones.
@@ -128,7 +134,7 @@ impl Layout {
             12 => SHIMS,
             13 => V3_13,
             14 => V3_14,
-            15 => Layout { thread_id: 176, ..V3_14 },
+            15 => Layout { thread_id: 176, thread_task: 1032, ..V3_14 },
             _ => return None,
         })
     }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! module met → interpreter (which version, where is what) → frames (this thread's, known ones proven) → places
+//!                                                              ├─ tasks (the name of what asyncio runs)
 //!                                                              └─ describe, codes (a number for each code object)
 //! ```
 //!
@@ -20,6 +21,7 @@ mod objects;
 mod places;
 mod ranges;
 mod symbols;
+mod tasks;
 
 use tracker_core::format::lanes::flag;
 use tracker_core::format::python::{InterpreterState, write_interpreter};

@@ -6,7 +6,7 @@ import { visible } from '#names';
 
 /** The kinds of a function, as the data numbers them. */
 export const Kind = Object.freeze({
-  native: 0, inlined: 1, python: 2, runtime: 3, allocator: 4, unknown: 5, jit: 6, process: 7,
+  native: 0, inlined: 1, python: 2, runtime: 3, allocator: 4, unknown: 5, jit: 6, process: 7, task: 8,
 });
 
 /** What a change of a slice is. */

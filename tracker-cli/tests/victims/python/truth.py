@@ -3,6 +3,7 @@ it was told: one JSON object per stack with the sum of its sizes, to the file na
 id for children. What the tracker has recorded must be the same, to the byte."""
 
 import asyncio
+import contextvars
 import ctypes
 import functools
 import gc
@@ -21,13 +22,31 @@ sums = {}
 lock = threading.Lock()
 
 
+# From this version on the interpreter says which task a thread runs, and of a thread so many names are told apart.
+TASKS = sys.version_info >= (3, 14)
+NAMES = 256
+given = contextvars.ContextVar("given", default=None)
+told_apart = threading.local()
+
+
+def task():
+    """As it is shown, if it has a name that was given to it."""
+    name, names = given.get(), told_apart.__dict__
+    if name is None or not TASKS:
+        return ()
+    if name in names or len(names) < NAMES:
+        names[name] = True
+        return (("", "[task %s]" % name, 0),)
+    return (("", "[other tasks]", 0),)
+
+
 def stack(frame):
     found = []
     while frame is not None:
         code = frame.f_code
         found.append((code.co_filename, getattr(code, "co_qualname", code.co_name), frame.f_lineno))
         frame = frame.f_back
-    return tuple(found)
+    return tuple(found) + task()
 
 
 def note(size, found):
@@ -208,6 +227,35 @@ async def tasks():
         mark()
     await asyncio.get_running_loop().run_in_executor(None, mark)
     await asyncio.create_task(coroutine(2))
+    await asyncio.gather(*(named("job %d" % number, number % 4) for number in range(20)))
+    await named("Größe \u20ac \U0001f600" + "x" * 20, 1)
+    # Each begins where another one and its name have ended.
+    for turn in range(250):
+        await named("turn %d" % turn, 0)
+    await asyncio.create_task(coroutine(1))
+    # Its name is asyncio's, but a text.
+    asked = asyncio.create_task(coroutine(1))
+    assert asked.get_name().startswith("Task-")
+    await asked
+
+
+class OwnTask(asyncio.Task):
+    pass
+
+
+def named(name, depth):
+    kind = OwnTask if depth == 3 else asyncio.Task
+    return kind(under_name(name, depth), loop=asyncio.get_running_loop(), name=name)
+
+
+async def under_name(name, depth):
+    given.set(name)
+    await coroutine(depth)
+    mark_unlocked()
+    if depth == 2:
+        asyncio.current_task().set_name("second " + name)
+        given.set("second " + name)
+        await coroutine(1)
 
 
 def worker(number):

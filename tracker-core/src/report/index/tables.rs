@@ -13,7 +13,7 @@ use crate::report::slices::Change;
 
 coded!(State: State::Complete = 0, State::Running = 1, State::Cut = 2);
 coded!(FrameKind: FrameKind::Native = 0, FrameKind::Inlined = 1, FrameKind::Jit = 2, FrameKind::Python = 3,
-    FrameKind::Marker = 4);
+    FrameKind::Marker = 4, FrameKind::Task = 5);
 coded!(Pymalloc: Pymalloc::Objects = 0, Pymalloc::Arenas = 1);
 coded!(What: What::Allocated = 0, What::Temporary = 1, What::Freed = 2, What::Ended = 3);
 

@@ -11,7 +11,7 @@ import { amountParts, exactAmount, percent } from '#units';
 const LONGEST = 1000;
 
 /** What the kinds are called. */
-export const KINDS = ['native', 'inlined', 'Python', 'runtime', 'allocator', 'unknown', 'run-time code', 'process'];
+export const KINDS = ['native', 'inlined', 'Python', 'runtime', 'allocator', 'unknown', 'run-time code', 'process', 'task'];
 
 /** What a function is: module and kind. @param {import('#wire').Tree} data @param {number} func */
 export function about(data, func) {
