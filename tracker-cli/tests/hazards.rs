@@ -74,6 +74,8 @@ const TREES: &[&str] = &[
     "many_vforks",
     "few_descriptors",
     "pid_namespace",
+    "odd_name",
+    "first_thread_leaves",
     "network_namespace",
     "inside_a_sandbox",
 ];
@@ -93,6 +95,7 @@ const LINES: &[(&str, &str)] = &[
     ("closed", "exec $B/hazards $B stack_bounds main <&- >&- 2>&-"),
     ("substituted", "echo \"<$($B/hazards $B coroutines main; echo $?)>\""),
     ("piped", "$B/hazards $B footprint main | cat"),
+    ("odd_path", "D=$(printf 'caf\\351') && mkdir $D && cp $B/hazard_tree $D && $D/hazard_tree $B long_leaf; rm -r $D"),
     ("hello_32", "exec $B/hello_32 'a b'"),
     ("hello_musl", "exec $B/hello_musl 'a b'"),
     ("hello_static", "exec $B/hello_static 'a b'"),

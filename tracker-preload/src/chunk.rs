@@ -101,8 +101,18 @@ fn find_in_word(lanes: Lanes, mine: u64, word: usize) -> Option<Claim> {
     }
 }
 
-/// Hands a chunk to the collector. `used` bytes of records stand in it.
-pub(crate) fn publish(lanes: Lanes, header: &ChunkHeader, index: usize, used: usize, epoch: u64, time: u64) {
+/// Hands the chunk of `mine` to the collector. `used` bytes of records stand in it. False: it is another's by now, because
+/// the collector took its thread for dead; nothing of it is touched.
+pub(crate) fn publish(
+    lanes: Lanes,
+    (header, index): (&ChunkHeader, usize),
+    mine: u64,
+    used: usize,
+    (epoch, time): (u64, u64),
+) -> bool {
+    if header.owner.load(Ordering::Acquire) != mine {
+        return false;
+    }
     header.used.store(used as u32, Ordering::Relaxed);
     header.last_epoch.store(epoch, Ordering::Relaxed);
     header.last_time.store(time, Ordering::Relaxed);
@@ -110,4 +120,5 @@ pub(crate) fn publish(lanes: Lanes, header: &ChunkHeader, index: usize, used: us
     if let Some((word, bit)) = Lanes::bit(&lanes.control().full, index) {
         word.fetch_or(bit, Ordering::Release);
     }
+    true
 }

@@ -400,7 +400,11 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         }
         if let (Some(header), Some(lanes)) = (self.header.take(), Lanes::get()) {
             let used = self.cursor as usize - self.start as usize;
-            chunk::publish(lanes, header, self.index, used, self.deltas.epoch, self.deltas.time);
+            let now = (self.deltas.epoch, self.deltas.time);
+            if !chunk::publish(lanes, (header, self.index), owner(self.image, self.tid), used, now) {
+                // How many of its events nobody took is not known. One says that some are missing.
+                self.lose();
+            }
         }
         self.cursor = core::ptr::null_mut();
         self.limit = core::ptr::null_mut();

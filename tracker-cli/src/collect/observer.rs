@@ -233,13 +233,16 @@ impl Observer {
             return self.missing.push(Missing { image, own_pid, time, unclear: true });
         }
         if first {
-            if !self.admit(image, self.root, true, time) {
+            if self.admit(image, self.root, true, time) == Sight::Absent {
                 self.lay_to_rest(image, self.clock.now());
             }
             return;
         }
-        let sight = proc::sight(own_pid, self.lanes_inode, self.root);
-        if sight != Sight::Here || !self.admit(image, own_pid, true, time) {
+        let sight = match proc::sight(own_pid, self.lanes_inode, self.root) {
+            Sight::Here => self.admit(image, own_pid, true, time),
+            sight => sight,
+        };
+        if sight != Sight::Here {
             if self.missing.is_empty() {
                 self.next_search = self.next_search.max(Instant::now() + SEARCH);
             }
@@ -271,9 +274,14 @@ impl Observer {
         self.queue.meta(Meta::ImageEnd { time, image });
     }
 
-    /// Begins to watch process `pid` as `image`, unless it is gone. `threads`: its thread ids mean the same to us.
-    fn admit(&mut self, number: u32, pid: u32, threads: bool, time: u64) -> bool {
-        let Ok(watch) = process::watch(pid) else { return false };
+    /// Begins to watch process `pid` as `image`, unless it is gone. `threads`: its thread ids mean the same to us. One that
+    /// cannot be watched (no descriptor is left) stays unknown.
+    fn admit(&mut self, number: u32, pid: u32, threads: bool, time: u64) -> Sight {
+        let watch = match process::watch(pid) {
+            Ok(watch) => watch,
+            Err(error) if process::is_absence(&error) => return Sight::Absent,
+            Err(_) => return Sight::Unclear,
+        };
         // An exec ends the image that the process was before.
         let same = |(earlier, image): &(&u32, &Image)| image.pid == pid && **earlier < number;
         let before: Vec<u32> = self.images.iter().filter(same).map(|(earlier, _)| *earlier).collect();
@@ -294,7 +302,7 @@ impl Observer {
         if let Ok(name) = exe.read_link() {
             self.inspect(&exe, &name.display().to_string());
         }
-        true
+        Sight::Here
     }
 
     /// Looks for missing images in other pid namespaces; those that are not there either are gone.
@@ -309,15 +317,15 @@ impl Observer {
                 self.lay_to_rest(image, time);
                 continue;
             }
-            let found = elsewhere.get(&own_pid);
-            let admitted = found.copied().flatten().is_some_and(|pid| self.admit(image, pid, false, time));
-            if admitted || found == Some(&None) {
-                continue;
-            }
-            if !unclear {
-                self.lay_to_rest(image, self.clock.now());
-            } else if self.has_later(image, own_pid) {
-                self.missing.push(missing);
+            let seen = match elsewhere.get(&own_pid) {
+                Some(&Some(pid)) => self.admit(image, pid, false, time),
+                Some(None) => Sight::Unclear,
+                None => Sight::Absent,
+            };
+            match seen {
+                Sight::Absent if !unclear => self.lay_to_rest(image, self.clock.now()),
+                Sight::Absent if self.has_later(image, own_pid) => self.missing.push(missing),
+                Sight::Here | Sight::Absent | Sight::Unclear => {}
             }
         }
         self.next_search = Instant::now() + SEARCH;

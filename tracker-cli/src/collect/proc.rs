@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
+
+use crate::sys::process;
 
 /// Resident memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,9 +50,14 @@ fn maps_lanes(maps: &str, inode: u64) -> bool {
     })
 }
 
+/// A file of /proc: what programs, threads and files are called in it may be any bytes.
+fn read(path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
 /// Resident memory of `pid`.
 pub(crate) fn rss(pid: u32) -> Option<Rss> {
-    parse_rss(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    parse_rss(&read(&format!("/proc/{pid}/status")).ok()?)
 }
 
 /// The name of thread `tid`.
@@ -72,33 +79,50 @@ pub(super) fn program(pid: u32) -> Option<(u64, u64)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
     Here,
+    /// Certainly not.
     Absent,
-    /// It may be, but we may not look.
+    /// It may be, but we cannot tell.
     Unclear,
 }
 
-fn has_lanes(pid: u32, lanes: u64) -> Sight {
-    match fs::read_to_string(format!("/proc/{pid}/maps")) {
-        Ok(maps) if maps_lanes(&maps, lanes) => Sight::Here,
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Sight::Unclear,
-        _ => Sight::Absent,
+/// What one reading of `maps` says; `None` when there is no memory to say anything about.
+fn seen_in(maps: io::Result<String>, lanes: u64) -> Option<Sight> {
+    match maps {
+        Ok(maps) if maps.is_empty() => None,
+        Ok(maps) if maps_lanes(&maps, lanes) => Some(Sight::Here),
+        Ok(_) => Some(Sight::Absent),
+        Err(error) if process::is_absence(&error) => None,
+        Err(_) => Some(Sight::Unclear),
     }
 }
 
-fn own_pid(pid: u32) -> Option<(u32, bool)> {
-    parse_own_pid(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+fn has_lanes(pid: u32, lanes: u64) -> Sight {
+    let of_first = seen_in(read(&format!("/proc/{pid}/maps")), lanes);
+    // A first thread that has ended has no memory, while others may go on.
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_any = || threads().find_map(|thread| seen_in(read(thread.path().join("maps").to_str()?), lanes));
+    of_first.or_else(of_any).unwrap_or(Sight::Absent)
+}
+
+/// What `pid` calls itself. `Err`: whether it is there at all.
+fn own_pid(pid: u32) -> Result<(u32, bool), Sight> {
+    match read(&format!("/proc/{pid}/status")) {
+        Ok(status) => parse_own_pid(&status).ok_or(Sight::Unclear),
+        // Where processes of others are hidden, it may be there nevertheless.
+        Err(error) if process::is_absence(&error) && !process::exists(pid) => Err(Sight::Absent),
+        Err(_) => Err(Sight::Unclear),
+    }
 }
 
 /// Whether the process that calls itself `own` is the one that we call so too, alive and recorded. One that we may not
 /// look into is ours if it came from `root`.
 pub(super) fn sight(own: u32, lanes: u64, root: u32) -> Sight {
-    if own_pid(own) != Some((own, true)) {
-        return Sight::Absent;
-    }
-    match has_lanes(own, lanes) {
-        Sight::Unclear if descends(own, root) => Sight::Here,
-        sight => sight,
-    }
+    let sight = match own_pid(own) {
+        Ok(called) if called == (own, true) => has_lanes(own, lanes),
+        Ok(_) => Sight::Absent,
+        Err(sight) => sight,
+    };
+    if sight == Sight::Unclear && descends(own, root) { Sight::Here } else { sight }
 }
 
 /// What the recorded processes in pid namespaces below ours call themselves, and what we call them; `None` for one that
@@ -108,7 +132,7 @@ pub(super) fn in_other_namespaces(lanes: u64) -> HashMap<u32, Option<u32>> {
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let mut found = HashMap::new();
     for pid in pids {
-        let Some((own, false)) = own_pid(pid) else { continue };
+        let Ok((own, false)) = own_pid(pid) else { continue };
         match has_lanes(pid, lanes) {
             Sight::Here => drop(found.insert(own, Some(pid))),
             Sight::Unclear => drop(found.entry(own).or_insert(None)),
@@ -185,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_certain_is_absent() {
+        let ours = "7f00-7f01 rw-s 00000000 00:01 2048    /memfd:memtrack-lanes (deleted)\n";
+        let refused = |number| Err(io::Error::from_raw_os_error(number));
+        for (maps, sight) in [
+            (Ok(ours.to_owned()), Some(Sight::Here)),
+            (Ok(ours.replace("2048", "2049")), Some(Sight::Absent)),
+            (Ok(String::new()), None),
+            (refused(libc::ENOENT), None),
+            (refused(libc::ESRCH), None),
+            (refused(libc::EACCES), Some(Sight::Unclear)),
+            (refused(libc::EMFILE), Some(Sight::Unclear)),
+            (refused(libc::EIO), Some(Sight::Unclear)),
+        ] {
+            let text = format!("{maps:?}");
+            assert_eq!(seen_in(maps, 2048), sight, "{text}");
+        }
+    }
+
+    #[test]
     fn hostile_names_do_not_confuse() {
         assert_eq!(parse_state("7 (a) T 1 (b) S 12 7 7\n"), Some(('S', 12)));
         assert_eq!(parse_state("7 (x"), None);
@@ -204,7 +247,7 @@ mod tests {
         assert!(rss(pid).unwrap().anon > 0);
         assert!(program(pid).is_some());
         assert!(thread_name(pid, pid).is_some());
-        assert_eq!(own_pid(pid), Some((pid, true)));
+        assert_eq!(own_pid(pid), Ok((pid, true)));
         assert_eq!(sight(pid, 1, pid), Sight::Absent);
         let parent = state(pid).unwrap().1;
         assert!(descends(pid, pid) && descends(pid, parent) && !descends(parent, pid));

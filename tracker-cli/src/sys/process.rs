@@ -201,11 +201,23 @@ pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether an error says that what was asked for is not there, and not that it could not be asked for.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// Whether process `pid` exists. Says yes when it may not look.
+pub(crate) fn exists(pid: u32) -> bool {
+    // SAFETY: signal 0 only asks.
+    let answer = unsafe { libc::kill(pid.cast_signed(), 0) };
+    answer == 0 || !is_absence(&io::Error::last_os_error())
+}
+
 /// Whether thread `tid` of process `pid` exists. Says yes when it may not look.
 pub(crate) fn thread_exists(pid: u32, tid: u32) -> bool {
     // SAFETY: signal 0 only asks.
     let answer = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };
-    answer == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+    answer == 0 || !is_absence(&io::Error::last_os_error())
 }
 
 /// This process's environment, entry by entry, as it is: malformed entries too.

@@ -22,6 +22,12 @@ static void become_leaf(void) {
   execv(self, leaf_arguments());
   _exit(94);
 }
+/* Lives long enough to be looked for several times. */
+static int long_leaf(void) {
+  expect("leaf_taker", 15 * 2000, 0);
+  for (int i = 0; i < 15; i++) leaf_taker(2000, 0), usleep(100000);
+  return 23;
+}
 static void check(pid_t child) { say_number("child", wait_for(child)); }
 
 /* --- Forks. */
@@ -220,6 +226,33 @@ static void pid_namespace(void) {
   check(child);
 }
 
+/* --- Processes that are not easy to recognize. */
+static void odd_name(void) {
+  prctl(PR_SET_NAME, "caf\xe9");
+  pid_t child[3];
+  for (int i = 0; i < 3; i++)
+    if ((child[i] = fork()) == 0) _exit(long_leaf());
+  for (int i = 0; i < 3; i++) check(child[i]);
+}
+static void *goes_on(void *unused) {
+  _exit(long_leaf());
+  return unused;
+}
+static void leave_to_another(void) {
+  start(goes_on, NULL, 0);
+  pthread_exit(NULL);
+}
+/* The first thread of a process ends, and others go on: there is a process, but it has no program. */
+static void first_thread_leaves(void) {
+  pid_t child[4];
+  for (int i = 0; i < 4; i++) {
+    if ((child[i] = fork()) != 0) continue;
+    if (i % 2) execv(self, (char *[]){self, folder, "leave_to_another", NULL});
+    leave_to_another();
+  }
+  for (int i = 0; i < 4; i++) check(child[i]);
+}
+
 /* --- Images that cannot be recorded: they run as ever, and a row says why not. */
 static int plain_leaf(void) {
   leaf_taker(10, 1);
@@ -317,7 +350,7 @@ static const struct {
 } cases[] = {
     CASE(fork_from_threads), CASE(raw_clone),         CASE(fifty),             CASE(daemon_of_two_forks), CASE(chain),
     CASE(vfork_and_exec),    CASE(spawn),             CASE(through_a_shell),   CASE(empty_environment),   CASE(large_environment),
-    CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
+    CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(odd_name), CASE(first_thread_leaves), CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
     CASE(set_uid_program),   CASE(another_user),      CASE(kept_capabilities),  CASE(another_root),
 };
 
@@ -325,6 +358,8 @@ int main(int argc, char **argv) {
   if (argc < 3) return 93;
   self = argv[0], folder = argv[1];
   if (!strcmp(argv[2], "leaf")) return leaf();
+  if (!strcmp(argv[2], "long_leaf")) return long_leaf();
+  if (!strcmp(argv[2], "leave_to_another")) leave_to_another();
   if (!strcmp(argv[2], "plain_leaf")) return plain_leaf();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     if (!strcmp(cases[i].name, argv[2])) return cases[i].run(), 0;

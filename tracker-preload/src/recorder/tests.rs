@@ -284,6 +284,24 @@ fn a_recording_that_was_stopped_loses_nothing() {
     assert_eq!((read(lanes), lanes.control().talk.0.lost.load(Ordering::Relaxed)), (Vec::new(), 0));
 }
 
+/// A thread that was taken for dead goes on: it says so, and leaves the chunk to its new owner.
+#[test]
+fn a_chunk_that_was_taken_away_is_a_loss() {
+    let (_one, lanes) = lanes();
+    let mut recorder = recorder();
+    recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
+    let header = lanes.header(0).expect("in range");
+    let somebody_else = owner(1, 99);
+    header.owner.store(somebody_else, Ordering::Relaxed);
+    while lanes.header(1).expect("in range").owner.load(Ordering::Relaxed) == 0 {
+        recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
+        recorder.free(0x10, false);
+    }
+    assert_eq!(header.owner.load(Ordering::Relaxed), somebody_else);
+    assert_eq!(header.used.load(Ordering::Relaxed), 0);
+    assert_eq!(lanes.control().talk.0.lost.load(Ordering::Relaxed), 1);
+}
+
 /// The collector may have given the chunk of a dead thread to somebody else by then: nothing of it may be touched.
 #[test]
 fn a_successor_leaves_a_dead_threads_chunk_alone() {
