@@ -42,6 +42,8 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("small_files", IN_PROCESSES),
     ("sandbox_strict", IN_PROCESSES),
     ("sandbox_threads", EVERYWHERE),
+    ("sandbox_stack", IN_PROCESSES),
+    ("sandbox_library", IN_PROCESSES),
     ("double_free", EVERYWHERE),
     ("bad_pointers", EVERYWHERE),
     ("die_exit", EVERYWHERE),
@@ -78,6 +80,7 @@ const TREES: &[&str] = &[
     "first_thread_leaves",
     "network_namespace",
     "inside_a_sandbox",
+    "children_of_a_sandbox",
 ];
 
 /// Those that only root can do.
@@ -145,6 +148,12 @@ fn build(to: &Path) {
     let victim = ["-O1", "-fno-builtin", "-fno-optimize-sibling-calls", "-pthread", "-ldl"];
     let library = ["-O1", "-fPIC", "-shared", "-ldl"];
     compile("gcc", "hazards.c", &victim, &to.join("hazards"));
+    // Whose constructor is a library's.
+    let in_library = [&victim[..], &["-fPIC", "-shared", "-Dmain=hazards_main"]].concat();
+    compile("gcc", "hazards.c", &in_library, &to.join("libhazards.so"));
+    let folder = to.to_str().expect("plain path");
+    let with_library = ["-L", folder, "-lhazards", "-Wl,-rpath,$ORIGIN"];
+    compile("gcc", "hazard_stub.c", &with_library, &to.join("hazards_in_library"));
     compile("gcc", "hazard_tree.c", &victim, &to.join("hazard_tree"));
     compile("gcc", "hazard_malloc.c", &["-O1", "-fno-builtin", "-rdynamic"], &to.join("hazard_malloc"));
     compile("gcc", "hazard_dlsym.c", &library, &to.join("libhazard_dlsym.so"));
@@ -179,7 +188,8 @@ fn script(programs: &Path) -> String {
     };
     for (case, places) in INSIDE {
         for place in *places {
-            add(&format!("{case}-{place}"), &format!("exec $B/hazards $B {case} {place}"));
+            let program = if *place == "constructor" { "hazards_in_library" } else { "hazards" };
+            add(&format!("{case}-{place}"), &format!("exec $B/{program} $B {case} {place}"));
         }
     }
     for case in TREES.iter().chain(if is_root() { ROOTS_TREES } else { &[] }) {

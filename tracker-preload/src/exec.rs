@@ -53,7 +53,9 @@ impl Program {
     /// Of a program that was found.
     fn name(&self) -> &[u8] {
         match *self {
-            // SAFETY: the kernel has read these C strings.
+            // Nobody has looked at it in a sandbox. The kernel refuses it.
+            Self::Path(path) | Self::At(_, path) if path.is_null() => b"",
+            // SAFETY: the kernel has read these C strings, or will.
             Self::Path(path) | Self::At(_, path) => unsafe { CStr::from_ptr(path) }.to_bytes(),
             Self::Descriptor(_) => b"(descriptor)",
         }
@@ -320,7 +322,7 @@ pub(crate) unsafe fn execveat(
     // Only with this flag may the path be empty; the kernel refuses it otherwise, and one that cannot be read.
     // SAFETY: the path was found readable.
     let empty =
-        flags & libc::AT_EMPTY_PATH != 0 && (path.is_null() || os::is_readable(path as usize) && unsafe { *path } == 0);
+        flags & libc::AT_EMPTY_PATH != 0 && (path.is_null() || sandbox::is_readable(path as usize) && unsafe { *path } == 0);
     let program = if empty { Program::Descriptor(folder) } else { Program::At(folder, path) };
     follow(program, environment, Who::Caller, |environment| {
         // SAFETY: forwarded with the caller's arguments and an environment of the same shape.
@@ -381,15 +383,15 @@ fn longest_candidate(name: &[u8]) -> usize {
     candidates.filter(|&len| len <= PATH_LIMIT).max().unwrap_or(0)
 }
 
-/// Calls `f` with the file that a search along `PATH` would try first; with `file` itself when that has a slash, or nothing
-/// is found.
+/// Calls `f` with the file that a search along `PATH` would try first; with `file` itself when that has a slash, nothing is
+/// found, or a sandbox stands: looking may be punished.
 ///
 /// # Safety
 /// `file` is a C string.
 pub(crate) unsafe fn with_found(file: *const c_char, f: impl Fn(*const c_char) -> c_int) -> c_int {
     // SAFETY: the caller's.
     let name = unsafe { CStr::from_ptr(file) }.to_bytes();
-    if name.contains(&b'/') {
+    if name.contains(&b'/') || sandbox::is_active() {
         return f(file);
     }
     let result = with_room(longest_candidate(name), |candidate| {

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tracker_core::format::record::ModuleFields;
 
-use crate::{os, program, python, session, weak};
+use crate::{os, program, python, sandbox, session, weak};
 
 /// glibc's `struct dl_find_object`.
 #[derive(Debug)]
@@ -282,11 +282,12 @@ impl Module {
         let path = self.path();
         let (start, end, bias) = (self.start as u64, self.end as u64, self.image.bias as u64);
         let fields = ModuleFields { generation, start, end, bias, build_id, path };
-        if path.first() == Some(&b'/') { sink(&fields) } else { announce_relative(path, fields, sink) }
+        if path.first() == Some(&b'/') || sandbox::is_active() { sink(&fields) } else { announce_relative(path, fields, sink) }
     }
 }
 
-/// A name relative to the working folder is made absolute while the folder is still the same.
+/// A name relative to the working folder is made absolute while the folder is still the same, unless a sandbox may punish
+/// the question for it.
 #[cold]
 #[inline(never)]
 fn announce_relative(name: &[u8], fields: ModuleFields<'_>, sink: &mut dyn FnMut(&ModuleFields<'_>)) {

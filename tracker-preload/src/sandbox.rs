@@ -29,6 +29,11 @@ pub(crate) fn is_active() -> bool {
     ACTIVE.load(Ordering::Relaxed)
 }
 
+/// Whether the page of an address can be read, as far as that may be asked: in a sandbox nothing can.
+pub(crate) fn is_readable(address: usize) -> bool {
+    !is_active() && os::is_readable(address)
+}
+
 /// Runs `build`, which answers 0 when the sandbox stands. Believed in from before, for the sake of other threads.
 fn building<T: PartialEq + From<i8>>(build: impl FnOnce() -> T) -> T {
     let before = ACTIVE.swap(true, Ordering::AcqRel);

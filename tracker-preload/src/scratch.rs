@@ -9,7 +9,7 @@ use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use crate::{os, thread};
+use crate::{os, sandbox, thread};
 
 /// More than this is not taken from the stack.
 const STACK_LIMIT: usize = 1 << 10;
@@ -84,7 +84,9 @@ pub(crate) fn with_room<F: FnOnce(&mut [u8]) -> c_int>(size: usize, f: F) -> Opt
     if size <= STACK_LIMIT {
         return Some(on_stack(size, f));
     }
-    let kept = thread::scratch().and_then(|(scratch, owner)| scratch.take(size, os::gettid(), owner));
+    // Who we are may not be asked in a sandbox, and a vfork child is not its parent.
+    let of_thread = || thread::scratch().filter(|_| !sandbox::is_active());
+    let kept = of_thread().and_then(|(scratch, owner)| scratch.take(size, os::gettid(), owner));
     let memory = kept.map_or_else(|| os::map_private(size), Pages::memory);
     if memory.is_null() {
         return None;

@@ -169,7 +169,8 @@ pub(crate) fn id_of(control_block: usize) -> u32 {
 }
 
 /// Process and thread id of the caller. Without a system call where the C library has noted them: a sandbox may punish
-/// the question. `None`: a vfork child of a thread that has no place; it would record in its parent's name.
+/// the question. `None`: a vfork child of a thread that has no place, which would record in its parent's name; or nobody
+/// may ask.
 fn identify() -> Option<(u32, u32)> {
     let (process, noted, last) = (session::registered_pid(), id_of(control_block()), last_tid());
     if noted != 0 && process != 0 && last == 0 {
@@ -178,6 +179,9 @@ fn identify() -> Option<(u32, u32)> {
     // In a child that the C library forked the note is new; after a raw clone it is still the parent's.
     if noted != 0 && process == 0 && last != 0 && noted != last {
         return Some((noted, noted));
+    }
+    if sandbox::is_active() {
+        return None;
     }
     let pid = os::getpid();
     (process == 0 || process == pid).then(|| (pid, os::gettid()))

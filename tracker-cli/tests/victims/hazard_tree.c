@@ -287,6 +287,44 @@ static void inside_a_sandbox(void) {
   }
   check(child);
 }
+/* What tracers ask and nobody else here. */
+static void punish_questions(void) {
+  const int calls[] = {SYS_gettid, SYS_getpid, SYS_getcwd, SYS_tgkill, SYS_prctl, SYS_faccessat, SYS_faccessat2, SYS_readlink, SYS_connect, SYS_socket};
+  const int count = sizeof calls / sizeof *calls;
+  struct sock_filter filter[sizeof calls / sizeof *calls + 3] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+  for (int i = 0; i < count; i++) filter[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], count - i, 0);
+  filter[count + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  filter[count + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+  struct sock_fprog program = {count + 3, filter};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
+}
+static void children_of_a_sandbox(void) {
+  char path[6000], many[40][2];
+  char *words[44] = {"hazard_tree", folder, "plain_leaf"};
+  for (int i = 3; i < 43; i++) words[i] = strcpy(many[i - 3], "w");
+  snprintf(path, sizeof path, "/%0*d:%s", 2000, 0, folder);
+  setenv("PATH", path, 1);
+  punish_questions();
+  pid_t child;
+  must(posix_spawnp(&child, "hazard_tree", NULL, NULL, words, environ) == 0, "posix_spawnp");
+  check(child);
+  must(posix_spawn(&child, self, NULL, NULL, words, environ) == 0, "posix_spawn");
+  check(child);
+  child = vfork();
+  if (child == 0) {
+    execvp("hazard_tree", words);
+    _exit(94);
+  }
+  check(child);
+  child = fork();
+  if (child == 0) {
+    execlp("hazard_tree", "hazard_tree", folder, "plain_leaf", (char *)NULL);
+    _exit(94);
+  }
+  check(child);
+  say_number("none", execve(NULL, words, environ) + errno);
+}
 static void unreadable_program(void) {
   pid_t child = fork();
   if (child == 0) {
@@ -350,7 +388,7 @@ static const struct {
 } cases[] = {
     CASE(fork_from_threads), CASE(raw_clone),         CASE(fifty),             CASE(daemon_of_two_forks), CASE(chain),
     CASE(vfork_and_exec),    CASE(spawn),             CASE(through_a_shell),   CASE(empty_environment),   CASE(large_environment),
-    CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(odd_name), CASE(first_thread_leaves), CASE(network_namespace), CASE(inside_a_sandbox),    CASE(unreadable_program),
+    CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(odd_name), CASE(first_thread_leaves), CASE(network_namespace), CASE(inside_a_sandbox), CASE(children_of_a_sandbox),    CASE(unreadable_program),
     CASE(set_uid_program),   CASE(another_user),      CASE(kept_capabilities),  CASE(another_root),
 };
 

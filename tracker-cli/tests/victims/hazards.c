@@ -334,6 +334,47 @@ static void sandbox_threads(void) {
   say_number("child", wait_for(child));
 }
 
+/* The handler's stack has no bounds that are known, and its frames lie on several pages. */
+NOINLINE static void wide(int depth) {
+  char frame[3000];
+  KEEP(frame);
+  if (depth) wide(depth - 1);
+  else sandboxed_taker(100, 1);
+  KEEP(depth);
+}
+static void trapped(int signal) {
+  (void)signal;
+  wide(10);
+}
+static void sandbox_stack(void) {
+  expect("sandboxed_taker", 250, 3);
+  sandboxed_taker(150, 2);
+  char *memory = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  sigaltstack(&(stack_t){.ss_sp = memory, .ss_size = 1 << 18}, NULL);
+  sigaction(SIGTRAP, &(struct sigaction){.sa_handler = trapped, .sa_flags = SA_ONSTACK}, NULL);
+  enter_sandbox(strict_calls, 4, 1);
+  __asm__ volatile("int3");
+  say("alive\n");
+}
+/* A library known by a path relative to the working folder allocates first when a sandbox stands. Nobody may ask then
+ * which folder that is, so its functions have no names. */
+NOINLINE static void call_library(void *(*plug)(void)) { KEEP(plug()); }
+static void sandbox_library(void) {
+  expect("call_library", 1, 1);
+  int here = open(".", O_RDONLY);
+  must(chdir(folder) == 0, "chdir");
+  void *library = dlopen("./libplug_a.so", RTLD_NOW);
+  must(library != NULL, "dlopen");
+  void *(*plug)(void) = (void *(*)(void))dlsym(library, "plug_a");
+  must(fchdir(here) == 0, "fchdir");
+  void *room = malloc(1000);
+  KEEP(room);
+  free(room);
+  enter_sandbox(strict_calls, 4, 0);
+  call_library(plug);
+  say("alive\n");
+}
+
 /* --- Errors that the program makes. */
 static void double_free(void) {
   void *p = malloc(40);
@@ -437,7 +478,7 @@ static const struct {
     CASE(realloc_race),   CASE(tls_growth),      CASE(thread_storm),  CASE(thread_crowd), CASE(cancel_deferred), CASE(cancel_system),
     CASE(timer_storm),    CASE(long_jumps),      CASE(handler_jumps), CASE(deep_recursion), CASE(jit_frame),     CASE(stack_bounds),
     CASE(coroutines),     CASE(deep_bind),       CASE(namespaces),    CASE(few_descriptors), CASE(little_memory), CASE(small_files),
-    CASE(sandbox_strict), CASE(sandbox_threads), CASE(double_free),   CASE(bad_pointers), CASE(die_exit),       CASE(die_now),
+    CASE(sandbox_strict), CASE(sandbox_threads), CASE(sandbox_stack), CASE(sandbox_library), CASE(double_free),   CASE(bad_pointers), CASE(die_exit),       CASE(die_now),
     CASE(die_quickly),    CASE(die_raw),         CASE(die_abort),     CASE(die_raise),    CASE(die_kill),       CASE(die_fault),
     CASE(die_trap),       CASE(die_in_handler),  CASE(die_at_work),   CASE(footprint),
 };
