@@ -321,8 +321,8 @@ pub(crate) unsafe fn execveat(
 ) -> c_int {
     // Only with this flag may the path be empty; the kernel refuses it otherwise, and one that cannot be read.
     // SAFETY: the path was found readable.
-    let empty =
-        flags & libc::AT_EMPTY_PATH != 0 && (path.is_null() || sandbox::is_readable(path as usize) && unsafe { *path } == 0);
+    let empty = flags & libc::AT_EMPTY_PATH != 0
+        && (path.is_null() || sandbox::is_readable(path as usize) && unsafe { *path } == 0);
     let program = if empty { Program::Descriptor(folder) } else { Program::At(folder, path) };
     follow(program, environment, Who::Caller, |environment| {
         // SAFETY: forwarded with the caller's arguments and an environment of the same shape.

@@ -282,7 +282,11 @@ impl Module {
         let path = self.path();
         let (start, end, bias) = (self.start as u64, self.end as u64, self.image.bias as u64);
         let fields = ModuleFields { generation, start, end, bias, build_id, path };
-        if path.first() == Some(&b'/') || sandbox::is_active() { sink(&fields) } else { announce_relative(path, fields, sink) }
+        if path.first() == Some(&b'/') || sandbox::is_active() {
+            sink(&fields)
+        } else {
+            announce_relative(path, fields, sink)
+        }
     }
 }
 

@@ -86,7 +86,8 @@ pub(crate) fn abort() -> ! {
 
 /// Private zeroed memory, `len` bytes; null on failure. Reserved, not committed.
 pub(crate) fn map_private(len: usize) -> *mut u8 {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // What can grow down counts as a stack: the program's RLIMIT_DATA stays its own.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_GROWSDOWN;
     map(len, flags, usize::MAX)
 }
 

@@ -280,6 +280,25 @@ static void little_memory(void) {
   say_number("no map", mmap(NULL, 16 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
   say_number("no thread", pthread_create(&(pthread_t){0}, NULL, storm_worker, NULL) != 0);
 }
+/* What the limit leaves is the program's: as much before as after its first allocations. */
+TAKER(data_taker)
+static void *data_worker(void *unused) {
+  data_taker(10, 1);
+  return unused;
+}
+static void little_data(void) {
+  struct rlimit limit = {48 << 20, RLIM_INFINITY};
+  data_taker(100, 1);
+  must(setrlimit(RLIMIT_DATA, &limit) == 0, "limit");
+  for (int i = 0; i < 2; i++) {
+    char *large = malloc(20 << 20);
+    KEEP(large);
+    say_number("there is room", large != NULL);
+    free(large);
+    pthread_join(start(data_worker, NULL, 64 << 10), NULL);
+  }
+  expect("data_taker", 120, 3);
+}
 static void small_files(void) {
   struct rlimit none = {0, 0};
   expect("limited_taker", 200000, 20);
@@ -477,7 +496,7 @@ static const struct {
 } cases[] = {
     CASE(realloc_race),   CASE(tls_growth),      CASE(thread_storm),  CASE(thread_crowd), CASE(cancel_deferred), CASE(cancel_system),
     CASE(timer_storm),    CASE(long_jumps),      CASE(handler_jumps), CASE(deep_recursion), CASE(jit_frame),     CASE(stack_bounds),
-    CASE(coroutines),     CASE(deep_bind),       CASE(namespaces),    CASE(few_descriptors), CASE(little_memory), CASE(small_files),
+    CASE(coroutines),     CASE(deep_bind),       CASE(namespaces),    CASE(few_descriptors), CASE(little_memory), CASE(little_data), CASE(small_files),
     CASE(sandbox_strict), CASE(sandbox_threads), CASE(sandbox_stack), CASE(sandbox_library), CASE(double_free),   CASE(bad_pointers), CASE(die_exit),       CASE(die_now),
     CASE(die_quickly),    CASE(die_raw),         CASE(die_abort),     CASE(die_raise),    CASE(die_kill),       CASE(die_fault),
     CASE(die_trap),       CASE(die_in_handler),  CASE(die_at_work),   CASE(footprint),
