@@ -1,7 +1,7 @@
 //! Lines of a source file around the one that a frame of the capture names, for the reader of a served page.
 //!
-//! The name comes from the capture, which may be anybody's: only what is a source file by its name is opened, and only
-//! while it is as old as the recording, or its lines would be other ones.
+//! The name comes from the capture, which may be anybody's: only what is a source file by its name is opened, links and
+//! `..` followed, and only while it is as old as the recording, or its lines would be other ones.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -50,15 +50,18 @@ impl Excerpt {
 /// # Errors
 /// Why there are none, for the reader of the page.
 pub(super) fn excerpt(file: &str, line: u32, recorded: u64) -> Result<Excerpt, &'static str> {
-    let path = Path::new(file);
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    let is_source = ending.map_or(file.starts_with(HEADERS), |ending| ENDINGS.contains(&ending));
-    if !path.is_absolute() || !is_source || line == 0 {
-        return Err("there is no source file for it");
+    const NONE: &str = "there is no source file for it";
+    const AWAY: &str = "its source file is not on this machine";
+    if !is_source(Path::new(file)) || line == 0 {
+        return Err(NONE);
+    }
+    // The name says what the capture likes; what it leads to has to be a source file as well.
+    let path = std::fs::canonicalize(file).map_err(|_| AWAY)?;
+    if !is_source(&path) {
+        return Err(NONE);
     }
     // A pipe would block: look before it is opened.
-    let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
-    let Some(metadata) = metadata else { return Err("its source file is not on this machine") };
+    let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).ok_or(AWAY)?;
     if metadata.modified().is_ok_and(|modified| modified > UNIX_EPOCH + Duration::from_nanos(recorded)) {
         return Err("its source file has changed since the recording");
     }
@@ -79,6 +82,12 @@ pub(super) fn excerpt(file: &str, line: u32, recorded: u64) -> Result<Excerpt, &
         return Err("its source file has fewer lines");
     }
     Ok(Excerpt { file: file.to_owned(), line, first, lines, missing: None })
+}
+
+/// Whether a file is one of source text by its name.
+fn is_source(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    path.is_absolute() && ending.map_or(path.starts_with(HEADERS), |ending| ENDINGS.contains(&ending))
 }
 
 fn shown(bytes: &[u8]) -> String {
@@ -122,11 +131,30 @@ mod tests {
         let odd = write("odd.py", &[b"\xff\r\n".as_slice(), "é".repeat(500).as_bytes()].concat());
         let odd = excerpt(&odd, 2, now()).unwrap().lines;
         assert_eq!((odd[0].as_str(), odd[1].chars().count()), ("\u{fffd}", LONGEST / 2 + 1));
-        for secret in
-            ["/etc/passwd", "/etc/shadow", "a.c", "/usr/include/c++/../../../etc/passwd.c", &write("key", b"x")]
-        {
-            assert!(excerpt(secret, 1, now()).is_err(), "{secret}");
+        // Builds in a folder of their own name their files like this.
+        fs::create_dir(folder.join("build")).unwrap();
+        let climbing = folder.join("build/../a.c");
+        assert_eq!(excerpt(climbing.to_str().unwrap(), 1, now()).unwrap().lines.len(), 5);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_source_file_stays_closed() {
+        let folder = std::env::temp_dir().join(format!("memtrack-excerpt-secret-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        fs::write(path("key"), b"x\n").unwrap();
+        fs::write(path("real.c"), b"x\n").unwrap();
+        for (link, target) in [("key.c", "key"), ("passwd.c", "/etc/passwd"), ("fine.c", "real.c")] {
+            std::os::unix::fs::symlink(target, path(link)).unwrap();
         }
+        assert_eq!(excerpt(&path("fine.c"), 1, now()).unwrap().lines, ["x"]);
+        let climbing = "/usr/include/c++/../../../etc/passwd";
+        for secret in ["/etc/passwd", climbing, &path("key"), &path("key.c"), &path("passwd.c"), "a.c", "real.c"] {
+            let found = excerpt(secret, 1, u64::MAX);
+            assert_eq!(found, Err("there is no source file for it"), "{secret}");
+        }
+        assert!(Path::new("/etc/passwd").exists() && Path::new("/usr/include/c++").exists(), "they could be read");
         fs::remove_dir_all(folder).unwrap();
     }
 }
