@@ -61,8 +61,8 @@ pub struct ServeOptions {
     pub open: bool,
     /// End after this time without a request.
     pub idle: Option<Duration>,
-    /// Go on when the process that started this one is gone.
-    pub outlive_parent: bool,
+    /// End when this process's parent is another one: the id that it had before the captures were read, which takes its time.
+    pub parent: Option<u32>,
 }
 
 impl Default for ServeOptions {
@@ -74,7 +74,7 @@ impl Default for ServeOptions {
             suppressions: Suppressions::builtin(),
             open: false,
             idle: Some(Duration::from_secs(8 * 3600)),
-            outlive_parent: false,
+            parent: None,
         }
     }
 }
@@ -165,7 +165,6 @@ impl Server {
     /// When no runtime can be made.
     pub fn run(self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let parent = parent_id();
         let result = runtime.block_on(async move {
             let Self { place, site, options } = self;
             let listener = LimitedListener::new(place)?;
@@ -173,7 +172,7 @@ impl Server {
             tokio::select! {
                 result = axum::serve(listener, service) => result,
                 result = told_to_end() => result,
-                () = unwanted(&site, &options, parent) => Ok(()),
+                () = unwanted(&site, &options) => Ok(()),
             }
         });
         // A capture that is being read must not hold the process up.
@@ -201,11 +200,11 @@ async fn told_to_end() -> io::Result<()> {
     }
 }
 
-async fn unwanted(site: &Site, options: &ServeOptions, parent: u32) {
+async fn unwanted(site: &Site, options: &ServeOptions) {
     loop {
         tokio::time::sleep(WATCH).await;
         let idle = options.idle.is_some_and(|limit| site.guard.idle() > limit);
-        if idle || (!options.outlive_parent && parent_id() != parent) {
+        if idle || options.parent.is_some_and(|parent| parent_id() != parent) {
             return;
         }
     }

@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -415,6 +415,21 @@ fn slow_and_endless_requests_are_ended() {
         }
     }
     assert_eq!(server.ask("GET", "/", &[]).status, 200);
+}
+
+/// Nobody asks, so it ends; and while somebody might, it does not.
+#[test]
+fn a_server_that_nobody_asks_ends() {
+    let run = |idle| {
+        let options = ServeOptions { idle: Some(idle), ..ServeOptions::default() };
+        let server = Server::bind(vec![named(|| Ok(synthetic::small()))], options).unwrap();
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || ended.send(server.run().is_ok()));
+        end
+    };
+    let patient = run(Duration::from_secs(3600));
+    assert_eq!(run(Duration::ZERO).recv_timeout(Duration::from_secs(60)), Ok(true));
+    assert_eq!(patient.try_recv(), Err(mpsc::TryRecvError::Empty));
 }
 
 /// Whoever takes all places and says nothing more loses one of them to the next who comes, and only one.

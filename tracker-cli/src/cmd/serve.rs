@@ -1,8 +1,8 @@
 //! `memtrack serve`: the page in the browser, for this machine only.
 
-use std::process::ExitCode;
-
+use std::os::unix::process::parent_id;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use web::{ServeOptions, Source};
 
@@ -34,6 +34,7 @@ pub(crate) struct Args {
 
 /// Serves until Ctrl-C.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let parent = Some(parent_id());
     let paths = if args.captures.is_empty() { vec![captures::find(None)?] } else { args.captures.clone() };
     // Read before anything is served, so that a bad capture is this command's error and not the page's.
     let pymalloc = args.counted.pymalloc();
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         socket: args.socket.clone(),
         open: args.open,
         suppressions,
+        parent,
         ..ServeOptions::default()
     };
     web::serve(sources, options).map_err(|error| Error::usage(format!("cannot serve: {error}")))?;
