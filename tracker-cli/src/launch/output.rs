@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use tracker_core::capture::block::FILE_MAGIC;
@@ -110,6 +110,19 @@ fn open_new(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// What to say of a capture that others can put another one in the place of. That is no reason to go without a recording: nobody
+/// can read or change this one.
+pub(super) fn exposed(path: &Path) -> Option<String> {
+    let folder = std::path::absolute(path).and_then(|path| fs::canonicalize(path.parent().unwrap_or(&path))).ok()?;
+    let is_open = |folder: &&Path| {
+        fs::metadata(folder).is_ok_and(|found| found.mode() & (libc::S_IWOTH | libc::S_ISVTX) == libc::S_IWOTH)
+    };
+    let open = folder.ancestors().find(is_open)?.display();
+    Some(format!(
+        "others can put another capture in the place of this one: every user may write in {open}, which is not sticky"
+    ))
+}
+
 /// Why there is no capture at `path`.
 pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Error {
     let reason = match error.kind() {
@@ -174,7 +187,7 @@ pub(crate) fn program_name(program: &OsStr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     fn names() -> Names {
         Names { pid: 42, program: "prog".to_owned(), host: "box".to_owned(), unix_seconds: 1_700_000_000 }
@@ -228,6 +241,21 @@ mod tests {
         symlink(&target, &link).unwrap();
         assert!(create(Some(&link), true, &names()).unwrap_err().to_string().contains("not a regular file"));
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn folders_where_others_can_replace_it_are_told_of() {
+        let folder = folder("exposed");
+        fs::create_dir(folder.join("own")).unwrap();
+        for (mode, is_exposed) in [(0o777, true), (0o1777, false), (0o770, false), (0o755, false), (0o773, true)] {
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            for path in [folder.join("x.mtk"), folder.join("own/x.mtk")] {
+                let told = exposed(&path);
+                assert_eq!(told.is_some(), is_exposed, "{mode:o}: {told:?}");
+                assert!(told.is_none_or(|text| text.contains(&format!("in {},", folder.display()))));
+            }
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 
