@@ -5,11 +5,12 @@ use std::io;
 
 use super::stacks::by_stack;
 use super::{Exporter, Request};
+use crate::report::harmful::is_harmful;
 use crate::report::name::UNKNOWN;
 
 /// Frames only, inlined ones included; a stack without frames is `[unknown]`. Values are exact and nothing is pruned,
 /// so that the lines sum to the summary's number. In names `\` is written `\\`, `;` is `\x3b`, a newline `\x0a`, and so on
-/// for all control characters.
+/// for all control characters; those that turn or hide text are written like `\u202e`.
 #[derive(Debug)]
 pub(super) struct Collapsed;
 
@@ -54,8 +55,9 @@ pub(super) fn escape(name: &str) -> String {
             '\\' => escaped.push_str("\\\\"),
             ';' => escaped.push_str("\\x3b"),
             // Whoever looks at the lines in a terminal is not to be repainted by a name.
-            control if control.is_control() => {
-                let _ = write!(escaped, "\\x{:02x}", u32::from(control));
+            harmful if is_harmful(harmful) => {
+                let code = u32::from(harmful);
+                let _ = if code < 0x100 { write!(escaped, "\\x{code:02x}") } else { write!(escaped, "\\u{code:04x}") };
             }
             other => escaped.push(other),
         }
@@ -108,6 +110,6 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         assert_eq!(escape("a;b\\c\nd e(<script>, \"q\")"), "a\\x3bb\\\\c\\x0ad e(<script>, \"q\")");
-        assert_eq!(escape("\u{1b}[2Jä\u{9b}"), "\\x1b[2Jä\\x9b");
+        assert_eq!(escape("\u{1b}[2Jä\u{9b}\u{202e}"), "\\x1b[2Jä\\x9b\\u202e");
     }
 }

@@ -20,7 +20,7 @@ const METRICS: [Metric; 7] = [
     Metric::Temporary,
 ];
 
-/// The stack is written as in collapsed stacks.
+/// The stack is written as in collapsed stacks, and the other texts are escaped like its names.
 #[derive(Debug)]
 pub(super) struct Csv;
 
@@ -52,11 +52,11 @@ impl Exporter for Csv {
             let stack = profile.stacks.get(row.stack.0 as usize);
             number(out, process.map(|process| process.index))?;
             number(out, process.map(|process| process.pid))?;
-            field(out, process.map_or("", |process| &process.exe))?;
+            text(out, process.map_or("", |process| &process.exe))?;
             out.write_all(b",")?;
             number(out, thread.map(|thread| thread.index))?;
             number(out, thread.map(|thread| thread.tid))?;
-            field(out, thread.map_or("", |thread| &thread.name))?;
+            text(out, thread.map_or("", |thread| &thread.name))?;
             out.write_all(b",")?;
             let allocator = stack.and_then(|stack| stack.function);
             write!(out, "{},", allocator.map_or("", |function| function.name()))?;
@@ -80,15 +80,19 @@ fn number(out: &mut dyn io::Write, number: Option<u32>) -> io::Result<()> {
     }
 }
 
-/// A text, in quotes where it would be read as something else, behind an apostrophe where a spreadsheet would calculate it.
+/// A text, escaped as frames are, in quotes where it would be read as something else, and behind an apostrophe where a spreadsheet
+/// would calculate it.
+fn text(out: &mut dyn io::Write, text: &str) -> io::Result<()> {
+    field(out, &escape(text))
+}
+
+/// The same of what was escaped already.
 fn field(out: &mut dyn io::Write, text: &str) -> io::Result<()> {
-    if text.starts_with(['=', '+', '-', '@']) {
-        return field(out, &format!("'{text}"));
+    let apostrophe = if text.trim_start().starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    if text.contains(['"', ',']) {
+        return write!(out, "\"{apostrophe}{}\"", text.replace('"', "\"\""));
     }
-    if text.contains(['"', ',', '\r', '\n']) {
-        return write!(out, "\"{}\"", text.replace('"', "\"\""));
-    }
-    out.write_all(text.as_bytes())
+    write!(out, "{apostrophe}{text}")
 }
 
 #[cfg(test)]
@@ -99,12 +103,20 @@ mod tests {
 
     #[test]
     fn nothing_is_calculated() {
-        let mut out = Vec::new();
-        for text in ["=1+cmd|x", "-1", "a-b", "@x,y"] {
-            field(&mut out, text).unwrap();
-            out.push(b' ');
-        }
-        assert_eq!(String::from_utf8(out).unwrap(), "'=1+cmd|x '-1 a-b \"'@x,y\" ");
+        let check = |name: &str, expected: &str| {
+            let mut out = Vec::new();
+            text(&mut out, name).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check("=1+cmd|x", "'=1+cmd|x");
+        check("-1", "'-1");
+        check("a-b", "a-b");
+        check("@x,y", "\"'@x,y\"");
+        check("\u{3000} =1", "'\u{3000} =1");
+        // What is no longer first is no formula.
+        check("\t=1", "\\x09=1");
+        check("\r=1", "\\x0d=1");
+        check("\u{1b}[31m", "\\x1b[31m");
     }
 
     #[test]
@@ -114,7 +126,7 @@ mod tests {
         let mut out = Vec::new();
         let selection = Selection::whole(&profile);
         Csv.export(Request { selection: &selection, metric: Metric::Peak, events: &mut Vec::new() }, &mut out).unwrap();
-        let line = "1,4711,./app,2,4712,\"a \"\"b\"\",\nc\",malloc,1,8,0,0,0,0,0,3,4,\"main;f(a,b)\"\r\n";
+        let line = "1,4711,./app,2,4712,\"a \"\"b\"\",\\x0ac\",malloc,1,8,0,0,0,0,0,3,4,\"main;f(a,b)\"\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), format!("{HEAD}{line}"));
     }
 }

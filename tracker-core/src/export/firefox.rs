@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Exporter, Limits, Request};
+use crate::report::escaping;
 use crate::report::filter::Selection;
 use crate::report::name::{UNKNOWN, base_name};
 use crate::report::profile::{FrameId, FrameKind, Process, Profile, Thread};
@@ -88,7 +89,7 @@ impl Exporter for Firefox {
 }
 
 fn json_to(out: &mut dyn io::Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(out, value).map_err(io::Error::from)
+    escaping::to_writer(out, value).map_err(io::Error::from)
 }
 
 fn ms(ns: u64) -> f64 {
@@ -363,7 +364,8 @@ fn write_thread(
         },
         "stringArray": tables.texts,
     });
-    let mut text = serde_json::to_vec(&head)?;
+    let mut text = Vec::new();
+    json_to(&mut text, &head)?;
     // The object goes on with the column that may be long.
     text.pop();
     out.write_all(&text)?;

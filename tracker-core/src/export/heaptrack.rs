@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Exporter, Limits, Request};
 use crate::report::events::{Ending, Happening};
+use crate::report::harmful::escaped;
 use crate::report::name::UNKNOWN;
 use crate::report::profile::{Frame, FrameId, Profile};
 
@@ -128,7 +129,7 @@ impl<'p, 'o> Writer<'p, 'o> {
         let own = command.filter(|words| !words.is_empty()).map(|words| words.join(" "));
         let command = own.unwrap_or_else(|| self.profile.session.words().join(" "));
         self.out.write_all(VERSIONS.as_bytes())?;
-        writeln!(self.out, "X {}", one_line(&command))?;
+        writeln!(self.out, "X {}", escaped(&command))?;
         writeln!(self.out, "I {PAGE:x} 0")
     }
 
@@ -204,20 +205,16 @@ impl<'p, 'o> Writer<'p, 'o> {
         if text.is_empty() {
             return Ok(0);
         }
-        let text = one_line(text);
-        if let Some(&known) = self.texts.get(&text) {
+        // A line of the format is one line, and heaptrack prints what is in it.
+        let text = escaped(text);
+        if let Some(&known) = self.texts.get(&*text) {
             return Ok(known);
         }
         writeln!(self.out, "s {text}")?;
         let next = self.texts.len() as u64 + 1;
-        self.texts.insert(text, next);
+        self.texts.insert(text.into_owned(), next);
         Ok(next)
     }
-}
-
-/// A line of the format is one line.
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r', '\0'], " ")
 }
 
 #[cfg(test)]
@@ -246,7 +243,7 @@ mod tests {
         let selection = Selection::whole(&profile);
         let request = Request { selection: &selection, metric: Metric::Peak, events: &mut events };
         Heaptrack.export(request, &mut out).unwrap();
-        let expected = "v 10400 2\nX ./a\nI 1000 0\ns ./a\ns main\ni 1000 1 2 0 0\nt 1 0\ns f a 1 1\ns x.c\ni 1000 1 3 4 7\n\
+        let expected = "v 10400 2\nX ./a\nI 1000 0\ns ./a\ns main\ni 1000 1 2 0 0\nt 1 0\ns f\\na 1 1\ns x.c\ni 1000 1 3 4 7\n\
                         t 2 1\na 20 2\n+ 0\ns [unknown]\ni 0 0 5 0 0\nt 3 0\na 20 3\n+ 1\nc 5\n- 0\nc 11\n+ 0\nc 3e8\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::wire::Message;
 use super::{Exporter, Limits, Request};
 use crate::report::filter::Selection;
+use crate::report::harmful::escaped;
 use crate::report::metric::Metric;
 use crate::report::name::base_name;
 use crate::report::profile::{FrameId, FrameKind, Profile, Row};
@@ -96,6 +97,8 @@ impl<'p> Tables<'p> {
     }
 
     fn string(&mut self, text: &str) -> u64 {
+        // `pprof -top` prints what is in it.
+        let text = &*escaped(text);
         if let Some(&known) = self.strings.get(text) {
             return known;
         }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::stacks::by_stack;
 use super::{Exporter, Request};
+use crate::report::escaping;
 use crate::report::metric::{Metric, Unit};
 use crate::report::name::UNKNOWN;
 use crate::report::profile::{Frame, FrameId, Profile, Row};
@@ -59,7 +60,7 @@ impl Exporter for Speedscope {
 }
 
 fn text(out: &mut dyn io::Write, text: &str) -> io::Result<()> {
-    serde_json::to_writer(out, text).map_err(io::Error::from)
+    escaping::to_writer(out, text).map_err(io::Error::from)
 }
 
 fn frame_object(out: &mut dyn io::Write, profile: &Profile, frame: &Frame) -> io::Result<()> {
