@@ -259,7 +259,7 @@ fn filters_that_name_nothing_are_errors() {
 fn files_are_not_overwritten_unasked() {
     let folder = folder("files");
     let capture = "memtrack.known.1";
-    check(&folder, "flamegraph", 0, "", &format!("wrote {capture}.html"));
+    check(&folder, "flamegraph", 0, "", &format!("wrote {capture}.html; to share it, leave out"));
     check(&folder, "flamegraph", 2, "", "exists (-f overwrites it)");
     check(&folder, "flamegraph -f", 0, "", "wrote");
     check(&folder, "export --format collapsed -o out.txt", 0, "", "");

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Command;
 
-use common::{MEMTRACK, open, read, record, run, scratch, victims};
+use common::{MEMTRACK, compile, open, read, record, run, scratch, victims};
 use serde_json::Value;
 
 /// Copies of the victims below a folder that tells a name, with one argument that nobody should see.
@@ -91,6 +91,49 @@ fn data_of(page: &str) -> String {
     text
 }
 
+/// What `export` writes, unpacked.
+fn exported(capture: &common::Capture, format: &str, more: &[&str]) -> String {
+    let output = capture.path.with_extension(format);
+    let (output, path) = (output.to_str().expect("plain path"), capture.path.to_str().expect("plain path"));
+    read(&[&["export", "--format", format, "-f", "-o", output, path], more].concat());
+    let bytes = fs::read(output).expect("written");
+    let mut text = Vec::new();
+    let unpacked = flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut text);
+    let bytes = if unpacked.is_ok() { text } else { bytes };
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Runtimes put the paths of scripts into the names of the code that they make.
+#[test]
+fn names_of_code_made_at_run_time_say_nothing_of_folders() {
+    let folder = scratch("share-jit");
+    compile("gcc", "jit.c", &["-O1", "-fno-builtin"], &folder.join("jit"));
+    let path = folder.join("capture.mtk");
+    let mut command = Command::new(MEMTRACK);
+    command
+        .args(["run", "-q", "--wait", "-f", "-o"])
+        .arg(&path)
+        .args(["./jit", "JS:*hot file:///home/lovelace/her secret/hot.mjs:1:13"]);
+    let ended = run(command.current_dir(&folder));
+    assert_eq!(ended.status, "exit status: 0", "{}", ended.stderr);
+    let capture = open(path);
+    let map = format!("/tmp/perf-{}.map", capture.number(Some(1), "pid"));
+    let written = |more: &[&str]| {
+        let formats = ["collapsed", "pprof", "speedscope", "firefox", "heaptrack", "csv", "ndjson", "svg"];
+        formats.map(|format| (format, exported(&capture, format, more)))
+    };
+    let (whole, redacted) = (written(&[]), written(&["--redact"]));
+    let copy = capture.path.with_extension("copy.mtk");
+    let copy = copy.to_str().expect("plain path");
+    read(&["strip", "--redact", "-f", "-o", copy, capture.path.to_str().expect("plain path")]);
+    fs::remove_file(map).expect("the program wrote it");
+    assert!(whole.iter().all(|(_, text)| text.contains("her secret/hot.mjs")), "{whole:?}");
+    for (what, text) in redacted.into_iter().chain([("strings", read(&["strings", copy]))]) {
+        assert!(!text.contains("lovelace") && !text.contains("her secret"), "{what}: {text}");
+        assert!(text.contains("JS:*hot file://…/hot.mjs:1:13"), "{what}: {text}");
+    }
+}
+
 #[test]
 fn every_output_for_others_can_be_redacted() {
     let capture = recorded("share-outputs", &["dlopen", "PLUGS"]);
@@ -102,22 +145,16 @@ fn every_output_for_others_can_be_redacted() {
         }
         assert!(hidden.iter().any(|hidden| open.contains(hidden)), "{what} says nothing anyway");
     };
-    let formats = ["pprof", "speedscope", "firefox", "heaptrack"];
-    for format in formats {
-        let written = |more: &[&str]| {
-            let output = capture.path.with_extension(format);
-            let output = output.to_str().expect("plain path");
-            read(&[&["export", "--format", format, "-f", "-o", output, path], more].concat());
-            let bytes = fs::read(output).expect("written");
-            let mut text = Vec::new();
-            let unpacked = flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut text);
-            let bytes = if unpacked.is_ok() { text } else { bytes };
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        check(format, &written(&[]), &written(&["--redact"]));
+    // The others name functions alone here.
+    for format in ["pprof", "speedscope", "firefox", "heaptrack", "csv", "ndjson"] {
+        check(format, &exported(&capture, format, &[]), &exported(&capture, format, &["--redact"]));
     }
     let page = |more: &[&str]| data_of(&read(&[&["flamegraph", "-o", "-", path], more].concat()));
     check("flamegraph", &page(&[]), &page(&["--redact"]));
+    assert!(page(&["--redact"]).contains("\"redacted\":true") && page(&[]).contains("\"redacted\":false"));
+    let page = |more: &[&str]| data_of(&read(&[&["diff", "--html", "-o", "-", path, path], more].concat()));
+    check("diff --html", &page(&[]), &page(&["--redact"]));
+    assert!(page(&["--redact"]).contains("\"redacted\":true") && page(&[]).contains("\"redacted\":false"));
     let diff = |more: &[&str]| read(&[&["diff", "--json", path, path], more].concat());
     check("diff", &diff(&[]), &diff(&["--redact"]));
 }

@@ -14,7 +14,7 @@ use web::{SideNames, export_diff_html};
 use crate::args::{CountArgs, FilterArgs, FrameArgs, RedactArg, metric};
 use crate::error::Error;
 use crate::output::diff::Shown;
-use crate::output::file::Target;
+use crate::output::file::{Target, wrote};
 use crate::output::look::Look;
 use crate::output::note;
 use crate::{captures, output};
@@ -108,7 +108,7 @@ impl Args {
         let names = SideNames { before: names(&self.befores, &self.old), after: names(&self.afters, &self.new) };
         target.write(|mut out| export_diff_html(diff, &names, &mut out))?;
         if path.as_os_str() != "-" {
-            note(&format!("wrote {}", path.display()));
+            note(&wrote(path, diff.is_redacted()));
         }
         Ok(())
     }

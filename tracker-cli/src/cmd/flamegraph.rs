@@ -11,7 +11,7 @@ use web::export_html;
 use crate::args::{CaptureArg, CountArgs, RedactArg, TimeArgs, metric};
 use crate::captures::{self, Capture};
 use crate::error::Error;
-use crate::output::file::Target;
+use crate::output::file::{Target, wrote};
 use crate::output::{head, note};
 use crate::suppressions::{SuppressionArgs, applied};
 
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         None => export_html(&profile, &name, &suppressed, &mut out),
     })?;
     if output.as_os_str() != "-" {
-        note(&format!("wrote {}", output.display()));
+        note(&wrote(&output, profile.redacted));
     }
     Ok(ExitCode::SUCCESS)
 }

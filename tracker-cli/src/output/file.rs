@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::clean::clean;
 use super::to_stdout;
 use crate::error::Error;
 
@@ -59,6 +60,12 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// What is said of a page that was written: whoever shares it should know what is in it.
+pub(crate) fn wrote(page: &Path, redacted: bool) -> String {
+    let hint = if redacted { "" } else { "; to share it, leave out arguments and folders by --redact" };
+    format!("wrote {}{hint}", clean(&page.to_string_lossy()))
 }
 
 impl Drop for Target {

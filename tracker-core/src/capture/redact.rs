@@ -72,13 +72,40 @@ impl Redaction {
 
     /// A sentence with its paths shortened.
     pub fn sentence(&self, text: &str) -> String {
-        let quotes = ['"', '\'', '`', '(', ')', ',', ';', ':', '.'];
-        let word = |word: &str| {
-            let core = word.trim_matches(quotes);
-            if core.contains('/') { word.replacen(core, &self.path(core), 1) } else { word.to_owned() }
-        };
-        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+        text.split(' ').map(|word| self.name(word)).collect::<Vec<_>>().join(" ")
     }
+
+    /// The name of a function with its paths shortened: runtimes put the script behind it, `py::load:/home/…`, `*load file:///home/…`.
+    /// A path ends where the next absolute one begins, because folders may have spaces in their names.
+    pub fn name(&self, text: &str) -> String {
+        let mut shortened = String::with_capacity(text.len());
+        let (mut rest, mut before) = (text, None);
+        while let Some(at) = [absolute(rest, before), rest.find("../")].into_iter().flatten().min() {
+            let (plain, path) = rest.split_at(at);
+            // `//home` is the folder `/home`, too, and the host of a URL says as much as a folder.
+            let slashes = path.len() - path.trim_start_matches('/').len();
+            let (more, path) = path.split_at(slashes.saturating_sub(1));
+            let (first, tail) = path.split_at(1);
+            let len = absolute(tail, first.chars().next()).map_or(path.len(), |at| at + first.len());
+            let (path, behind) = path.split_at(len);
+            shortened.extend([plain, more, &self.path(path)]);
+            (rest, before) = (behind, path.chars().next_back());
+        }
+        shortened + rest
+    }
+}
+
+/// Where the first absolute path of a text begins; `before` is the character in front of the text.
+fn absolute(text: &str, mut before: Option<char>) -> Option<usize> {
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let inside = before.is_some_and(|c| c.is_alphanumeric() || "/_-.~+@%…".contains(c));
+        if c == '/' && !inside && chars.peek().is_some_and(|(_, next)| !next.is_whitespace()) {
+            return Some(at);
+        }
+        before = Some(c);
+    }
+    None
 }
 
 /// Whether it is somebody's home folder.
@@ -95,7 +122,8 @@ impl Texts for Redaction {
                 *self = Self::of(text);
                 None
             }
-            TextKind::System | TextKind::Thread | TextKind::Region | TextKind::Function => Some(text.to_vec()),
+            TextKind::System | TextKind::Thread | TextKind::Region => Some(text.to_vec()),
+            TextKind::Function => Some(self.name(&lossy).into_bytes()),
             TextKind::Program | TextKind::Module | TextKind::EmbeddedModule | TextKind::Source => {
                 Some(self.path(&lossy).into_bytes())
             }
@@ -159,6 +187,25 @@ mod tests {
         check("jemalloc is linked in", "jemalloc is linked in");
         check("\"/home/ada/x/libm.so\": cannot be read, 3 bytes/s", "\"…/libm.so\": cannot be read, 3 bytes/s");
         check("(/home/ada/engine/app)", "(./app)");
+        check("/usr/lib/x.so:/home/ada/hidden/y.so src/../../ada/z", "/usr/lib/x.so:…/y.so src/…/z");
+    }
+
+    #[test]
+    fn names_of_functions_keep_what_is_no_path() {
+        let redaction = Redaction::of(b"/home/ada/engine");
+        let check = |text: &str, expected: &str| assert_eq!(redaction.name(text), expected);
+        for same in ["main", "operator/(ada::V const&, int)", "java.lang.String.hashCode()", "a/b.Open", "", "f /"] {
+            check(same, same);
+        }
+        check("JS:*hot /home/ada/secret/jit.js:1:13", "JS:*hot …/jit.js:1:13");
+        check("JS:*hot /home/ada/engine/src/jit.js:1:13", "JS:*hot ./src/jit.js:1:13");
+        check("JS:~run file:///home/ada/secret/jit.mjs:1:1", "JS:~run file://…/jit.mjs:1:1");
+        check("JS:~run //home/ada/x.js", "JS:~run /…/x.js");
+        check("JS:^f ../ada/x.js:2", "JS:^f …/x.js:2");
+        check("py::load:/home/ada lovelace/shop.py", "py::load:…/shop.py");
+        check("TRACE_1::/usr/share/x.lua:3", "TRACE_1::/usr/share/x.lua:3");
+        check("[/opt/x.dll] /home/ada/y.dll", "[/opt/x.dll] …/y.dll");
+        check("é/home/ada (/home/é/ü)", "é/home/ada (…/ü)");
     }
 
     #[test]
@@ -173,6 +220,7 @@ mod tests {
         check(TextKind::Argument, "--password=x", None);
         check(TextKind::Program, "/home/ada/engine/app", Some("./app"));
         check(TextKind::Thread, "worker/0", Some("worker/0"));
+        check(TextKind::Function, "f:/home/ada/x.py", Some("f:…/x.py"));
         check(TextKind::System, "6.1.0", Some("6.1.0"));
     }
 }

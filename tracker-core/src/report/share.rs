@@ -64,6 +64,9 @@ pub fn redact(mut profile: Profile) -> Profile {
     let modules = profile.modules.iter_mut().map(|module| &mut module.path);
     let files = profile.frames.iter_mut().filter_map(|frame| frame.file.as_mut());
     untracked.chain(modules).chain(files).for_each(|path| *path = rules.path(path));
+    // Where names of code without a file come from, the paths of scripts are a part of them.
+    let names = profile.frames.iter_mut().filter(|frame| frame.module.is_none());
+    names.filter_map(|frame| frame.function.as_mut()).for_each(|name| *name = rules.name(name));
     let reasons = profile.untracked.iter_mut().map(|untracked| &mut untracked.reason);
     let sentences = reasons.chain(&mut profile.warnings).chain(&mut profile.symbol_notes);
     sentences.for_each(|text| *text = rules.sentence(text));

@@ -164,6 +164,7 @@ export interface WireDiff {
   renamed: [string, string][];
   /** Stacks that changed no more than captures of one side differ. */
   noise: number;
+  redacted: boolean;
   strings: string[];
   functions: Wire['functions'];
   frames: Wire['frames'];

@@ -34,6 +34,8 @@ pub struct DiffColumns {
     pub renamed: Vec<(String, String)>,
     /// Stacks whose change is no more than captures of one side differ among themselves.
     pub noise: u64,
+    /// Both sides are without what says whose machine and work they are of.
+    pub redacted: bool,
     pub strings: Vec<String>,
     pub functions: Functions,
     pub frames: Frames,
@@ -93,6 +95,7 @@ pub fn diff_columns(diff: &Diff<'_>, names: &SideNames) -> DiffColumns {
         after: side(&diff.after, names.after.clone(), total.after),
         renamed: diff.renamed.clone(),
         noise: diff.entries.iter().filter(noise).count() as u64,
+        redacted: diff.is_redacted(),
         strings,
         functions,
         frames,

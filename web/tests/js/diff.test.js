@@ -8,7 +8,7 @@ import { wire } from './golden.js';
 /** app: main calls read (10 before, 30 after), old (8, 0), same (5, 5); read calls grow (0, 4). */
 const side = (total) => ({ names: ['x.mtk'], command: ['app'], duration_ns: [1], totals: [total] });
 const difference = decodeDiff({
-  schema: 'memtrack.diffpage/1', metric: 'peak', unit: 'bytes', before: side(23), after: side(39), renamed: [], noise: 0,
+  schema: 'memtrack.diffpage/1', metric: 'peak', unit: 'bytes', before: side(23), after: side(39), renamed: [], noise: 0, redacted: true,
   strings: ['', 'app', 'main', 'read', 'old', 'same', 'grow'],
   functions: { name: [1, 2, 3, 4, 5, 6], module: [0, 0, 0, 0, 0, 0], kind: [7, 0, 0, 0, 0, 0], library: [0, 0, 0, 0, 0, 0], interpreter: [0, 0, 0, 0, 0, 0] },
   frames: { function: [0, 1, 2, 3, 4, 5], file: [0, 0, 0, 0, 0, 0], line: [0, 0, 0, 0, 0, 0] },

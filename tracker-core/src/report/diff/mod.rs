@@ -117,6 +117,11 @@ pub struct Diff<'p> {
 }
 
 impl<'p> Diff<'p> {
+    /// Whether all its captures are without what says whose machine and work they are of.
+    pub fn is_redacted(&self) -> bool {
+        self.before.iter().chain(&self.after).all(|selection| selection.profile().redacted)
+    }
+
     /// Compares `metric` of two sides.
     pub fn new(before: Vec<Selection<'p>>, after: Vec<Selection<'p>>, metric: Metric) -> Self {
         let change = |metric: Metric| {

@@ -16,6 +16,7 @@ import { upwards } from '#metrics';
  * @property {DiffSide} after
  * @property {[string, string][]} renamed
  * @property {number} noise
+ * @property {boolean} redacted
  * @property {Float64Array} old of each node itself, before
  * @property {Float64Array} new the same, after
  */
@@ -31,7 +32,7 @@ export function decodeDiff(wire) {
     fresh[node] += stacks.after[i];
   });
   return {
-    tree, metric: wire.metric, value: wire.unit, noise: wire.noise, old, new: fresh,
+    tree, metric: wire.metric, value: wire.unit, noise: wire.noise, redacted: wire.redacted, old, new: fresh,
     before: readable(wire.before), after: readable(wire.after), renamed: readable(wire.renamed),
   };
 }

@@ -52,7 +52,7 @@ const mean = ({ totals }) => Math.round(totals.reduce((sum, one) => sum + one, 0
 
 /** @param {Difference} difference */
 export function showAnswers(difference) {
-  const { before, after, metric, value, renamed, noise } = difference;
+  const { before, after, metric, value, renamed, noise, redacted } = difference;
   const [was, is] = [mean(before), mean(after)];
   /** @param {string} label @param {DiffSide} side @param {number} n */
   const answer = (label, side, n) => element('div', {},
@@ -73,7 +73,9 @@ export function showAnswers(difference) {
   byId('file').textContent = [...before.names, '→', ...after.names].join(' ');
   byId('command').textContent = commandLine(after.command);
   const old = commandLine(before.command);
-  byId('facts').textContent = old === commandLine(after.command) ? '' : `before: ${old}`;
+  const facts = old === commandLine(after.command) ? [] : [`before: ${old}`];
+  if (redacted) facts.push('redacted');
+  byId('facts').textContent = facts.join(' · ');
 }
 
 /** The colours' meaning. */
