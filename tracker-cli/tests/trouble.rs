@@ -31,10 +31,15 @@ struct Phases {
 impl Phases {
     fn start(folder: &Path, pairs: u64, more: &[&str]) -> Self {
         build(folder);
+        Self::of(folder, &["./phases", &pairs.to_string()], more)
+    }
+
+    /// One that says the same.
+    fn of(folder: &Path, program: &[&str], more: &[&str]) -> Self {
         fs::create_dir_all(folder.join("out")).expect("ours");
         let _ = fs::remove_file(folder.join("out/capture.mtk"));
         let mut command = Command::new(MEMTRACK);
-        command.args(["run", "-o", "out/capture.mtk"]).args(more).args(["./phases", &pairs.to_string()]);
+        command.args(["run", "-o", "out/capture.mtk"]).args(more).arg("--").args(program);
         command.current_dir(folder).env("LD_LIBRARY_PATH", folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("memtrack");
@@ -141,6 +146,24 @@ fn stopped_for_a_while() {
     assert!(lost > 0, "the shared memory holds fewer than {events} events");
     assert_eq!(number("allocations") + number("frees") + lost, events);
     assert_eq!(capture.summary["state"], "complete");
+}
+
+/// One program waits for an answer. Those that are started behind it do not: they are told of instead.
+#[test]
+fn stopped_while_programs_are_started() {
+    let script = "echo ready; while read x; do for i in 1 2 3 4 5 6; do /bin/true; done; echo phase; done; exit 7";
+    let folder = scratch("stopped-at-exec");
+    let mut program = Phases::of(&folder, &["/bin/sh", "-c", script], &["-q"]);
+    program.phase();
+    program.signal("-STOP");
+    program.phase();
+    program.signal("-CONT");
+    program.end();
+    let capture = open(folder.join("out/capture.mtk"));
+    let rows = capture.summary["untracked"].as_array().expect("a list");
+    let told = rows.iter().filter(|row| row["reason"].as_str().is_some_and(|text| text.contains("did not answer")));
+    assert_eq!(told.filter(|row| row["exe"] == "/bin/true").count(), 5, "{rows:?}");
+    assert_eq!(rows.len(), 6, "{rows:?}");
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub(crate) enum Who {
 pub(crate) fn follow(program: Program, environment: Strings, who: Who, start: impl Fn(Strings) -> c_int) -> c_int {
     let Some(session) = session::following() else { return start(environment) };
     match judge(program, environment, session) {
+        Verdict::Follow if Lanes::get().is_some_and(Lanes::collector_is_silent) => {
+            return start_untracked(program, environment, who, UntrackedReason::Silence, start);
+        }
         Verdict::Follow => {}
         Verdict::Leave => return start(environment),
         Verdict::Untrackable(reason) => return start_untracked(program, environment, who, reason, start),

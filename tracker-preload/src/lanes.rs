@@ -5,7 +5,10 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tracker_core::format::VERSION;
 use tracker_core::format::lanes::{CHUNKS, ChunkHeader, Control, HEADERS_OFFSET, LANES_LEN, LANES_MAGIC, chunk_range};
 
-use crate::os;
+use crate::{os, weak};
+
+/// Milliseconds. An image waits for the lanes no shorter than this, and a living collector beats ten times in it.
+const LONG_SILENCE: u32 = 900;
 
 static BASE: AtomicUsize = AtomicUsize::new(0);
 
@@ -63,6 +66,20 @@ impl Lanes {
             talk.lost.fetch_add(1, Ordering::Relaxed);
         }
         counts
+    }
+
+    /// Whether an exec has found the collector's heart where it is now, most of a second ago or more. An image waits so long for
+    /// the lanes: one is enough. Without a system call.
+    pub(crate) fn collector_is_silent(self) -> bool {
+        let talk = &self.control().talk.0;
+        let beat = talk.heartbeat.load(Ordering::Acquire);
+        let now = (weak::coarse_clock() / 1_000_000) as u32;
+        let met = talk.met_at_exec.load(Ordering::Relaxed);
+        if (met >> 32) as u32 == beat && met != 0 {
+            return now.wrapping_sub(met as u32) >= LONG_SILENCE;
+        }
+        talk.met_at_exec.store(u64::from(beat) << 32 | u64::from(now), Ordering::Relaxed);
+        false
     }
 
     /// Whether the session was started with `flag`, one of those in [`tracker_core::format::lanes::flag`].

@@ -227,15 +227,15 @@ pub(crate) fn network() -> u64 {
     if failed(result) { 0 } else { stat.st_ino }
 }
 
-/// Runs `f`; when it finds nothing, once more with as many descriptors allowed as the limit can be raised to meanwhile.
-pub(crate) fn with_descriptors<T>(f: impl Fn() -> Option<T>) -> Option<T> {
+/// Runs `f`; when descriptors are what it lacks, once more with as many allowed as the limit can be raised to meanwhile.
+pub(crate) fn with_descriptors<T>(f: impl Fn() -> Result<T, Lack>) -> Option<T> {
     let change = |new: *const libc::rlimit, old: *mut libc::rlimit| {
         // SAFETY: both are null or one limit; 0 is this process.
         let result =
             unsafe { syscall(number::PRLIMIT, [0, libc::RLIMIT_NOFILE as usize, new as usize, old as usize, 0, 0]) };
         !failed(result)
     };
-    f().or_else(|| {
+    let again = || {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         if !change(core::ptr::null(), &raw mut limit) || limit.rlim_cur >= limit.rlim_max {
             return None;
@@ -244,8 +244,13 @@ pub(crate) fn with_descriptors<T>(f: impl Fn() -> Option<T>) -> Option<T> {
         change(&raw const raised, core::ptr::null_mut());
         let result = f();
         change(&raw const limit, core::ptr::null_mut());
-        result
-    })
+        result.ok()
+    };
+    match f() {
+        Ok(found) => Some(found),
+        Err(Lack::Descriptors) => again(),
+        Err(Lack::Answer) => None,
+    }
 }
 
 /// The calling thread's name.
@@ -310,22 +315,28 @@ pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
     if failed(result) { &[] } else { buffer.get(..(result as usize).saturating_sub(1)).unwrap_or(&[]) }
 }
 
+/// Why there is no descriptor.
+pub(crate) enum Lack {
+    Descriptors,
+    Answer,
+}
+
 /// Asks the abstract socket `name` for a descriptor, with `secret`; waits at most one second.
-pub(crate) fn receive_descriptor(name: &[u8], secret: &[u8]) -> Option<i32> {
+pub(crate) fn receive_descriptor(name: &[u8], secret: &[u8]) -> Result<i32, Lack> {
     // SAFETY: integers only.
     let socket = unsafe {
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
         syscall(number::SOCKET, [libc::AF_UNIX as usize, kind as usize, 0, 0, 0, 0])
     };
     if failed(socket) {
-        return None;
+        return Err(Lack::Descriptors);
     }
     let descriptor = receive_from(socket as usize, name, secret);
     close(socket as i32);
     descriptor
 }
 
-fn receive_from(socket: usize, name: &[u8], secret: &[u8]) -> Option<i32> {
+fn receive_from(socket: usize, name: &[u8], secret: &[u8]) -> Result<i32, Lack> {
     let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         let len = size_of::<libc::timeval>();
@@ -336,19 +347,19 @@ fn receive_from(socket: usize, name: &[u8], secret: &[u8]) -> Option<i32> {
     // An abstract address: family, a zero byte, the name.
     let mut address = [0u8; 110];
     address[0] = libc::AF_UNIX as u8;
-    let room = address.get_mut(3..3 + name.len())?;
+    let room = address.get_mut(3..3 + name.len()).ok_or(Lack::Answer)?;
     for (to, from) in room.iter_mut().zip(name) {
         *to = *from;
     }
     // SAFETY: the address is valid for 3 + name.len() bytes.
     let connected = unsafe { syscall(number::CONNECT, [socket, address.as_ptr() as usize, 3 + name.len(), 0, 0, 0]) };
     if failed(connected) {
-        return None;
+        return Err(Lack::Answer);
     }
     let args = [socket, secret.as_ptr() as usize, secret.len(), libc::MSG_NOSIGNAL as usize, 0, 0];
     // SAFETY: the kernel reads `secret.len()` bytes; there is no address.
     if failed(unsafe { syscall(number::SENDTO, args) }) {
-        return None;
+        return Err(Lack::Answer);
     }
     let mut byte = [0u8; 8];
     let mut control = [0u64; 3]; // one cmsghdr (16 bytes) and one descriptor, 8-aligned
@@ -364,11 +375,12 @@ fn receive_from(socket: usize, name: &[u8], secret: &[u8]) -> Option<i32> {
         syscall(number::RECVMSG, [socket, &raw mut message as usize, libc::MSG_CMSG_CLOEXEC as usize, 0, 0, 0])
     };
     if failed(received) || received == 0 {
-        return None;
+        return Err(Lack::Answer);
     }
     let rights = (libc::SOL_SOCKET as u64) | (libc::SCM_RIGHTS as u64) << 32;
     // cmsg_len covers the header and one int.
-    if control[0] != 20 || control[1] != rights { None } else { Some(control[2] as u32 as i32) }
+    // Without them, there was no room for the descriptor.
+    if control[0] == 20 && control[1] == rights { Ok(control[2] as u32 as i32) } else { Err(Lack::Descriptors) }
 }
 
 /// Sets the action of `signal`, in the kernel's form (handler, flags, restorer, mask); the old one.

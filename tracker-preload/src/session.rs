@@ -111,15 +111,15 @@ fn start(block: Block) {
 
 fn attach(block: Block, session: Session) -> bool {
     let inherited = session.descriptor.filter(|&(fd, inode)| os::inode(fd) == Some(inode)).map(|(fd, _)| fd);
-    let fd = inherited.or_else(|| {
+    let received = || {
         let mut name = [0u8; DOOR_PREFIX.len() + DOOR_NAME_LEN];
         let (digits, secret) = session.token.split_at_checked(DOOR_NAME_LEN)?;
         for (to, from) in name.iter_mut().zip(DOOR_PREFIX.as_bytes().iter().chain(digits)) {
             *to = *from;
         }
         os::with_descriptors(|| os::receive_descriptor(&name, secret))
-    });
-    let Some(fd) = fd else { return false };
+    };
+    let Some(fd) = inherited.or_else(received) else { return false };
     let attached = lanes::attach(fd);
     os::close(fd);
     let identity = os::map_private(4096).cast::<Identity>();

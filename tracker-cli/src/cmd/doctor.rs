@@ -111,6 +111,7 @@ fn advice(reason: UntrackedReason) -> &'static str {
         UntrackedReason::Musl => "build it against glibc: the recording library is for glibc only",
         UntrackedReason::Sanitizer => "build it without -fsanitize: the sanitizer replaces malloc itself",
         UntrackedReason::Sandbox | UntrackedReason::OutOfReach | UntrackedReason::Network => "start it outside",
+        UntrackedReason::Silence => "do not stop it (Ctrl-Z stops a whole job), give it a processor",
         UntrackedReason::OtherSession => "look at the other capture",
         UntrackedReason::Unreadable => "make its file readable, and see that it is a program (file PROGRAM)",
     }

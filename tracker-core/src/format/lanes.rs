@@ -160,6 +160,9 @@ pub struct Talk {
     pub freed: AtomicU32,
     /// Events in the chunks that the collector has freed so far.
     pub released: AtomicU64,
+    /// A heartbeat in the high half; in the low half milliseconds of the coarse monotonic clock (they wrap), when an exec first
+    /// met it. The image waits for an answer, so the next exec need not where the heart has not beaten since.
+    pub met_at_exec: AtomicU64,
 }
 
 /// Who writes a chunk, and where its delta coding starts. All fields but `owner` are written by the owner before its

@@ -196,6 +196,7 @@ pub enum UntrackedReason {
     OutOfReach = 10,
     Network = 11,
     OtherSession = 12,
+    Silence = 13,
 }
 
 /// Whose allocations a region is about.
@@ -246,7 +247,7 @@ impl MapKind {
 
 impl UntrackedReason {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Static,
         Self::SetUid,
         Self::OtherClass,
@@ -259,6 +260,7 @@ impl UntrackedReason {
         Self::OutOfReach,
         Self::Network,
         Self::OtherSession,
+        Self::Silence,
     ];
 
     /// From its number.
@@ -281,6 +283,7 @@ impl UntrackedReason {
             Self::OutOfReach => "the recording library is out of its reach (another user, or another root folder)",
             Self::Network => "in another network namespace than memtrack",
             Self::OtherSession => "recorded by a memtrack of its own",
+            Self::Silence => "started while memtrack did not answer (stopped, or without a processor)",
         }
     }
 }

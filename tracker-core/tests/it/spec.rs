@@ -221,6 +221,7 @@ fn layouts() {
         (offset_of!(Control, talk.0.unwind_differences), 8, "unwind_differences"),
         (offset_of!(Control, talk.0.freed), 4, "freed"),
         (offset_of!(Control, talk.0.released), 8, "released"),
+        (offset_of!(Control, talk.0.met_at_exec), 8, "met_at_exec"),
         (offset_of!(Control, free), BITMAP_WORDS * 8, "free"),
         (offset_of!(Control, full), BITMAP_WORDS * 8, "full"),
     ];
