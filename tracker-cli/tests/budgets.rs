@@ -22,7 +22,7 @@ fn folder(name: &str) -> PathBuf {
 fn memtrack(folder: &Path, line: &str) -> Ended {
     let mut command = Command::new(MEMTRACK);
     command.args(line.split_whitespace()).current_dir(folder).env("LANG", "C.UTF-8");
-    for variable in ["COLUMNS", "CLICOLOR_FORCE", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "MEMTRACK_CONFIG"] {
+    for variable in ["COLUMNS", "CLICOLOR_FORCE", "MEMTRACK_CONFIG"].into_iter().chain(common::CI) {
         command.env_remove(variable);
     }
     run(&mut command)
@@ -215,6 +215,31 @@ fn formats() {
     assert!(told.stdout.starts_with("::error "), "{told:?}");
     let summary = fs::read_to_string(summary).expect("there");
     assert!(summary.starts_with("before\n### Memory: "), "{summary}");
+}
+
+/// A CI system's paths are relative to the folder that it checked out, wherever in it the program is judged.
+#[test]
+fn lines_are_those_of_the_checkout() {
+    let folder = folder("checkout");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (variable, format, path) in [
+        ("GITHUB_WORKSPACE", "github", "::error file=tests/victims/known.c,line="),
+        ("CI_PROJECT_DIR", "gitlab", "\"path\": \"tests/victims/known.c\""),
+    ] {
+        let mut command = Command::new(MEMTRACK);
+        command.args(["check", "known.mtk", "--max", "leaked=0", "--format", format]).current_dir(&folder);
+        for other in common::CI {
+            command.env_remove(other);
+        }
+        let told = run(command.env(variable, root));
+        assert!(told.stdout.contains(path), "{path} in {told:?}");
+    }
+    // What has no line in the project is where its limit was written.
+    write(&folder, "sub/memtrack.toml", "[budget]\nrss = 1\n");
+    let mut command = Command::new(MEMTRACK);
+    command.args(["check", "../known.mtk", "--format", "gitlab"]).current_dir(folder.join("sub"));
+    let told = run(command.env("CI_PROJECT_DIR", &folder));
+    assert!(told.stdout.contains("\"path\": \"sub/memtrack.toml\""), "{told:?}");
 }
 
 /// The program's own end comes first, then the budget; results go into files, for stdout is the program's.

@@ -10,9 +10,9 @@ pub struct Item {
 pub fn parse(text: &str, lines: usize) -> Vec<Item> {
     let mut items = Vec::with_capacity(lines);
     for line in text.lines() {
-        // The change that breaks the budget: a copy that is forgotten.
-        if std::env::var_os("EXAMPLE_BREAK").is_some() && items.len() == 7 {
-            std::mem::forget(String::from(line));
+        // The change that breaks the budget: a block that is forgotten, if there is such a variable.
+        if items.len() == 7 {
+            std::mem::forget(std::env::var_os("EXAMPLE_BREAK"));
         }
         items.push(Item { name: line.to_owned() });
     }

@@ -62,6 +62,13 @@ pub(crate) enum Terminal {
     Stderr { loud: bool },
 }
 
+/// The folder that a CI system has checked the project out into, and that its paths are relative to: programs may be judged
+/// in other folders, as the tests of a cargo workspace are.
+fn checkout() -> Option<String> {
+    let names = |variable| std::env::var(variable).ok().filter(|folder| folder.starts_with('/'));
+    ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"].into_iter().find_map(names)
+}
+
 /// What a step of GitHub Actions shows without being asked: annotations, and a part of the step's summary.
 fn for_github(judged: &Judged<'_, '_, '_>, terminal: Terminal) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::usage(format!("cannot write the step's summary: {error}"));
@@ -94,9 +101,10 @@ pub(crate) fn tell(
     terminal: Terminal,
 ) -> Result<(), Error> {
     let text = [Wanted { format: None, file: None }];
-    let root = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
+    let here = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
+    let root = checkout().unwrap_or_else(|| here.clone());
     let capture = capture.to_string_lossy();
-    let judged = Judged { verdict, capture: &capture, root: &root };
+    let judged = Judged { verdict, capture: &capture, here: &here, root: &root };
     if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         for_github(&judged, terminal)?;
     }

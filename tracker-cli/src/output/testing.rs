@@ -254,7 +254,8 @@ fn golden_check_formats() {
     let profile = sample();
     let budget = rules(BUDGET);
     let verdict = judged(Selection::whole(&profile), &budget);
-    let judged = Judged { verdict: &verdict, capture: "memtrack.indexer.4711.mtk", root: "/home/user" };
+    let judged =
+        Judged { verdict: &verdict, capture: "memtrack.indexer.4711.mtk", here: "/home/user", root: "/home/user" };
     for format in FORMATS.into_iter().filter(|format| format.name() != "json") {
         let mut bytes = Vec::new();
         format.write(&judged, &mut bytes).unwrap();

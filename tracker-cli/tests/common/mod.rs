@@ -13,6 +13,9 @@ use serde_json::Value;
 /// The program under test.
 pub(crate) const MEMTRACK: &str = env!("CARGO_BIN_EXE_memtrack");
 
+/// By what a CI system changes what a judgement tells, and where.
+pub(crate) const CI: [&str; 4] = ["GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI_PROJECT_DIR"];
+
 /// A folder of this test run, removed by nobody: it lies in cargo's own target folder.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}", std::process::id()));

@@ -84,10 +84,11 @@ fn sites(verdict: &Verdict<'_, '_>, outcome: &Outcome<'_>, root: &str) -> Vec<Si
             return site(entry.stack, format!("{} at once", bytes(entry.largest_bytes)));
         }
         let what = match measure {
-            Measure::Allocs | Measure::AllocBytes | Measure::Temporary | Measure::TemporaryRatio => "allocations",
-            _ => "blocks",
+            Measure::Allocs | Measure::AllocBytes | Measure::Temporary | Measure::TemporaryRatio => "allocation",
+            _ => "block",
         };
-        site(entry.stack, format!("{} in {} {what}", bytes(entry.bytes), count(entry.blocks)))
+        let plural = if entry.blocks == 1 { "" } else { "s" };
+        site(entry.stack, format!("{} in {} {what}{plural}", bytes(entry.bytes), count(entry.blocks)))
     });
     if outcome.changes.is_empty() { worst.collect() } else { changed.collect() }
 }
@@ -112,7 +113,7 @@ fn place(profile: &Profile, stack: &Stack, root: &str) -> Option<Place> {
 }
 
 /// The path as seen from `root`, if it lies there.
-fn inside<'f>(file: &'f str, root: &str) -> Option<&'f str> {
+pub(super) fn inside<'f>(file: &'f str, root: &str) -> Option<&'f str> {
     let path = match file.strip_prefix('/') {
         Some(_) => file.strip_prefix(root.trim_end_matches('/'))?.strip_prefix('/')?,
         None => file.trim_start_matches("./"),

@@ -24,7 +24,9 @@ pub struct Judged<'v, 'p, 'b> {
     pub verdict: &'v Verdict<'p, 'b>,
     /// The recorded program's capture, as its user calls it.
     pub capture: &'v str,
-    /// The folder that paths in results are relative to.
+    /// The working folder.
+    pub here: &'v str,
+    /// The folder of the project, which paths in results are relative to.
     pub root: &'v str,
 }
 
@@ -67,12 +69,12 @@ mod tests {
         let budget = file::parse("memtrack\u{202e}.toml", rules).unwrap().unwrap();
         let run = Run { selection: Selection::whole(&profile), suppressed: Applied::default() };
         let verdict = evaluate(&[run], &budget, &Baselines::new(), 5).unwrap();
-        let judged = Judged { verdict: &verdict, capture: "capture\u{202e}.mtk", root: "/home/user" };
+        let judged = Judged { verdict: &verdict, capture: "capture\u{202e}.mtk", here: "/", root: "/home/user" };
         for format in FORMATS {
             let mut bytes = Vec::new();
             format.write(&judged, &mut bytes).unwrap();
             let text = String::from_utf8(bytes).unwrap();
-            assert!(text.contains("gnp") && text.contains("src"), "{text}");
+            assert!(text.contains("gnp") && text.contains("src") && !text.contains("1 blocks"), "{text}");
             assert!(!text.contains(|c| c != '\n' && is_harmful(c)), "{}: {text:?}", format.name());
         }
     }
