@@ -280,3 +280,14 @@ fn its_file_system_is_read_only() {
     assert_eq!(ended.stdout, "status 2\n", "{ended:?}");
     assert!(ended.stderr.contains("its file system is read-only; -o names another place"), "{ended:?}");
 }
+
+/// As in a root folder that somebody has made by hand.
+#[test]
+fn there_are_no_devices() {
+    let folder = scratch("no-devices");
+    let script = r#"mount -t tmpfs none /dev || exit 50
+        "$1" run -f -o capture.mtk ls capture.mtk; echo "status $?""#;
+    let ended = mounting(&folder, script);
+    assert_eq!(ended.stdout, "capture.mtk\nstatus 0\n", "{ended:?}");
+    assert!(ended.stderr.contains("lost events  0") && !ended.stderr.contains("collector"), "{ended:?}");
+}

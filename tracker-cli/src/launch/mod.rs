@@ -209,7 +209,7 @@ impl Plan {
             return Err(program::failure(&self.request.program, &self.file, &error));
         }
         // Whoever reads the program's output waits for its end, not for ours; and what feeds its input wants to know
-        // when nobody reads it any more. Without /dev/null we hold on to them.
+        // when nobody reads it any more.
         let _ = sys::fd::null_stdio(if self.request.silent { 3 } else { 2 });
         let wait = self.request.wait;
         let parent = Parent { program, collector, socket: ours, signals, clock, resident, wait, rescue };

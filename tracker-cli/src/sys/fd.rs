@@ -1,8 +1,10 @@
 //! Descriptors: copies, closing what was inherited, polling. Everything made here is closed on exec unless it says
 //! otherwise, and above 2 because Rust's runtime keeps 0 to 2 open.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use super::{check, retry};
@@ -21,9 +23,11 @@ pub(crate) fn inheritable_copy(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Err(refused)
 }
 
-/// Points the first `count` standard descriptors at /dev/null.
+/// Points the first `count` standard descriptors at /dev/null, or, in a root folder that has none, at that folder, where
+/// nothing can be read or written either.
 pub(crate) fn null_stdio(count: RawFd) -> io::Result<()> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.or_else(|_| File::options().read(true).custom_flags(libc::O_PATH).open("/"))?;
     for standard in 0..count.min(3) {
         // SAFETY: replaces a standard descriptor; Rust's handles to them hold no state that this could break.
         check(unsafe { libc::dup2(null.as_raw_fd(), standard) })?;
