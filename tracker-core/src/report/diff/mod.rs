@@ -3,6 +3,7 @@
 //! Stacks are matched by the names of their functions (see [`keys`]), so that another build, with other addresses and
 //! lines, is still the same program. All rows and what did not change add up to each capture's total.
 
+mod calls;
 mod json;
 mod keys;
 
@@ -13,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::filter::Selection;
 use super::metric::Metric;
 use super::profile::{Profile, Stack, StackId};
+use calls::Calls;
 pub use keys::function;
 use keys::{Key, Keys, Side};
 
@@ -134,8 +136,13 @@ impl<'p> Diff<'p> {
         let mut new = Stacks::of(&after, (&mut keys, Side::After), metric);
         let renamed = keys.renames(&old.list(), &new.list());
         old.rename(&renamed);
+        let calls = [&new, &old].map(|other| Calls::of(other.0.keys()));
         let mut pairs = pair(&mut old, &mut new);
-        pairs.extend(pair_moved(&mut old, &mut new, &keys));
+        pairs.extend(pair_moved(&mut old, &mut new, |_, key| keys.common(key)));
+        pairs.extend(pair_moved(&mut old, &mut new, |side, key| {
+            let [after, before] = &calls;
+            Some(if side == Side::Before { after } else { before }.without_missing(key))
+        }));
         pairs.extend(old.0.drain().map(|(_, found)| (Some(found), None)));
         pairs.extend(new.0.drain().map(|(_, found)| (None, Some(found))));
 
@@ -269,30 +276,27 @@ fn pair(old: &mut Stacks, new: &mut Stacks) -> Vec<Pair> {
     both.iter().map(|key| (old.0.remove(key), new.0.remove(key))).collect()
 }
 
-/// Takes out what both sides have once functions that only one of them knows are left out of the paths.
-fn pair_moved(old: &mut Stacks, new: &mut Stacks, keys: &Keys) -> Vec<Pair> {
+/// Takes out what both sides have once frames that only one of them has are left out of the paths, as `common` does.
+fn pair_moved(old: &mut Stacks, new: &mut Stacks, common: impl Fn(Side, &Key) -> Option<Key>) -> Vec<Pair> {
     let mut pairs: FxHashMap<Key, Pair> = FxHashMap::default();
-    let mut rest = [Stacks::default(), Stacks::default()];
-    let common = |key: &Key| keys.common(key);
-    let known = |stacks: &Stacks| stacks.0.keys().filter_map(common).collect::<FxHashSet<Key>>();
-    let (in_old, in_new) = (known(old), known(new));
-    for (side, stacks) in [&mut *old, &mut *new].into_iter().enumerate() {
+    let known = |stacks: &Stacks, side| stacks.0.keys().filter_map(|key| common(side, key)).collect::<FxHashSet<Key>>();
+    let (in_old, in_new) = (known(old, Side::Before), known(new, Side::After));
+    for (side, stacks) in [(Side::Before, &mut *old), (Side::After, &mut *new)] {
         for (key, mut found) in std::mem::take(&mut stacks.0) {
-            match common(&key).filter(|common| in_old.contains(common) && in_new.contains(common)) {
+            match common(side, &key).filter(|common| in_old.contains(common) && in_new.contains(common)) {
                 Some(common) => {
                     found.moved = true;
                     let pair = pairs.entry(common).or_default();
-                    let place = if side == 0 { &mut pair.0 } else { &mut pair.1 };
+                    let place = if side == Side::Before { &mut pair.0 } else { &mut pair.1 };
                     match place {
                         Some(known) => known.join(&found),
                         None => *place = Some(found),
                     }
                 }
-                None => rest[side].add(key, found),
+                None => stacks.add(key, found),
             }
         }
     }
-    [*old, *new] = rest;
     pairs.into_values().collect()
 }
 
@@ -377,6 +381,12 @@ mod tests {
             &[("malloc: take work main", 10), ("malloc: take idle main", 5)],
             &[("malloc: take retry work run main", 16), ("malloc: take idle main", 5)],
             "+6 take retry work run main (was take work main); 1 same",
+        );
+        // A last call that is a jump leaves no frame of its caller, not even of the innermost one.
+        check(
+            &[("malloc: grow push parse main", 10), ("malloc: grow push exit main", 7)],
+            &[("malloc: wrap grow parse main", 12), ("malloc: wrap grow push exit main", 7)],
+            "+2 wrap grow parse main (was grow push parse main); 1 same",
         );
         // A new function that allocates itself is new.
         check(
