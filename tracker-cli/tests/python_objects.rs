@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::python::{profile, pythons, script, with_each};
 use common::{Ended, MEMTRACK, run, scratch};
@@ -132,6 +134,41 @@ fn arenas_count_in_place_of_the_objects_in_them() {
         let (found, (all, left)) = (sum(&profile, Function::PythonArena), arenas(&ended.stderr));
         assert!(found.allocations.abs_diff(all) <= 1 && found.leaked_blocks.abs_diff(left) <= 1, "{python:?}");
     });
+}
+
+#[test]
+fn the_page_has_a_capture_with_objects_twice() {
+    let (_, python) = pythons().pop_first().expect("python3 (apt-get install python3)");
+    recorded("served", &python, &["--python-allocators"], ("", &[]));
+    let mut server = Command::new(MEMTRACK);
+    server.args(["serve", "capture.mtk"]).current_dir(scratch("served"));
+    let mut server = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("memtrack");
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://")).expect("an address");
+    let (host, token) = address.split_once("/#token=").expect("with a key");
+    let ask = |request: &str, header: &str| {
+        let mut stream = TcpStream::connect(host).expect("it listens");
+        let text = format!("{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{header}\r\n\r\n");
+        stream.write_all(text.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    };
+    let session = ask("POST /api/session", &format!("Memtrack-Token: {token}"));
+    let session = session.split("\"session\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a session");
+    let get = |path: &str| ask(&format!("GET {path}"), &format!("Memtrack-Session: {session}"));
+    let names = get("/api/captures");
+    let counted: Vec<_> = [Pymalloc::Objects, Pymalloc::Arenas]
+        .map(Pymalloc::sentence)
+        .into_iter()
+        .zip(0..)
+        .map(|(sentence, capture)| get(&format!("/api/profile/{capture}")).contains(sentence))
+        .collect();
+    server.kill().expect("it runs");
+    server.wait().expect("it ends");
+    assert!(names.ends_with(r#"["capture.mtk","capture.mtk, arenas"]"#), "{names}");
+    assert_eq!(counted, [true, true]);
 }
 
 #[test]

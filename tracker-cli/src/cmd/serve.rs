@@ -4,6 +4,7 @@ use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tracker_core::report::profile::Pymalloc;
 use web::{ServeOptions, Source};
 
 use crate::args::CountArgs;
@@ -44,16 +45,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         Some(profile) => args.suppressions.load_for(profile),
         None => args.suppressions.load(&[]),
     }?;
-    let source = |path: PathBuf| -> (String, Box<dyn Source>) {
-        let mut read = first.take();
-        let name = captures::name(&path);
-        let load = move || match read.take() {
+    // So does what the first one has twice, which the page shows in one way or the other.
+    let other = first.as_ref().and_then(|profile| profile.pymalloc).map(Pymalloc::other);
+    let mut source = |path: &PathBuf, pymalloc: Pymalloc| -> Box<dyn Source> {
+        let (path, mut read) = (path.clone(), first.take());
+        Box::new(move || match read.take() {
             Some(profile) => Ok(profile),
             None => captures::profile(&path, pymalloc).map_err(|error| error.to_string()),
-        };
-        (name, Box::new(load))
+        })
     };
-    let sources = paths.into_iter().map(source).collect();
+    let mut sources = Vec::new();
+    for path in &paths {
+        let name = captures::name(path);
+        sources.push((name.clone(), source(path, pymalloc)));
+        if let Some(other) = other {
+            sources.push((format!("{name}, {}", other.name()), source(path, other)));
+        }
+    }
     let options = ServeOptions {
         port: args.port,
         socket: args.socket.clone(),

@@ -57,6 +57,15 @@ impl Pymalloc {
         }
     }
 
+    /// What counts otherwise.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Objects => Self::Arenas,
+            Self::Arenas => Self::Objects,
+        }
+    }
+
     /// What it means, for whoever reads a number.
     pub const fn sentence(self) -> &'static str {
         match self {
