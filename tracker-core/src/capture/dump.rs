@@ -14,7 +14,7 @@ use super::payload::Loader;
 use super::reader::{ReadError, file_header};
 use super::scan::{Found, Piece, Scan};
 use super::source::Source;
-use crate::format::python::{InterpreterState, LineTable};
+use crate::format::python::{CodeKind, InterpreterState};
 use crate::format::record::{MapKind, RegionScope, UntrackedReason, decode};
 use crate::format::wire::Reader;
 use crate::format::{DecodeError, Deltas, Record};
@@ -245,12 +245,12 @@ impl fmt::Display for Show<'_> {
                 let text = InterpreterState::from_number(*state).map_or("unknown state", InterpreterState::text);
                 write!(f, "interpreter, version {version:#010x}: {text} ({state})")
             }
-            Record::Code { number, form, name, .. } if *form == LineTable::Task as u8 => {
+            Record::Code { number, kind, name, .. } if *kind == CodeKind::Task as u8 => {
                 write!(f, "task {number} {}", name.escape_ascii())
             }
-            Record::Code { number, form, first_line, lines_len, file, name } => {
+            Record::Code { number, kind, first_line, lines_len, file, name } => {
                 write!(f, "code {number} {} in {}", name.escape_ascii(), file.escape_ascii())?;
-                write!(f, " from line {first_line}, {lines_len} bytes of lines in form {form}")
+                write!(f, " from line {first_line}, {lines_len} bytes of lines, kind {kind}")
             }
             Record::Lines { number, offset, bytes } => {
                 write!(f, "lines of code {number} from {offset}:")?;

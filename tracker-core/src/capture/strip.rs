@@ -13,7 +13,7 @@ use super::payload::Loader;
 use super::scan::{Piece, Scan};
 use super::source::Source;
 use super::writer::{Events, Writer};
-use crate::format::python::{CodeFields, LineTable, write_code};
+use crate::format::python::{CodeFields, CodeKind, write_code};
 use crate::format::record::{self, ModuleFields, UntrackedReason};
 use crate::format::{Deltas, MAX_RECORD_LEN, Record};
 
@@ -259,12 +259,12 @@ fn push(bytes: &[u8], texts: &mut dyn Texts, out: &mut Vec<u8>) -> bool {
             let name = texts.text(TextKind::Region, name).unwrap_or_default();
             record::write_region_begin(&mut buffer, id, scope, &name, limits)
         }
-        Record::Code { number, form, first_line, lines_len, file, name } => {
+        Record::Code { number, kind, first_line, lines_len, file, name } => {
             let file = &texts.text(TextKind::Source, file).unwrap_or_default();
             let name = &texts.text(TextKind::Function, name).unwrap_or_default();
-            let form = LineTable::from_number(form);
-            form.and_then(|form| {
-                write_code(&mut buffer, &CodeFields { number, form, first_line, lines_len, file, name })
+            let kind = CodeKind::from_number(kind);
+            kind.and_then(|kind| {
+                write_code(&mut buffer, &CodeFields { number, kind, first_line, lines_len, file, name })
             })
         }
         Record::Unknown { .. } => None,

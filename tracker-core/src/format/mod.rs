@@ -4,6 +4,7 @@
 
 pub mod event;
 pub mod lanes;
+pub mod lines;
 pub mod python;
 pub mod record;
 pub mod varint;
@@ -13,7 +14,7 @@ pub use event::{AllocFields, Deltas, Encoded};
 pub use record::{Called, DecodeError, Function, ImageKind, Record};
 
 /// Version of the capture file and of the lanes. Until the first release a change bumps it and keeps no reader.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// Longest record in bytes, tag included. A writer that has this much room left can write any record unchecked.
 pub const MAX_RECORD_LEN: usize = 3072;

@@ -8,8 +8,8 @@ use super::wire::Reader;
 /// Code number of a frame whose code object is not known, or that stands for frames that were cut out.
 pub const NO_CODE: u32 = 0;
 
-/// Most bytes of a line table in one [`write_lines`].
-pub const MAX_LINES: usize = 2048;
+/// Most bytes of lines in one [`write_lines`].
+pub const MAX_LINES: usize = 256;
 
 /// Longest file name and longest function name that are kept, in bytes of UTF-8.
 pub const MAX_NAME: usize = 1024;
@@ -46,24 +46,20 @@ impl InterpreterState {
     }
 }
 
-/// What a code record describes: how a code object tells its lines, or what is none; numbers are part of the format.
+/// What a code record describes; numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum LineTable {
-    /// `co_lnotab`, up to 3.9.
-    Lnotab = 1,
-    /// `co_linetable` of 3.10 (PEP 626).
-    Ranges = 2,
-    /// `co_linetable` since 3.11 (PEP 657).
-    Positions = 3,
+pub enum CodeKind {
+    /// A code object.
+    Code = 1,
     /// No code, but an asyncio task, with its name alone. Without one: the named tasks of a thread that were too many.
-    Task = 4,
+    Task = 2,
 }
 
-impl LineTable {
+impl CodeKind {
     /// From its number.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Lnotab, Self::Ranges, Self::Positions, Self::Task].into_iter().find(|form| *form as u8 == number)
+        [Self::Code, Self::Task].into_iter().find(|kind| *kind as u8 == number)
     }
 }
 
@@ -148,9 +144,9 @@ pub fn write_interpreter(buffer: &mut [u8], version: u32, state: InterpreterStat
 #[derive(Debug, Clone, Copy)]
 pub struct CodeFields<'a> {
     pub number: u32,
-    pub form: LineTable,
+    pub kind: CodeKind,
     pub first_line: u32,
-    /// Bytes of the whole line table, which [`write_lines`] records.
+    /// Bytes of all its lines, which [`write_lines`] records.
     pub lines_len: u32,
     pub file: &'a [u8],
     pub name: &'a [u8],
@@ -160,7 +156,7 @@ pub struct CodeFields<'a> {
 pub fn write_code(buffer: &mut [u8], code: &CodeFields<'_>) -> Option<usize> {
     sized(buffer, tag::CODE, |w| {
         w.u32(code.number);
-        w.u8(code.form as u8);
+        w.u8(code.kind as u8);
         w.u32(code.first_line);
         w.u32(code.lines_len);
         w.text(code.file, MAX_NAME);
@@ -168,7 +164,7 @@ pub fn write_code(buffer: &mut [u8], code: &CodeFields<'_>) -> Option<usize> {
     })
 }
 
-/// Records a piece, at most [`MAX_LINES`] long, of the line table of code object `number`.
+/// Records a piece, at most [`MAX_LINES`] long, of the lines of code object `number`, as [`super::lines::Lines`] writes them.
 pub fn write_lines(buffer: &mut [u8], number: u32, offset: u32, bytes: &[u8]) -> Option<usize> {
     sized(buffer, tag::LINES, |w| {
         w.u32(number);

@@ -333,9 +333,9 @@ pub enum Record<'a> {
     RegionEnd { id: u64 },
     /// A Python interpreter of version `version` (`PY_VERSION_HEX`); `state` as in [`super::python::InterpreterState`].
     Interpreter { state: u8, version: u32 },
-    /// Code object `number` of any interpreter of the session; `form` as in [`super::python::LineTable`].
-    Code { number: u32, form: u8, first_line: u32, lines_len: u32, file: &'a [u8], name: &'a [u8] },
-    /// A piece of a code object's line table, from `offset` on.
+    /// Code object `number` of any interpreter of the session; `kind` as in [`super::python::CodeKind`].
+    Code { number: u32, kind: u8, first_line: u32, lines_len: u32, file: &'a [u8], name: &'a [u8] },
+    /// A piece of a code object's lines, from `offset` on.
     Lines { number: u32, offset: u32, bytes: &'a [u8] },
     /// As `Define`, of Python frames.
     PythonStacks { first: u32, parent: u32, frames: PythonFrames<'a> },
@@ -519,7 +519,7 @@ fn decode_sized<'a>(deltas: &mut Deltas, tag: u8, payload: &'a [u8]) -> Option<R
         tag::INTERPRETER => Record::Interpreter { state: r.u8()?, version: r.u32()? },
         tag::CODE => Record::Code {
             number: r.u32()?,
-            form: r.u8()?,
+            kind: r.u8()?,
             first_line: r.u32()?,
             lines_len: r.u32()?,
             file: r.text()?,

@@ -3,8 +3,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::lines::line_of;
-use crate::format::python::LineTable;
+use crate::format::lines::line_of;
+use crate::format::python::CodeKind;
 
 /// A code object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,32 +12,32 @@ pub struct Code {
     pub file: Vec<u8>,
     /// Qualified where the version has such names, else the plain one.
     pub name: Vec<u8>,
-    form: Option<LineTable>,
+    kind: Option<CodeKind>,
     first_line: u32,
     lines_len: u32,
     lines: Vec<u8>,
 }
 
 impl Code {
-    /// A code object whose line table is still to come.
-    pub fn new(form: u8, first_line: u32, lines_len: u32, (file, name): (&[u8], &[u8])) -> Self {
-        let form = LineTable::from_number(form);
-        Self { file: file.to_vec(), name: name.to_vec(), form, first_line, lines_len, lines: Vec::new() }
+    /// A code object whose lines are still to come.
+    pub fn new(kind: u8, first_line: u32, lines_len: u32, (file, name): (&[u8], &[u8])) -> Self {
+        let kind = CodeKind::from_number(kind);
+        Self { file: file.to_vec(), name: name.to_vec(), kind, first_line, lines_len, lines: Vec::new() }
     }
 
     /// Whether it is no code, but an asyncio task.
     pub fn is_task(&self) -> bool {
-        self.form == Some(LineTable::Task)
+        self.kind == Some(CodeKind::Task)
     }
 
     /// The line that the instruction at `offset` bytes belongs to. Before the first instruction it is the first line; an
     /// instruction may have none.
     pub fn line(&self, offset: i32) -> Option<u32> {
         let Ok(offset) = u32::try_from(offset) else { return Some(self.first_line) };
-        if self.lines.len() != self.lines_len as usize {
+        if self.kind != Some(CodeKind::Code) || self.lines.len() != self.lines_len as usize {
             return None;
         }
-        line_of(self.form?, &self.lines, self.first_line, offset)
+        line_of(&self.lines, self.first_line, offset)
     }
 }
 
@@ -66,7 +66,7 @@ impl Python {
         self.codes.entry(number).or_insert(code);
     }
 
-    /// Takes a piece of a line table; pieces come in order.
+    /// Takes a piece of a code object's lines; pieces come in order.
     pub(super) fn add_lines(&mut self, number: u32, offset: u32, bytes: &[u8]) {
         if let Some(code) = self.codes.get_mut(&number).filter(|code| code.lines.len() == offset as usize) {
             let room = (code.lines_len as usize).saturating_sub(code.lines.len());
@@ -80,16 +80,16 @@ mod tests {
     use super::{Code, Python};
 
     #[test]
-    fn a_table_with_a_piece_missing_names_no_line() {
+    fn lines_with_a_piece_missing_name_none() {
         let mut python = Python::default();
         python.describe(1, Code::new(1, 10, 4, (b"a.py", b"f")));
         python.add_lines(1, 0, &[4, 1]);
         assert_eq!(python.code(1).map(|code| (code.line(6), code.line(-2))), Some((None, Some(10))));
         python.add_lines(1, 3, &[9]);
-        python.add_lines(1, 2, &[4, 1, 7, 7]);
+        python.add_lines(1, 2, &[0, 3, 7, 7]);
         python.describe(1, Code::new(1, 99, 0, (b"b.py", b"g")));
         let code = python.code(1).expect("described");
-        assert_eq!([0, 3, 4, 8].map(|offset| code.line(offset)), [Some(10), Some(10), Some(11), Some(12)]);
+        assert_eq!([0, 3, 4, 8].map(|offset| code.line(offset)), [Some(10), Some(10), Some(11), Some(11)]);
         assert_eq!((python.code(2), code.file.as_slice()), (None, b"a.py".as_slice()));
     }
 

@@ -346,8 +346,8 @@ impl State {
                 self.lost_definitions += u64::from(defined.jumped);
             }
             Record::Interpreter { state, version } => self.python.meet(state, version),
-            Record::Code { number, form, first_line, lines_len, file, name } => {
-                self.python.describe(number, Code::new(form, first_line, lines_len, (file, name)));
+            Record::Code { number, kind, first_line, lines_len, file, name } => {
+                self.python.describe(number, Code::new(kind, first_line, lines_len, (file, name)));
             }
             Record::Lines { number, offset, bytes } => self.python.add_lines(number, offset, bytes),
             Record::ForgetStacks => lane.ids.forget(),

@@ -30,7 +30,7 @@ fn all_that_is_there() {
     check(
         &bytes,
         r#"
-        capture format 11, session 07070707070707070707070707070707, started 1000 ns after 1970, 878 bytes
+        capture format 12, session 07070707070707070707070707070707, started 1000 ns after 1970, 878 bytes
         0x40 meta (2), raw (0), 93 of 93 bytes
           session pid 100 exe /bin/prog in  'prog', host "", kernel "", memtrack "", pages of 0, 0 processors, started 0 ns after 1970
         0xed events (1), raw (0), 111 of 111 bytes, stream 1 image 1 thread 1, chunk 0 from 0, 4 records, epoch 0 to 0, time 0 to 0

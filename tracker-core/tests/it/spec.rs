@@ -11,7 +11,7 @@ use tracker_core::format::lanes::{
     SMALL_CHUNK, SMALL_CHUNKS, SMALL_OFFSET,
 };
 use tracker_core::format::python::{
-    CodeFields, InterpreterState, LineTable, write_code, write_interpreter, write_lines, write_merge,
+    CodeFields, CodeKind, InterpreterState, write_code, write_interpreter, write_lines, write_merge,
     write_python_stacks,
 };
 use tracker_core::format::record::{
@@ -97,9 +97,9 @@ fn encode_sized(buffer: &mut [u8], deltas: &mut Deltas, record: &Record<'_>) -> 
         Record::Interpreter { state, version } => {
             write_interpreter(buffer, version, InterpreterState::from_number(state)?)
         }
-        Record::Code { number, form, first_line, lines_len, file, name } => {
-            let form = LineTable::from_number(form)?;
-            write_code(buffer, &CodeFields { number, form, first_line, lines_len, file, name })
+        Record::Code { number, kind, first_line, lines_len, file, name } => {
+            let kind = CodeKind::from_number(kind)?;
+            write_code(buffer, &CodeFields { number, kind, first_line, lines_len, file, name })
         }
         Record::Lines { number, offset, bytes } => write_lines(buffer, number, offset, bytes),
         Record::PythonStacks { first, parent, frames } => {

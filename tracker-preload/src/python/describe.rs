@@ -3,8 +3,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use tracker_core::format::lines::{LineTable, Lines};
 use tracker_core::format::python::{
-    CodeFields, InterpreterState, LineTable, MAX_LINES, MAX_NAME, write_code, write_interpreter, write_lines,
+    CodeFields, CodeKind, InterpreterState, MAX_LINES, MAX_NAME, write_code, write_interpreter, write_lines,
 };
 
 use super::Note;
@@ -62,7 +63,9 @@ pub(super) fn describe(
 /// Describes an asyncio task of this name as [`describe`] does code.
 #[cold]
 pub(super) fn describe_task(name: &[u8], note: Note<'_>) -> Option<u32> {
-    write(&Code { form: LineTable::Task, first_line: 0, lines: &[], file: &[], name }, note)
+    let number = next_number()?;
+    let fields = CodeFields { number, kind: CodeKind::Task, first_line: 0, lines_len: 0, file: &[], name };
+    note(&mut |buffer| write_code(buffer, &fields)).then_some(number)
 }
 
 /// Whether so many code objects made sense that the layout must be right.
@@ -185,18 +188,35 @@ pub(super) fn text<'t>(
     room.get(..used)
 }
 
+/// Numbers are the session's.
+fn next_number() -> Option<u32> {
+    Some(Lanes::get()?.control().numbers.0.next_code.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Writes a description under a new number.
 fn write(code: &Code<'_>, note: Note<'_>) -> Option<u32> {
-    let number = Lanes::get()?.control().numbers.0.next_code.fetch_add(1, Ordering::Relaxed);
+    let number = next_number()?;
     let &Code { form, first_line, lines, file, name } = code;
-    let fields = CodeFields { number, form, first_line, lines_len: lines.len() as u32, file, name };
+    let mut piece = [0; MAX_LINES];
+    let (mut all, mut lines_len) = (Lines::new(form, lines), 0);
+    loop {
+        match all.write(&mut piece) {
+            0 => break,
+            len => lines_len += len as u32,
+        }
+    }
+    let fields = CodeFields { number, kind: CodeKind::Code, first_line, lines_len, file, name };
     if !note(&mut |buffer| write_code(buffer, &fields)) {
         return None;
     }
-    for (piece, offset) in lines.chunks(MAX_LINES).zip((0u32..).step_by(MAX_LINES)) {
-        if !note(&mut |buffer| write_lines(buffer, number, offset, piece)) {
+    let (mut rest, mut offset) = (Lines::new(form, lines), 0);
+    while offset < lines_len {
+        let len = rest.write(&mut piece);
+        let bytes = piece.get(..len).unwrap_or(&[]);
+        if len == 0 || !note(&mut |buffer| write_lines(buffer, number, offset, bytes)) {
             return None;
         }
+        offset += len as u32;
     }
     Some(number)
 }
