@@ -7,6 +7,30 @@ use serde::{Deserialize, Serialize};
 /// Longest encoded frame in bytes.
 pub const MAX_META_LEN: u64 = 1 << 20;
 
+/// Bytes of frames that a capture may decode to, as a multiple of its size and beyond it. Frames are kept in memory, and a
+/// few bytes may decode to a megabyte of one; honest ones compress to a tenth at best.
+const MAX_META_RATIO: u64 = 8;
+const META_SLACK: u64 = 2 * MAX_META_LEN;
+
+/// The room that the frames of one capture have; what lies beyond it is read as damage.
+#[derive(Debug)]
+pub struct MetaRoom(u64);
+
+impl MetaRoom {
+    /// In a capture of `size` bytes.
+    pub const fn new(size: u64) -> Self {
+        Self(size.saturating_mul(MAX_META_RATIO).saturating_add(META_SLACK))
+    }
+
+    /// Whether a frame of `len` bytes has room; it is gone in either case.
+    pub fn take(&mut self, len: u32) -> bool {
+        let len = u64::from(len);
+        let fits = len <= MAX_META_LEN && len <= self.0;
+        self.0 = self.0.saturating_sub(len);
+        fits
+    }
+}
+
 /// One metadata frame. Times are nanoseconds since the session's start, paths and names raw bytes as the kernel gave
 /// them. New kinds are added at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::block::{BlockHeader, BlockKind, FILE_HEADER_LEN, FILE_MAGIC, FileHeader, FileHeaderError};
 use super::facts::Facts;
-use super::meta::{MAX_META_LEN, Meta, ModuleFile};
+use super::meta::{Meta, MetaRoom, ModuleFile};
 use super::payload::Loader;
 use super::scan::{Found, Piece, Scan};
 use super::source::{Source, read_at};
@@ -20,11 +20,6 @@ use crate::format::wire::Reader;
 
 /// Most bytes of one module's file that are taken from a capture.
 const MAX_MODULE_LEN: u64 = 256 << 20;
-
-/// Bytes of metadata that a capture may decode to, as a multiple of its size and beyond it. Frames are kept in memory, and a
-/// few bytes may decode to a megabyte of one; honest ones compress to a tenth at best.
-const MAX_META_RATIO: u64 = 8;
-const META_SLACK: u64 = 2 * MAX_META_LEN;
 
 /// Called with the bytes done and the bytes there are.
 pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
@@ -193,7 +188,7 @@ impl<S: Source> Capture<S> {
         let mut streams: FxHashMap<u32, usize> = FxHashMap::default();
         let mut scan = Scan::new(&self.source, self.size);
         let mut payload = Vec::new();
-        let mut meta_room = self.size.saturating_mul(MAX_META_RATIO).saturating_add(META_SLACK);
+        let mut meta_room = MetaRoom::new(self.size);
         while let Some(piece) = scan.next_piece()? {
             let found = match piece {
                 Piece::Block(found) => found,
@@ -224,10 +219,8 @@ impl<S: Source> Capture<S> {
                     }
                 }
                 kind if kind == BlockKind::Meta as u8 => {
-                    let len = u64::from(header.raw_len);
-                    let fits = len <= MAX_META_LEN && len <= meta_room;
-                    meta_room = meta_room.saturating_sub(len);
-                    let good = fits && loader.load(&self.source, header, found.payload_at(), &mut payload)?;
+                    let good = meta_room.take(header.raw_len)
+                        && loader.load(&self.source, header, found.payload_at(), &mut payload)?;
                     match Meta::decode(&payload).filter(|_| good) {
                         Some(meta) => self.facts.add(meta),
                         None => self.damage.metas += 1,

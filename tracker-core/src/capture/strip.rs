@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use rustc_hash::FxHashMap;
 
 use super::block::{BlockHeader, BlockKind, Codec};
-use super::meta::{MAX_META_LEN, Meta, Session};
+use super::meta::{Meta, MetaRoom, Session};
 use super::payload::Loader;
 use super::scan::{Piece, Scan};
 use super::source::Source;
@@ -72,23 +72,77 @@ pub trait Texts {
     fn text(&mut self, kind: TextKind, text: &[u8]) -> Option<Vec<u8>>;
 }
 
-/// Appends the blocks of `source` to `writer`, with the texts that `texts` wants. `extra` follows the session's frame.
+/// Where the copy goes.
+pub trait Target {
+    /// Records of one stream.
+    ///
+    /// # Errors
+    /// Those of writing.
+    fn events(&mut self, events: &Events, records: &[u8]) -> io::Result<()>;
+
+    /// A frame of metadata.
+    ///
+    /// # Errors
+    /// Those of writing.
+    fn meta(&mut self, meta: &Meta) -> io::Result<()>;
+
+    /// A place where the original is damaged.
+    ///
+    /// # Errors
+    /// Those of writing.
+    fn damage(&mut self) -> io::Result<()>;
+}
+
+impl<W: Write> Target for Writer<W> {
+    fn events(&mut self, events: &Events, records: &[u8]) -> io::Result<()> {
+        self.events(events, records, Codec::Columns)
+    }
+
+    fn meta(&mut self, meta: &Meta) -> io::Result<()> {
+        self.meta(meta)
+    }
+
+    fn damage(&mut self) -> io::Result<()> {
+        self.damage()
+    }
+}
+
+/// No copy: for those who want the texts alone.
+#[derive(Debug)]
+pub struct Nowhere;
+
+impl Target for Nowhere {
+    fn events(&mut self, _: &Events, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn meta(&mut self, _: &Meta) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn damage(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends the blocks of `source` to `target`, with the texts that `texts` wants. `extra` follows the session's frame.
 ///
 /// # Errors
 /// Those of reading and writing.
-pub fn strip<W: Write>(
+pub fn strip(
     source: &impl Source,
-    writer: &mut Writer<W>,
+    target: &mut impl Target,
     texts: &mut dyn Texts,
     mut extra: Option<Meta>,
 ) -> io::Result<()> {
     let mut loader = Loader::new()?;
-    let mut scan = Scan::new(source, source.size()?);
+    let size = source.size()?;
+    let (mut scan, mut meta_room) = (Scan::new(source, size), MetaRoom::new(size));
     let mut payload = Vec::new();
     let mut streams = Streams::default();
     while let Some(piece) = scan.next_piece()? {
         let Piece::Block(found) = piece else {
-            writer.damage()?;
+            target.damage()?;
             continue;
         };
         let header = found.header;
@@ -96,20 +150,21 @@ pub fn strip<W: Write>(
         if !is(BlockKind::Events) && !is(BlockKind::Meta) {
             continue;
         }
-        if !loader.load(source, &header, found.payload_at(), &mut payload)? {
-            writer.damage()?;
+        let has_room = is(BlockKind::Events) || meta_room.take(header.raw_len);
+        if !has_room || !loader.load(source, &header, found.payload_at(), &mut payload)? {
+            target.damage()?;
         } else if is(BlockKind::Events) {
             let (offset, count, records) = streams.block(&header, &payload, texts);
-            writer.events(&events(&header, offset, count), &records, Codec::Columns)?;
-        } else if let Some(meta) = Meta::decode(&payload).filter(|_| u64::from(header.raw_len) <= MAX_META_LEN) {
+            target.events(&events(&header, offset, count), &records)?;
+        } else if let Some(meta) = Meta::decode(&payload) {
             let is_session = matches!(meta, Meta::Session(_));
-            writer.meta(&frame(meta, texts))?;
+            target.meta(&frame(meta, texts))?;
             if let Some(extra) = extra.take_if(|_| is_session) {
-                writer.meta(&extra)?;
+                target.meta(&extra)?;
             }
         }
     }
-    extra.map_or(Ok(()), |extra| writer.meta(&extra))
+    extra.map_or(Ok(()), |extra| target.meta(&extra))
 }
 
 fn events(header: &BlockHeader, offset: u32, count: u32) -> Events {

@@ -14,7 +14,7 @@ use super::{index, seal};
 use crate::capture::meta::Meta;
 use crate::capture::reader::{Progress, file_header};
 use crate::capture::redact::Redaction;
-use crate::capture::strip::{TextKind, Texts, session, strip};
+use crate::capture::strip::{Nowhere, TextKind, Texts, session, strip};
 use crate::capture::writer::Writer;
 
 /// A capture that can be shared.
@@ -81,9 +81,8 @@ pub fn texts(path: &Path) -> Result<BTreeSet<(TextKind, String)>, OpenError> {
     let file = super::open::file(path)?;
     let unreadable = |error| OpenError::unreadable(path, error);
     let mut list = List::default();
-    let header = file_header(&file).map_err(unreadable)?;
-    let listed = Writer::new(io::sink(), &header).and_then(|mut sink| strip(&file, &mut sink, &mut list, None));
-    listed.map_err(|error| unreadable(error.into()))?;
+    file_header(&file).map_err(unreadable)?;
+    strip(&file, &mut Nowhere, &mut list, None).map_err(|error| unreadable(error.into()))?;
     if let Some(profile) = seal::load(&file, &OpenOptions { slices: false, ..OpenOptions::default() }) {
         for frame in &profile.frames {
             frame.function.iter().for_each(|name| list.add(TextKind::Function, name.clone()));
