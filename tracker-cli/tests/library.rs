@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use common::{MEMTRACK, run, scratch};
+use common::{MEMTRACK, compile, read, record, run, scratch, victims};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 // System V ABI, dynamic section, and its GNU extensions.
@@ -31,6 +31,21 @@ fn extract() -> Vec<u8> {
     let folders = std::fs::read_dir(cache.join("memtrack")).expect("the cache folder");
     let folder = folders.map(|folder| folder.expect("readable").path()).next().expect("one library");
     std::fs::read(folder.join("libmemtrack_preload.so")).expect("the library")
+}
+
+/// It is in the program's namespace and in no other one, which reports and `doctor` say.
+#[test]
+fn namespaces_without_it_are_told_of() {
+    const TOLD: &str = "the program calls dlmopen: allocations of what it loads by that are not seen";
+    let program = scratch("namespace").join("namespace");
+    compile("gcc", "namespace.c", &["-ldl"], &program);
+    let (program, plug) = (program.to_str().expect("plain path"), victims().join("libplug_a.so"));
+    let capture = record("namespace-run", &[program, plug.to_str().expect("plain path")]);
+    assert_eq!(capture.under("plug_a", "allocations"), 0);
+    let remarks = capture.summary["warnings"].to_string();
+    assert!(remarks.contains(TOLD), "{remarks}");
+    assert!(read(&["doctor", program]).contains(TOLD));
+    assert!(!read(&["doctor", victims().join("known").to_str().expect("plain path")]).contains("dlmopen"));
 }
 
 /// Everything it asks of the program's C library. A new name here is a promise in `docs/inside-the-target.md`.

@@ -70,7 +70,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
 fn diagnose(program: &str, found: Program) -> Diagnosis {
     let symbols = facts::symbols(&found.file).unwrap_or_default();
     let glibc = found.loader.as_deref().and_then(facts::glibc);
-    let mut warnings: Vec<String> = elf::linked_in(&found.file).into_iter().collect();
+    let mut warnings = elf::unseen(&found.file);
     let library = match preload::locate(None) {
         Ok(path) => Some(show(&path)),
         Err(error) => {

@@ -193,10 +193,10 @@ impl Observer {
     /// Looks, once for each file, whether allocations of the programs it is run as are not seen.
     fn inspect(&mut self, file: &Path, name: &str) {
         let Ok(metadata) = file.metadata() else { return };
-        if self.inspected.insert((metadata.dev(), metadata.ino()))
-            && let Some(text) = elf::linked_in(file)
-        {
-            self.queue.meta(Meta::Warning { text: format!("{name}: {text}") });
+        if self.inspected.insert((metadata.dev(), metadata.ino())) {
+            for text in elf::unseen(file) {
+                self.queue.meta(Meta::Warning { text: format!("{name}: {text}") });
+            }
         }
     }
 

@@ -5,19 +5,12 @@ use std::path::Path;
 
 use tracker_core::format::wire::Reader;
 
-use super::image::{Image, Source};
+use super::image::{Image, Source, strings};
 use crate::sys::memory;
 
 /// What they put before `_malloc`, and what to call them.
 const ALLOCATORS: [(&str, &str); 4] =
     [("_rjem", "jemalloc"), ("je", "jemalloc"), ("mi", "mimalloc"), ("tc", "tcmalloc")];
-
-/// Only the front of a longer string table is searched.
-const MAX_STRINGS: u64 = 16 << 20;
-
-/// Bytes searched in one go, and by how much two neighbours overlap: more than the longest name.
-const WINDOW: u64 = 64 << 10;
-const OVERLAP: u64 = 64;
 
 /// What serves the program's allocations past malloc, in words; `None` when nothing is known to.
 pub(crate) fn linked_in(program: &Path) -> Option<String> {
@@ -33,10 +26,8 @@ pub(crate) fn linked_in(program: &Path) -> Option<String> {
 
 /// Searches the names of the symbols that are not dynamic.
 fn in_symbol_table(source: &(impl Source + ?Sized)) -> Option<&'static str> {
-    let (start, len) = strings(source)?;
-    let len = len.min(MAX_STRINGS);
-    let windows = (0..len).step_by((WINDOW - OVERLAP) as usize);
-    windows.map(|at| source.read(start.saturating_add(at), (len - at).min(WINDOW) as usize)).find_map(|w| search(&w))
+    let (start, len) = string_table(source)?;
+    strings(source, start, len).find_map(|piece| search(&piece))
 }
 
 /// An allocator's name among zero-terminated strings.
@@ -55,7 +46,7 @@ fn search(strings: &[u8]) -> Option<&'static str> {
 }
 
 /// Offset and length of the symbol table's string table.
-fn strings(source: &(impl Source + ?Sized)) -> Option<(u64, u64)> {
+fn string_table(source: &(impl Source + ?Sized)) -> Option<(u64, u64)> {
     const SYMBOL_TABLE: u32 = 2;
     let header = source.read(0, 64);
     let table = Reader::new(header.get(40..)?).u64()?;
@@ -92,7 +83,7 @@ mod tests {
     #[test]
     fn the_string_table_is_found() {
         let program = std::fs::read("/proc/self/exe").unwrap();
-        let (start, len) = strings(program.as_slice()).expect("test programs have symbols");
+        let (start, len) = string_table(program.as_slice()).expect("test programs have symbols");
         let strings = &program[start as usize..(start + len) as usize];
         assert!(memory::find(strings, b"\0main\0").is_some());
         assert_eq!(in_symbol_table(program.as_slice()), None);

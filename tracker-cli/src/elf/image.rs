@@ -2,10 +2,13 @@
 //!
 //! The file is hostile input: every offset and length in it is bounded before it is used, and nothing is read whole.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use tracker_core::format::wire::Reader;
+
+use crate::sys::memory;
 
 /// Most bytes read in one go.
 const MAX_READ: usize = 64 << 10;
@@ -17,6 +20,7 @@ const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 
 const DT_NEEDED: u64 = 1;
+const DT_STRSZ: u64 = 10;
 const DT_STRTAB: u64 = 5;
 const DT_SYMTAB: u64 = 6;
 const DT_SONAME: u64 = 14;
@@ -142,6 +146,14 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
         Some(cut(self.source.read(self.offset(address)?, 256)))
     }
 
+    /// Whether its dynamic symbols have `name` among them, defined or wanted. (Names that end in it are taken for it: tables share
+    /// ends of names.)
+    pub(super) fn names(&self, name: &CStr) -> bool {
+        let table = self.entry(DT_STRTAB).and_then(|address| self.offset(address)).zip(self.entry(DT_STRSZ));
+        let has = |window: Vec<u8>| memory::find(&window, name.to_bytes_with_nul()).is_some();
+        table.is_some_and(|(start, len)| strings(self.source, start, len).any(has))
+    }
+
     /// Whether it defines the dynamic symbol `name`: one lookup in the GNU hash table.
     pub(super) fn defines(&self, name: &str) -> bool {
         self.find(name).is_some()
@@ -174,6 +186,16 @@ impl<'s, S: Source + ?Sized> Image<'s, S> {
         }
         None
     }
+}
+
+/// The front of a table of strings in pieces that overlap, so that a name of up to 64 bytes is whole in one of them.
+pub(super) fn strings<S: Source + ?Sized>(source: &S, start: u64, len: u64) -> impl Iterator<Item = Vec<u8>> {
+    const MOST: u64 = 16 << 20;
+    const PIECE: u64 = MAX_READ as u64;
+    const OVERLAP: u64 = 64;
+    let len = len.min(MOST);
+    let pieces = (0..len).step_by((PIECE - OVERLAP) as usize);
+    pieces.map(move |at| source.read(start.saturating_add(at), (len - at).min(PIECE) as usize))
 }
 
 fn read_segments<S: Source + ?Sized>(source: &S, header: &[u8]) -> Option<Vec<Segment>> {

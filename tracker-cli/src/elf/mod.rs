@@ -5,8 +5,6 @@ mod allocator;
 pub(crate) mod facts;
 mod image;
 
-pub(crate) use self::allocator::linked_in;
-
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -32,6 +30,18 @@ pub(crate) struct Program {
     pub(crate) loader: Option<PathBuf>,
     /// Why the library cannot work in it.
     pub(crate) untracked: Option<UntrackedReason>,
+}
+
+/// What of a program's allocations will not be seen though it is recorded, in words.
+pub(crate) fn unseen(program: &Path) -> Vec<String> {
+    allocator::linked_in(program).into_iter().chain(namespaces(program)).collect()
+}
+
+/// A library in a namespace of its own has a C library of its own, which nothing is loaded in front of.
+fn namespaces(program: &Path) -> Option<String> {
+    let file = File::open(program).ok()?;
+    let found = Image::parse(&file).ok()?.names(c"dlmopen");
+    found.then(|| "the program calls dlmopen: allocations of what it loads by that are not seen".to_owned())
 }
 
 /// Inspects the program at `path`.
