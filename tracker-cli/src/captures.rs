@@ -191,6 +191,7 @@ fn start_of(path: &Path) -> Result<u64, &'static str> {
         FileHeaderError::NotACapture => "is not a capture",
         FileHeaderError::Cut => "is cut inside its header",
         FileHeaderError::Damaged => "has a damaged header",
+        FileHeaderError::Gone => "has no header any more",
         FileHeaderError::Version(_) => "was written by another version of memtrack",
     })
 }

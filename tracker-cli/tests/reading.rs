@@ -231,12 +231,14 @@ fn bad_input_has_a_message_and_its_exit_code() {
     check(&folder, "summary", 3, "", "no capture (*.mtk) in this folder; record one with `memtrack run PROGRAM`");
     fs::write(folder.join("empty.mtk"), "").expect("writable");
     fs::write(folder.join("text.mtk"), "hello, this is no capture at all\n").expect("writable");
+    fs::write(folder.join("hole.mtk"), [0; 5000]).expect("writable");
     check(&folder, "summary", 3, "", "no readable capture in this folder");
     for command in
         ["summary", "report", "tree", "stats", "check --max peak=1", "export --format collapsed", "dump", "flamegraph"]
     {
         check(&folder, &format!("{command} empty.mtk"), 3, "", "empty.mtk");
         check(&folder, &format!("{command} text.mtk"), 3, "", "is not a memtrack capture");
+        check(&folder, &format!("{command} hole.mtk"), 3, "", "has zeros in place of its header");
         check(&folder, &format!("{command} gone.mtk"), 3, "", "gone.mtk");
         check(&folder, &format!("{command} --no-such-flag"), 2, "", "--no-such-flag");
     }

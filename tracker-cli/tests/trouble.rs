@@ -201,6 +201,26 @@ fn its_folder_is_removed() {
     program.end();
 }
 
+/// Somebody empties the file while it is written: what came before is lost, which every report says, and what came behind opens.
+#[test]
+fn its_file_is_emptied() {
+    let folder = scratch("emptied");
+    let mut program = Phases::start(&folder, 100_000, &["-q"]);
+    let path = folder.join("out/capture.mtk");
+    program.phase();
+    let file = fs::File::options().write(true).open(&path).expect("it is ours");
+    file.set_len(0).expect("it is ours");
+    for _ in 0..4 {
+        program.phase();
+    }
+    assert_eq!(program.end(), "");
+    let capture = open(path);
+    assert_eq!(capture.summary["state"], "cut");
+    let remarks = capture.summary["warnings"].to_string();
+    assert!(remarks.contains("bytes in 1 place of the file are damaged"), "{remarks}");
+    assert!(capture.number(None, "allocations") > 0 && capture.summary["exit"]["code"] == 7, "{}", capture.summary);
+}
+
 /// What recording at most a megabyte answers: the program does what it always does, and the capture says that it ended early.
 #[test]
 fn its_size_is_limited() {

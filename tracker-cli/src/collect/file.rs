@@ -21,7 +21,7 @@ pub(super) trait Sink: Write {
     /// From here on writes use the room that was kept.
     fn begin_last_words(&mut self);
 
-    /// Gives back room that was not used, and what a failed write left behind.
+    /// Gives back room that was not used, and what a failed write left behind; puts the header back where it is gone.
     fn finish(&self);
 }
 
@@ -41,6 +41,8 @@ impl std::error::Error for LimitReached {}
 #[derive(Debug)]
 pub(crate) struct CaptureFile {
     file: File,
+    /// What was written first: the header. Without it nothing of the capture opens.
+    header: Vec<u8>,
     /// End of the last whole write.
     position: u64,
     /// Up to here the disk has room for us.
@@ -64,7 +66,7 @@ impl CaptureFile {
 
     /// Goes on with a file of `position` bytes.
     pub(super) fn behind(file: File, position: u64, limit: u64) -> Self {
-        Self { file, position, reserved: position, limit, unreserved: false, last_words: false }
+        Self { file, header: Vec::new(), position, reserved: position, limit, unreserved: false, last_words: false }
     }
 
     fn make_room(&mut self, len: u64) -> io::Result<()> {
@@ -103,6 +105,11 @@ impl Sink for CaptureFile {
     }
 
     fn finish(&self) {
+        let mut header = vec![0; self.header.len()];
+        if self.file.read_exact_at(&mut header, 0).is_ok() && header != self.header {
+            // Somebody has cut the file while we wrote. What came behind is there, and this is what it takes to read it.
+            let _ = self.file.write_all_at(&self.header, 0);
+        }
         if self.last_words || self.reserved > self.position + SPARE {
             // The capture is as good with the room still reserved.
             let _ = self.file.set_len(self.position);
@@ -114,6 +121,9 @@ impl Write for CaptureFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.make_room(bytes.len() as u64)?;
         self.file.write_all_at(bytes, self.position)?;
+        if self.position == 0 {
+            self.header = bytes.to_vec();
+        }
         self.position += bytes.len() as u64;
         Ok(bytes.len())
     }

@@ -33,6 +33,8 @@ pub enum FileHeaderError {
     Cut,
     /// The header's check sum is wrong.
     Damaged,
+    /// Nothing but zeros: whoever cut the file while it was written left a hole.
+    Gone,
     /// Written by a memtrack with this newer (or, before the first release, other) format version.
     Version(u32),
 }
@@ -54,7 +56,8 @@ impl FileHeader {
     /// Reads a header from the front of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileHeaderError> {
         if bytes.len() < 8 || bytes[..8] != FILE_MAGIC {
-            return Err(FileHeaderError::NotACapture);
+            let is_hole = bytes.len() >= FILE_HEADER_LEN && bytes.iter().take(FILE_HEADER_LEN).all(|byte| *byte == 0);
+            return Err(if is_hole { FileHeaderError::Gone } else { FileHeaderError::NotACapture });
         }
         let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(FileHeaderError::Cut) };
         // All versions have this header.

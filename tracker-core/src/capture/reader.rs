@@ -130,6 +130,8 @@ pub enum ReadError {
     NotACapture,
     /// The file header's check sum is wrong.
     Damaged,
+    /// There are zeros in place of the file header.
+    Gone,
     /// Another format version wrote it.
     Version { found: u32, known: u32 },
     /// Reading failed.
@@ -148,6 +150,9 @@ impl fmt::Display for ReadError {
             Self::Empty => f.write_str("is empty: nothing was recorded into it"),
             Self::NotACapture => f.write_str("is not a memtrack capture"),
             Self::Damaged => f.write_str("starts like a memtrack capture, but its header is damaged"),
+            Self::Gone => {
+                f.write_str("has zeros in place of its header: if it is a capture, it was cut while it was recorded")
+            }
             Self::Version { found, known } => {
                 write!(f, "has capture format {found}, this memtrack reads format {known}")
             }
@@ -271,6 +276,7 @@ pub(crate) fn file_header(source: &impl Source) -> Result<FileHeader, ReadError>
         FileHeaderError::NotACapture => ReadError::NotACapture,
         FileHeaderError::Cut => ReadError::Empty,
         FileHeaderError::Damaged => ReadError::Damaged,
+        FileHeaderError::Gone => ReadError::Gone,
         FileHeaderError::Version(found) => ReadError::Version { found, known: VERSION },
     })
 }

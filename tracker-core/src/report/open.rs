@@ -99,7 +99,7 @@ impl fmt::Display for OpenError {
                 let way_out = match error {
                     ReadError::Empty => "; record again with `memtrack run`",
                     ReadError::NotACapture => "; name a file that `memtrack run` wrote",
-                    ReadError::Damaged => "; restore it from a copy or record again",
+                    ReadError::Damaged | ReadError::Gone => "; restore it from a copy or record again",
                     ReadError::Version { .. } => "; open it with the memtrack that recorded it",
                     ReadError::Io(_) => "",
                 };
