@@ -38,13 +38,13 @@ pub(crate) fn text(look: &Look, report: &Report<'_>, depth: usize) -> String {
             text += &format!("  {size:>10}  {:>12}  {rule}\n", counted(sum.blocks, "block"));
         }
     }
-    text += &arenas(look, report);
+    text += &arenas(look, report, "this");
     text.push('\n');
     text + &trust::text(look, profile, &sums)
 }
 
-/// What blocks of arenas mean, where there are any.
-fn arenas(look: &Look, report: &Report<'_>) -> String {
+/// What blocks of arenas mean, where there are any in the report, which is called `whole`.
+pub(super) fn arenas(look: &Look, report: &Report<'_>, whole: &str) -> String {
     if report.arenas.blocks == 0 {
         return String::new();
     }
@@ -54,7 +54,7 @@ fn arenas(look: &Look, report: &Report<'_>) -> String {
         Some(_) => "Without --arenas each object counts instead.",
     };
     let remark = format!(
-        "{size} of this are {count} of pymalloc, which small Python objects share. One counts as long as a single object in it \
+        "{size} of {whole} are {count} of pymalloc, which small Python objects share. One counts as long as a single object in it \
          lives, and its stack is that of whoever needed room next. {way_out}"
     );
     let words: Vec<_> = remark.split(' ').map(str::to_owned).collect();

@@ -31,7 +31,9 @@ pub(crate) fn run_summary(profile: &Profile, path: &Path) -> String {
         }
         (blocks, Some(part)) => format!("{} in {}, {part}", bytes(total.bytes), counted(blocks, "block")),
     };
-    let kind = if leaks.sum.blocks > 0 { "--leaks" } else { "--peak" };
+    // An interpreter leaves much behind when it ends, whatever it runs.
+    let interprets = profile.modules.iter().any(|module| module.interpreter);
+    let kind = if leaks.sum.blocks > 0 && !interprets { "--leaks" } else { "--peak" };
     let peak =
         bytes(sums.peak_bytes) + " in " + &counted(sums.peak_blocks, "block") + &after_the_start(sums.peak_at_ns);
     let allocations = format!(

@@ -14,7 +14,7 @@ use super::columns::{Side, Table};
 use super::leaked::{KEPT, part};
 use super::look::Look;
 use super::units::{after_the_start, bytes, count, counted, percent};
-use super::{head, places, trust};
+use super::{head, places, report, trust};
 
 /// Places in a list, and processes and threads in their tables.
 const PLACES: usize = 5;
@@ -49,6 +49,8 @@ pub(crate) fn text(look: &Look, selection: &Selection<'_>, builtin: &Applied<'_>
             text += &places::text(look, selection.profile(), metric.unit(), total, &top);
         }
     }
+    let peak = Report::new(selection.clone(), Kind::Peak, &Limits::default(), &Applied::default());
+    text += &report::arenas(look, &peak, "the peak");
     text += &processes(look, &summary);
     text += &threads(look, &summary);
     text.push('\n');

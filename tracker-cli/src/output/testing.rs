@@ -337,6 +337,19 @@ fn golden_run_summary() {
 }
 
 #[test]
+fn what_an_interpreter_leaves_behind_is_not_the_first_thing_to_look_at() {
+    let numbers = Numbers { allocated: (3, 1 << 20), peak: (3, 3 << 20), leaked: (1, 1 << 20), ..Numbers::default() };
+    let mut profile =
+        Sketch::new("python3 a.py").row("pymalloc arena: [pymalloc arena] py:load@a.py:3 main", numbers).build();
+    let next = |profile: &Profile| run_summary::run_summary(profile, &PathBuf::from("a.mtk"));
+    assert!(next(&profile).contains("report --leaks a.mtk"));
+    profile.modules.iter_mut().for_each(|module| module.interpreter = true);
+    assert!(next(&profile).contains("report --peak a.mtk"));
+    let text = summary::text(&NARROW, &Selection::whole(&profile), &Applied::default());
+    assert!(text.contains("3.0 MiB of the peak are 3 arenas of pymalloc"), "{text}");
+}
+
+#[test]
 fn golden_table() {
     let profile = sample();
     let whole = Selection::whole(&profile);

@@ -115,9 +115,16 @@ pub fn role(function: Option<&str>, module: Option<&str>, file: Option<&str>) ->
     match module.and_then(runtime_module) {
         Some(Runtime::Libc | Runtime::Loader) => Some(Role::System),
         Some(Runtime::Cpp) => Some(Role::Standard),
-        None if file.is_some_and(is_standard_source) => of_name.or(Some(Role::Standard)),
+        None if file.is_some_and(is_standard_source) || module.is_some_and(makes_arrays) => {
+            of_name.or(Some(Role::Standard))
+        }
         None => of_name,
     }
+}
+
+/// Whether this is the part of NumPy that makes all arrays: to Python programs what a container is to others.
+fn makes_arrays(module: &str) -> bool {
+    super::name::base_name(module).starts_with("_multiarray_umath.")
 }
 
 fn is_standard_source(file: &str) -> bool {
@@ -212,6 +219,7 @@ mod tests {
             (Some("main"), app, Some("/home/me/rustc/main.rs"), None),
             (Some("main"), app, None, None),
             (None, app, None, None),
+            (Some("default_malloc"), Some("/v/_multiarray_umath.cpython-311.so"), None, Some(Role::Standard)),
         ] {
             assert_eq!(role(function, module, file), expected, "{function:?} {module:?} {file:?}");
         }
