@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Ended, MEMTRACK, run, scratch, victims};
+use common::{Ended, MEMTRACK, compile, run, scratch, victims};
 use serde_json::Value;
 
 /// A folder with `known.mtk` in it: 1000 blocks of 100 bytes, 900 of them freed.
@@ -113,6 +113,22 @@ fn rules_of_all_kinds() {
     fs::remove_file(folder.join("memtrack.toml")).expect("there");
     check(&folder, "check known.mtk --warn allocs=1 --max leaked=1MiB", 0, "WARNING by 999");
     check(&folder, "check known.mtk", 2, "there is no budget: give --max KEY=VALUE");
+}
+
+/// What a program takes while it warms up is no growth; what it keeps taking from then on is.
+#[test]
+fn growth_after_a_warm_up() {
+    let folder = scratch("growth");
+    compile("gcc", "growth.c", &["-O1", "-fno-builtin", "-ldl"], &folder.join("growth"));
+    let rule = |after: &str| {
+        let rule = format!("[[budget.rule]]\nexe = \"^growth$\"\nafter = \"{after}\"\ngrowth = 0\n");
+        write(&folder, "memtrack.toml", &rule);
+    };
+    rule("warmup");
+    check(&folder, "run --check -f -o steady.mtk ./growth", 0, "growth  0 B/min  of 0 B/min  ok");
+    check(&folder, "run --check -f -o climbing.mtk ./growth keep", 97, "in process 1 (growth)");
+    rule("cooldown");
+    check(&folder, "check steady.mtk", 1, "the capture has no region of that name");
 }
 
 #[test]

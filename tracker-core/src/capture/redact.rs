@@ -33,6 +33,11 @@ const PACKAGES: [&str; 6] = [
     "/node_modules/",
 ];
 
+/// Whether it is a file of a package, which somebody else has written, wherever its folder lies.
+pub(crate) fn is_of_package(path: &str) -> bool {
+    PACKAGES.iter().any(|folder| path.contains(folder))
+}
+
 /// Stands for the folders that were left out.
 const LEFT_OUT: &str = "…/";
 

@@ -1,5 +1,6 @@
 //! What frames are called, and which frame of a stack a reader wants to see first.
 
+pub(crate) use crate::capture::redact::is_of_package;
 use std::borrow::Cow;
 
 use super::profile::{Frame, FrameId, FrameKind, Profile, Stack};

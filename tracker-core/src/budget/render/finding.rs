@@ -4,7 +4,7 @@ use crate::budget::evaluate::{Missing, Outcome, Verdict};
 use crate::budget::fingerprint::fingerprint;
 use crate::budget::measure::Measure;
 use crate::budget::rule::Level;
-use crate::report::name::UNKNOWN;
+use crate::report::name::{UNKNOWN, is_of_package};
 use crate::report::profile::{Profile, Stack, StackId};
 use crate::report::quantity::{bytes, count};
 
@@ -112,13 +112,14 @@ fn place(profile: &Profile, stack: &Stack, root: &str) -> Option<Place> {
     })
 }
 
-/// The path as seen from `root`, if it lies there.
+/// The path as seen from `root`, if it lies there and is no package's: environments often lie in the project.
 pub(super) fn inside<'f>(file: &'f str, root: &str) -> Option<&'f str> {
     let path = match file.strip_prefix('/') {
         Some(_) => file.strip_prefix(root.trim_end_matches('/'))?.strip_prefix('/')?,
         None => file.trim_start_matches("./"),
     };
-    let outside = path.is_empty() || path.starts_with('<') || path.split('/').any(|part| part == "..");
+    let outside =
+        path.is_empty() || is_of_package(file) || path.starts_with('<') || path.split('/').any(|part| part == "..");
     (!outside).then_some(path)
 }
 
@@ -170,6 +171,7 @@ mod tests {
             ("malloc: read@/src/app/a.c:7 main@/src/app/m.c:9", Some(("a.c", 7))),
             ("malloc: read@/usr/src/lib/a.c:7 main@/src/app/sub/m.c:9", Some(("sub/m.c", 9))),
             ("malloc: strdup!/lib/libc.so.6 read@./a.c:7 main", Some(("a.c", 7))),
+            ("malloc: get@/src/app/.venv/lib/site-packages/x.py:7 main@/src/app/m.py:9", Some(("m.py", 9))),
             ("malloc: read@../other/a.c:7 main@/src/application/m.c:9", None),
             ("malloc: read@/src/app/a.c main", None),
             ("malloc:", None),
