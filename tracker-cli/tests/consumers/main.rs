@@ -1,5 +1,5 @@
-//! Exports read by the programs they are for, and the numbers these find compared with ours. Each program is found or
-//! absent; that none is found is a failure.
+//! Exports read by the programs they are for, and the numbers these find compared with ours; runners of tests that start
+//! each under memtrack. Each program is found or absent; that none is found is a failure.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,44 +18,65 @@ struct Consumer {
     /// How to get it.
     from: &'static str,
     find: fn() -> Option<PathBuf>,
-    /// Panics when it reads other numbers than ours. A folder for files, the program, a capture.
-    check: fn(&Path, &Path, &Capture),
+    check: Check,
 }
 
-const CONSUMERS: [Consumer; 10] = [
-    Consumer { name: "go tool pprof", from: "apt-get install golang-go", find: || program("go"), check: pprof },
-    Consumer { name: "speedscope's schema", from: NPM, find: || package("speedscope"), check: speedscope },
+/// Panics when something is not as it should be. Gets a folder for files and the program.
+enum Check {
+    /// It reads the same numbers as ours from what is written of a capture.
+    Reads(fn(&Path, &Path, &Capture)),
+    /// It starts programs under memtrack.
+    Runs(fn(&Path, &Path)),
+}
+
+use Check::{Reads, Runs};
+
+const CONSUMERS: [Consumer; 12] = [
+    Consumer { name: "go tool pprof", from: "apt-get install golang-go", find: || program("go"), check: Reads(pprof) },
+    Consumer { name: "speedscope's schema", from: NPM, find: || package("speedscope"), check: Reads(speedscope) },
     Consumer {
         name: "Firefox Profiler",
         from: NPM,
         find: || package("@firefox-devtools/profiler-cli"),
-        check: firefox,
+        check: Reads(firefox),
     },
     Consumer {
         name: "heaptrack_print",
         from: "apt-get install heaptrack",
         find: || program("heaptrack_print"),
-        check: heaptrack,
+        check: Reads(heaptrack),
     },
     Consumer {
         name: "inferno-flamegraph",
         from: "cargo install inferno",
         find: || program("inferno-flamegraph"),
-        check: inferno,
+        check: Reads(inferno),
     },
     Consumer {
         name: "valgrind's suppressions",
         from: "apt-get install valgrind",
         find: || program("valgrind"),
-        check: valgrind,
+        check: Reads(valgrind),
     },
-    Consumer { name: "python3", from: "apt-get install python3", find: || program("python3"), check: python },
-    Consumer { name: "junitparser", from: PIP, find: || module("junitparser"), check: junit },
-    Consumer { name: "sarif-tools", from: PIP, find: || module("sarif"), check: sarif },
-    Consumer { name: "SARIF's schema", from: "curl, in .ci/run", find: || module(SARIF), check: sarif_schema },
+    Consumer { name: "python3", from: "apt-get install python3", find: || program("python3"), check: Reads(python) },
+    Consumer { name: "junitparser", from: PIP, find: || module("junitparser"), check: Reads(junit) },
+    Consumer { name: "markdown-it", from: PIP, find: || module("markdown_it"), check: Reads(markdown) },
+    Consumer { name: "sarif-tools", from: PIP, find: || module("sarif"), check: Reads(sarif) },
+    Consumer {
+        name: "SARIF's schema",
+        from: "the crate serde-sarif, in .ci/run",
+        find: || module(SARIF),
+        check: Reads(sarif_schema),
+    },
+    Consumer {
+        name: "cargo-nextest",
+        from: "cargo install cargo-nextest",
+        find: || program("cargo-nextest"),
+        check: Runs(nextest),
+    },
 ];
 
-const PIP: &str = "pip install --target tracker-cli/tests/consumers/fetched junitparser sarif-tools";
+const PIP: &str = "pip install --target tracker-cli/tests/consumers/fetched junitparser sarif-tools markdown-it-py";
 const SARIF: &str = "sarif-schema-2.1.0.json";
 const NPM: &str = "npm install in tracker-cli/tests/consumers";
 
@@ -74,8 +95,9 @@ fn main() -> ExitCode {
             continue;
         };
         found += 1;
-        let checked = catch_unwind(AssertUnwindSafe(|| {
-            captures.iter().for_each(|capture| check(&folder, &path, capture));
+        let checked = catch_unwind(AssertUnwindSafe(|| match check {
+            Reads(check) => captures.iter().for_each(|capture| check(&folder, &path, capture)),
+            Runs(check) => check(&folder, &path),
         }));
         println!("{}  {name} ({})", if checked.is_ok() { "found " } else { "FAILED" }, path.display());
         failed += i32::from(checked.is_err());
@@ -107,7 +129,10 @@ fn verdict(folder: &Path, capture: &Capture, format: &str) -> PathBuf {
     let mut check = Command::new(common::MEMTRACK);
     check.args(["check", "--max", "allocs=0", "--max", "peak=1TiB", "--format"]);
     check.arg(format!("{format}={}", path.display())).arg(&capture.path).current_dir(folder);
-    let ended = run(check.env_remove("GITHUB_ACTIONS").env_remove("MEMTRACK_CONFIG"));
+    for variable in common::CI {
+        check.env_remove(variable);
+    }
+    let ended = run(check.env_remove("MEMTRACK_CONFIG"));
     assert_eq!(ended.status, "exit status: 1", "{ended:?}");
     path
 }
@@ -126,6 +151,17 @@ from junitparser import JUnitXml
 (suite,) = JUnitXml.fromfile(sys.argv[1])
 print(suite.tests, suite.failures, [(case.name, [type(part).__name__ for part in case.result]) for case in suite])";
     assert_eq!(script(module, code, &file), "2 1 [('allocs', ['Failure']), ('peak', [])]\n");
+}
+
+fn markdown(folder: &Path, module: &Path, capture: &Capture) {
+    let file = verdict(folder, capture, "markdown");
+    let code = "
+import sys
+from markdown_it import MarkdownIt
+tokens = MarkdownIt().enable('table').parse(open(sys.argv[1], encoding='utf-8').read())
+cells = [tokens[at + 1].content for at, token in enumerate(tokens) if token.type in ('th_open', 'td_open')]
+print(len(cells), cells[0::4], cells[3::4])";
+    assert_eq!(script(module, code, &file), "12 ['budget', 'allocs', 'peak'] ['', 'failed', 'ok']\n");
 }
 
 fn sarif(folder: &Path, module: &Path, capture: &Capture) {
@@ -318,4 +354,31 @@ print(sum(int(row['peak_bytes']) for row in rows), sum(event['type'] == 'allocat
     let sums = text(Command::new(python).args(["-c", script]).arg(csv).arg(events).arg(svg));
     let expected = ["peak_bytes", "allocations"].map(|key| capture.number(None, key).to_string()).join(" ");
     assert_eq!(sums.trim(), expected);
+}
+
+/// The example's tests keep their budgets, each recorded on its own, and with one allocation more one of them fails.
+fn nextest(folder: &Path, nextest: &Path) {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rust/Cargo.toml");
+    let captures = folder.join("nextest.%p.mtk");
+    let go = |broken: bool| {
+        let mut command = Command::new(nextest);
+        command.args(["nextest", "run", "--offline", "--no-fail-fast", "--manifest-path"]).arg(&project);
+        let others = ["MEMTRACK_CONFIG", "EXAMPLE_BREAK", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
+        for variable in others.into_iter().chain(common::CI) {
+            command.env_remove(variable);
+        }
+        let runner = format!("{} run --check -q -f -o {} --", common::MEMTRACK, captures.display());
+        command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        command.env("CARGO_TARGET_DIR", folder.join("nextest-target"));
+        if broken {
+            command.env("EXAMPLE_BREAK", "1");
+        }
+        run(&mut command)
+    };
+    let kept = go(false);
+    assert_eq!(kept.status, "exit status: 0", "{kept:?}");
+    let broken = go(true);
+    assert_ne!(broken.status, "exit status: 0", "{broken:?}");
+    assert!(broken.stderr.contains("FAILED by") && broken.stderr.contains("src/lib.rs:15"), "{broken:?}");
+    fs::remove_dir_all(folder.join("nextest-target")).expect("removable");
 }
