@@ -272,6 +272,21 @@ fn signals_that_reach_only_us_are_passed_on() {
     }
 }
 
+/// Supervisors end whole process groups: the program gets what is sent to all once, not again from us.
+#[test]
+fn signals_that_reach_all_are_not_passed_on() {
+    let folder = Folder::new("group");
+    for signal in ["TERM", "INT", "USR1"] {
+        // A second one, which comes while it sleeps, counts, too.
+        let script = format!(
+            "n=0; trap 'n=$((n+1))' {signal}; echo ready; while [ $n = 0 ]; do sleep 0.01; done; sleep 0.3; exit $n"
+        );
+        let (mut child, _) = start(&folder, &script);
+        kill(&["-s", signal, "--", &format!("-{}", child.id())]);
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{signal}");
+    }
+}
+
 fn state(pid: u32) -> Option<char> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit(") ").next()?.chars().next()
 }

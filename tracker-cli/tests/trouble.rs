@@ -61,15 +61,20 @@ impl Phases {
         self.hear("phase\n");
     }
 
-    /// The collector's process: the other child of ours.
+    /// The collector's process: the child that leads a session of its own, as it does once it has begun.
     fn collector(&self) -> String {
         let id = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("readable");
-        let is_memtrack = |pid: &&str| {
-            let program = fs::read_link(format!("/proc/{pid}/exe")).expect("ours");
-            program == fs::canonicalize(MEMTRACK).expect("it exists")
+        let leads = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(") ").next().and_then(|fields| fields.split(' ').nth(3)) == Some(*pid)
         };
-        children.split_whitespace().find(is_memtrack).expect("a collector").to_owned()
+        loop {
+            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("readable");
+            if let Some(pid) = children.split_whitespace().find(leads) {
+                return pid.to_owned();
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn signal(&self, signal: &str) {

@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! parent ──fork──▶ program (waits) ──release──▶ exec
-//!        └─fork──▶ collector
+//!        ├─fork──▶ collector
+//!        └─fork──▶ witness
 //! ```
 
 pub(crate) mod output;
 mod parent;
 mod program;
 mod python;
+mod witness;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -29,6 +31,7 @@ use self::output::Names;
 use self::parent::Parent;
 pub(crate) use self::parent::{Ended, Recording};
 pub(crate) use self::python::command;
+use self::witness::Witness;
 use crate::collect::file::CaptureFile;
 use crate::collect::rescue::Rescue;
 use crate::collect::{self, Clock, proc};
@@ -203,6 +206,8 @@ impl Plan {
         // The closure is run in the child only; here it is dropped, and with it our copies of what it owns.
         let collector = process::spawn_daemon(&keep, move || collect::run(session));
         let collector = collector.map_err(|error| internal("fork", &error))?;
+        // The last, so that what is sent to all reaches us behind it. Without it, what is sent to all comes twice.
+        let witness = Witness::start().ok();
         if let Err(error) = pending.release() {
             signals::send(collector, signals::SIGKILL);
             process::reap(collector);
@@ -212,7 +217,7 @@ impl Plan {
         // when nobody reads it any more.
         let _ = sys::fd::null_stdio(if self.request.silent { 3 } else { 2 });
         let wait = self.request.wait;
-        let parent = Parent { program, collector, socket: ours, signals, clock, resident, wait, rescue };
+        let parent = Parent { program, collector, socket: ours, witness, signals, clock, resident, wait, rescue };
         Ok(Started { parent, mask, capture: capture.keep() })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracker_core::capture::meta::{ExitStatus, Meta};
 
+use super::witness::Witness;
 use crate::collect::Clock;
 use crate::collect::link::{self, Counts, Reply};
 use crate::collect::proc;
@@ -43,6 +44,7 @@ pub(crate) struct Parent {
     pub(super) program: u32,
     pub(super) collector: u32,
     pub(super) socket: OwnedFd,
+    pub(super) witness: Option<Witness>,
     pub(super) signals: Signals,
     pub(super) clock: Clock,
     /// Bytes that were resident when the program's process was made, as a copy of this one.
@@ -123,6 +125,8 @@ impl Parent {
 
     /// Passes a signal on that reached only us.
     fn received(&self, signal: &Signal) {
+        let reached_all = self.witness.as_ref().is_some_and(|witness| witness.saw(signal.number()));
+        let reached_program = reached_all && process::group(self.program) == process::group(0);
         let alone = match (signal.number(), signal.sender()) {
             // A shell continues the whole group, and we run only since then: look whether it reached the program.
             (signals::SIGCONT, _) => self.stays_stopped(),
@@ -131,9 +135,9 @@ impl Parent {
             (signals::SIGHUP, None) => process::leads_session(),
             (signals::SIGALRM, None) => true,
             (_, None) => false,
-            // `kill 0` in a script that we run reaches the program by itself. Everyone else may mean only us: also
+            // Those whom we run mean us by `kill $PPID`, and do not mean the program. Everyone else may mean only us: also
             // a member of our own group, like a script that started us and kills `$!`.
-            (_, Some(sender)) => !proc::descends(sender, self.program),
+            (_, Some(sender)) => !reached_program && !proc::descends(sender, self.program),
         };
         if alone {
             signal.forward(self.program);

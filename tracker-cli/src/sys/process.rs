@@ -131,13 +131,20 @@ fn become_program(exec: &Exec, inherited: &Inherited) -> io::Result<Infallible> 
 /// Forks a child that runs `work` in a session of its own, with /dev/null for standard descriptors and nothing else
 /// open but `keep`, and exits with its result.
 pub(crate) fn spawn_daemon(keep: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<u32> {
+    spawn_beside(keep, || {
+        signals::ignore_endings();
+        // SAFETY: a fresh child is no group leader, so this cannot fail; it touches no memory.
+        unsafe { libc::setsid() };
+        work()
+    })
+}
+
+/// The same in our own session and process group.
+pub(crate) fn spawn_beside(keep: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<u32> {
     let pid = fork()?;
     if pid != 0 {
         return Ok(pid);
     }
-    signals::ignore_endings();
-    // SAFETY: a fresh child is no group leader, so this cannot fail; it touches no memory.
-    unsafe { libc::setsid() };
     fd::close_others(keep);
     // Keeping a folder busy would be a trace that we leave; and nothing we need is relative to it.
     let _ = std::env::set_current_dir("/");
@@ -185,6 +192,12 @@ pub(crate) fn changed_child() -> Option<(u32, Change, u64)> {
 pub(crate) fn reap(pid: u32) {
     // SAFETY: no status is asked for. Failure means that it is gone already.
     let _ = retry(|| check(unsafe { libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0) }));
+}
+
+/// The process group of `pid`, 0 for our own.
+pub(crate) fn group(pid: u32) -> Option<u32> {
+    // SAFETY: only asks.
+    check(unsafe { libc::getpgid(pid.cast_signed()) }).ok().map(i32::cast_unsigned)
 }
 
 /// Whether this process leads its session.
