@@ -67,7 +67,16 @@ fn folder(name: &str) -> std::path::PathBuf {
 #[test]
 fn ends_of_its_own() {
     let folder = folder("deaths");
-    for (end, status) in [("exit", 3), ("_exit", 4), ("abort", -6), ("exec", 5), ("leave", -9)] {
+    for (end, status) in [
+        ("exit", 3),
+        ("_exit", 4),
+        ("abort", -6),
+        ("exec", 5),
+        ("quick_exit", 6),
+        ("raise", -15),
+        ("fault", -11),
+        ("leave", -9),
+    ] {
         check(&folder, Some(end), Duration::ZERO, status);
     }
 }

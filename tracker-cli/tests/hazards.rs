@@ -97,6 +97,8 @@ const LINES: &[(&str, &str)] = &[
     ("fake_dlsym", "LD_PRELOAD=$B/libhazard_dlsym.so exec $B/hazards $B long_jumps main"),
     ("little_data", "ulimit -d 65536; exec $B/hazards $B little_data main"),
     ("own_malloc", "exec $B/hazard_malloc"),
+    ("inner", "exec $B/hazard_inner"),
+    ("inner_jumps", "exec $B/hazard_inner jump"),
     ("closed", "exec $B/hazards $B stack_bounds main <&- >&- 2>&-"),
     ("substituted", "echo \"<$($B/hazards $B coroutines main; echo $?)>\""),
     ("piped", "$B/hazards $B footprint main | cat"),
@@ -158,6 +160,9 @@ fn build(to: &Path) {
     compile("gcc", "hazard_stub.c", &with_library, &to.join("hazards_in_library"));
     compile("gcc", "hazard_tree.c", &victim, &to.join("hazard_tree"));
     compile("gcc", "hazard_malloc.c", &["-O1", "-fno-builtin", "-rdynamic"], &to.join("hazard_malloc"));
+    compile("gcc", "hazard_calm.c", &library, &to.join("libhazard_calm.so"));
+    let calm = [&victim[..], &["-L", folder, "-lhazard_calm", "-Wl,-rpath,$ORIGIN"]].concat();
+    compile("gcc", "hazard_inner.c", &calm, &to.join("hazard_inner"));
     compile("gcc", "hazard_dlsym.c", &library, &to.join("libhazard_dlsym.so"));
     compile("gcc", "plug.c", &[&library[..], &["-DPLUG=a", "-DSIZE=1000"]].concat(), &to.join("libplug_a.so"));
     for number in 0..4 {

@@ -203,7 +203,8 @@ fn its_folder_is_removed() {
     program.phase();
     fs::remove_dir_all(folder.join("out")).expect("ours");
     program.phase();
-    program.end();
+    let said = program.end();
+    assert!(said.contains("is gone: somebody removed it"), "{said}");
 }
 
 /// Somebody empties the file while it is written: what came before is lost, which every report says, and what came behind opens.

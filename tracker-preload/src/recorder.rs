@@ -5,7 +5,7 @@
 //! recorder.
 
 use core::iter::{Skip, Take};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering, compiler_fence};
 
 use tracker_core::format::event::{AllocFields, Encoded};
 use tracker_core::format::lanes::{ChunkHeader, flag, owner};
@@ -49,7 +49,9 @@ pub(crate) struct Recorder<const DICTIONARY: usize> {
     /// Events that found no room since the last gap record.
     lost: u64,
     stream: u32,
+    /// Of the next chunk, and of the one in hand.
     sequence: u32,
+    in_hand: u32,
     image: u32,
     tid: u32,
     level: u32,
@@ -393,29 +395,59 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         room(self) >= len + MARGIN || (self.next_chunk(lanes) && room(self) >= len + MARGIN)
     }
 
-    /// Publishes the chunk in hand, if there is one.
-    fn release(&mut self) {
+    /// Publishes the chunk in hand, if there is one. False: it was not ours any more.
+    fn release(&mut self) -> bool {
+        self.publish(self.cursor as usize - self.start as usize)
+    }
+
+    /// The same, with the number of bytes that records stand in, or more. Left half way, it can be done again.
+    fn publish(&mut self, used: usize) -> bool {
         if let Some(shown) = self.shown {
             shown.hide();
         }
-        if let (Some(header), Some(lanes)) = (self.header.take(), Lanes::get()) {
-            let used = self.cursor as usize - self.start as usize;
+        let mut ours = true;
+        if let (Some(header), Some(lanes)) = (self.header, Lanes::get()) {
             let now = (self.deltas.epoch, self.deltas.time);
-            if !chunk::publish(lanes, (header, self.index), owner(self.image, self.tid), used, now) {
-                // How many of its events nobody took is not known. One says that some are missing.
-                self.lose();
-            }
+            ours = chunk::publish(lanes, (header, self.index), owner(self.image, self.tid), used, now);
+            compiler_fence(Ordering::SeqCst);
+            self.sequence = self.in_hand + 1;
+            compiler_fence(Ordering::SeqCst);
         }
+        self.header = None;
         self.cursor = core::ptr::null_mut();
         self.limit = core::ptr::null_mut();
         self.end = core::ptr::null_mut();
+        ours
+    }
+
+    /// A hook has been left half way: what is committed holds, and nothing else of its state. At most the record in flight
+    /// is missing.
+    #[cold]
+    pub(crate) fn renew(&mut self) {
+        // No stack is known any more, and the stream will say so.
+        self.generation = !program::generation();
+        let Some(header) = self.header else { return };
+        // SAFETY: with a header there is a chunk, and this is its first byte.
+        if unsafe { AtomicU8::from_ptr(self.start) }.load(Ordering::Relaxed) == 0 {
+            // Nothing is in it: it begins again.
+            let (epoch, time) = (header.first_epoch.load(Ordering::Relaxed), header.first_time.load(Ordering::Relaxed));
+            self.deltas = Deltas::at_chunk_start(epoch, time);
+            self.cursor = self.start;
+        } else {
+            // Whether the cursor was moved behind the last record is not known; readers find the end. It may be published
+            // already.
+            self.publish(self.end as usize - self.start as usize);
+        }
     }
 
     /// Publishes the chunk in hand and claims the next. False: there is none.
     #[cold]
     #[inline(never)]
     fn next_chunk(&mut self, lanes: Lanes) -> bool {
-        self.release();
+        if !self.release() {
+            // How many of its events nobody took is not known. One says that some are missing.
+            self.lose();
+        }
         let small = self.sequence == 0;
         let Some(claim) = chunk::claim(lanes, self.image, self.tid, small) else { return false };
         if self.stream == 0 {
@@ -435,11 +467,13 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         self.cursor = self.start;
         self.end = (self.start as usize + claim.bytes.len) as *mut u8;
         self.limit = (self.end as usize - 2 * MARGIN) as *mut u8;
-        (self.header, self.index) = (Some(header), claim.index);
+        (self.in_hand, self.index) = (self.sequence, claim.index);
+        // From here on it is published, and before this nothing is in it.
+        compiler_fence(Ordering::SeqCst);
+        self.header = Some(header);
         if let Some(shown) = self.shown {
             shown.show(header, owner(self.image, self.tid));
         }
-        self.sequence += 1;
         let lost = core::mem::take(&mut self.lost);
         if lost != 0 {
             // Not through the scratch, which may hold the record that room is made for.
@@ -449,7 +483,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
                 self.commit(Encoded { tag: record::tag::GAP, len: 10, payload });
             }
         }
-        if lost != 0 || self.sequence.is_multiple_of(CHUNKS_PER_DICTIONARY) {
+        if lost != 0 || (self.sequence + 1).is_multiple_of(CHUNKS_PER_DICTIONARY) {
             self.forget_stacks();
         }
         true

@@ -7,7 +7,7 @@
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
 use tracker_core::format::lanes::{ChunkHeader, owner, owner_parts};
 
@@ -306,6 +306,8 @@ impl Hook {
         unsafe {
             if place as usize > WITHOUT && (*place).live == 1 && (*place).depth == 0 {
                 (*place).depth = 1;
+                // A handler in between finds a hook that has done nothing yet, whatever it takes it for.
+                compiler_fence(Ordering::SeqCst);
                 (*place).outermost = start.slot;
                 return Self::new(place, 0);
             }
@@ -324,6 +326,23 @@ impl Hook {
         }
     }
 
+    /// The hooks of this thread were left half way: none of them returns.
+    ///
+    /// # Safety
+    /// The place is this thread's, and no hook of it runs.
+    #[cold]
+    unsafe fn abandon(place: *mut Place) {
+        // SAFETY: the caller's.
+        unsafe {
+            (*(*place).own.get()).renew();
+            (*(*place).nested.get()).renew();
+            (*(*place).deepest.get()).renew();
+            (*(*place).own_frames.get()).forget();
+            (*(*place).nested_frames.get()).forget();
+            (*(*place).python.get()).forget();
+        }
+    }
+
     fn enter_nested(place: *mut Place, start: Start) -> Option<Self> {
         if crate::program::is_allocator(start.caller()) {
             return None;
@@ -333,6 +352,7 @@ impl Hook {
             let (bounds, outermost, before) = ((*place).bounds, (*place).outermost, (*place).depth);
             if bounds.contain(start.slot) && bounds.contain(outermost) && start.slot >= outermost {
                 // The hook we seem to be inside of has left the stack: a signal handler jumped out of it.
+                Self::abandon(place);
                 (*place).depth = 1;
                 (*place).outermost = start.slot;
                 return Self::new(place, 0);

@@ -118,7 +118,7 @@ static void cancel_system(void) {
   say_number("status", system("exit 5") >> 8);
 }
 
-/* --- Signals: 5 kHz of them, without SA_RESTART; a handler that allocates while the program is inside an allocator. */
+/* --- Signals: 5 kHz of them, without SA_RESTART. */
 static volatile int ticks;
 static void tick(int signal) { ticks += signal != 0; }
 static void tick_every(int microseconds, void (*handler)(int)) {
