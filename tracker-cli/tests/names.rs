@@ -6,22 +6,24 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Command;
 
-use common::{Capture, MEMTRACK, compile, open, read, scratch};
+use common::{Capture, MEMTRACK, compile, open, read, run, scratch};
 
-/// Repaints a terminal, in both ways to begin with that, turns text around, and is calculated by spreadsheets. A thread's
-/// name has room for its start.
+/// Repaints a terminal, begun in either of the two ways, turns text around, and is calculated by spreadsheets. A thread's name has
+/// room for its start.
 const HOSTILE: &str = "\t=1+1\u{1b}[31m\u{7}\u{9b}31m\u{202e}\r\"<b>,;";
 
 /// A recording in which a function, its thread, the program, its file and its argument have that name.
 fn recorded() -> Capture {
     let folder = scratch("names");
-    let program = folder.join(format!("jit{HOSTILE}").replace('/', "_"));
+    let program = folder.join(format!("jit{HOSTILE}"));
     compile("gcc", "jit.c", &["-O1", "-fno-builtin"], &program);
     let path = folder.join("capture.mtk");
     let mut command = Command::new(MEMTRACK);
-    command.args(["run", "-q", "--wait", "-f", "-o"]).arg(&path).arg(&program).args([HOSTILE, HOSTILE]);
-    let ended = common::run(&mut command);
-    assert_eq!((ended.status.as_str(), ended.stderr.as_str()), ("exit status: 0", ""));
+    command.args(["run", "--wait", "-f", "-o"]).arg(&path).arg(&program).args([HOSTILE, HOSTILE]);
+    let ended = run(&mut command);
+    assert_eq!(ended.status, "exit status: 0", "{}", ended.stderr);
+    harmless("run", &ended.stderr, &['\n']);
+    check("doctor", &read(&["doctor", program.to_str().expect("text")]), &['\n']);
     let capture = open(path);
     // The names are in the index now.
     fs::remove_file(format!("/tmp/perf-{}.map", capture.number(Some(1), "pid"))).expect("the program wrote it");
@@ -29,12 +31,17 @@ fn recorded() -> Capture {
 }
 
 #[track_caller]
-fn check(line: &str, text: &str, allowed: &[char]) {
+fn harmless(line: &str, text: &str, allowed: &[char]) {
     let is_raw = |c: char| (c.is_control() || c == '\u{202e}') && !allowed.contains(&c);
     if let Some(at) = text.find(is_raw) {
         let around = text.chars().skip(text[..at].chars().count().saturating_sub(40)).take(80).collect::<String>();
         panic!("{line}: {around:?}");
     }
+}
+
+#[track_caller]
+fn check(line: &str, text: &str, allowed: &[char]) {
+    harmless(line, text, allowed);
     assert!(text.contains("=1+1"), "{line} does not have the name");
 }
 
@@ -60,12 +67,21 @@ fn no_output_has_a_control_character_of_a_name() {
         "dump",
         "strings",
         "strings --json",
+        "table --by file",
         "diff --json",
-        "diff",
+        "diff --metric leaked",
     ] {
         let mut arguments: Vec<&str> = line.split(' ').collect();
         arguments.extend(std::iter::repeat_n(path, 1 + usize::from(arguments[0] == "diff")));
         check(line, &read(&arguments), &['\n']);
+    }
+    for format in ["text", "json", "markdown", "github", "gitlab", "junit", "sarif"] {
+        let mut command = Command::new(MEMTRACK);
+        let ended = run(command.args(["check", "--max", "leaked=1", "--format", format, path]));
+        assert_eq!(ended.status, "exit status: 1", "{}", ended.stderr);
+        let (line, text) = (format!("check --format {format}"), ended.stdout + &ended.stderr);
+        // Some escape more than control characters.
+        if ["text", "json"].contains(&format) { check(&line, &text, &['\n']) } else { harmless(&line, &text, &['\n']) }
     }
     let export = |format: &str| read(&["export", "--format", format, "-o", "-", path]);
     for format in ["collapsed", "speedscope", "firefox", "heaptrack", "ndjson", "svg"] {
