@@ -75,19 +75,18 @@ fn static_program() -> Vec<u8> {
     file
 }
 
-/// Others can replace what lies there: the recording is made all the same, and says so to whoever reads it.
+/// Others can replace what lies there: the recording is made all the same, and whoever makes it is told.
 #[test]
 fn a_folder_that_all_may_write_in_is_told_of() {
     let folder = Folder::new("open");
-    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o777)).unwrap();
-    let recorded = folder.output(&["run", "-q", "-o", "x.mtk", "true"]);
-    assert!(recorded.status.success() && recorded.stderr.is_empty(), "{recorded:?}");
-    let summary = folder.output(&["summary", "x.mtk"]);
-    let text = String::from_utf8_lossy(&summary.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(
-        text.contains("others can put another capture in the place of this one: every user may write in"),
-        "{text}"
-    );
+    for (mode, flag, is_told) in
+        [(0o777, "-f", true), (0o777, "-qf", false), (0o1777, "-f", false), (0o755, "-f", false)]
+    {
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
+        let recorded = folder.output(&["run", flag, "-o", "x.mtk", "true"]);
+        let told = stderr(&recorded).contains("others can put another file in the place of x.mtk: all may write in /");
+        assert!(recorded.status.success() && told == is_told, "{mode:o} {flag}: {recorded:?}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::budgets::results::{self, Terminal};
 use crate::budgets::{BudgetArgs, Budgets};
 use crate::captures::{self, Capture};
 use crate::error::Error;
+use crate::launch::output::exposed;
 use crate::launch::{self, Ended, Plan, Recording, Request};
 use crate::output::look::Look;
 use crate::output::run_summary::{next, run_summary};
@@ -191,6 +192,7 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     let ended = started.watch();
     if !quiet {
         tell(&capture, &ended);
+        exposed(&capture).iter().for_each(|text| note(text));
     }
     let over = matches!(ended.recording, Recording::Done(_) | Recording::Lost(_));
     let kept = match &judge {

@@ -174,8 +174,7 @@ impl Plan {
         };
         let (path, file) = output::create(self.request.output.as_deref(), self.request.force, &names)?;
         let start_unix_ns = start_unix.as_nanos().try_into().unwrap_or(u64::MAX);
-        let mut front = self.front(pending.pid, host, kernel, start_unix_ns);
-        front.extend(output::exposed(&path).map(|text| Meta::Warning { text }));
+        let front = self.front(pending.pid, host, kernel, start_unix_ns);
         let header = FileHeader { version: VERSION, session: token, start_unix_ns };
         let capture = Capture(Some(path));
         let descriptor = file.as_raw_fd();

@@ -110,17 +110,15 @@ fn open_new(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
-/// What to say of a capture that others can put another one in the place of. That is no reason to go without a recording: nobody
-/// can read or change this one.
-pub(super) fn exposed(path: &Path) -> Option<String> {
+/// What to say where others can put another capture in the place of the one at `path`. That is no reason to go without a
+/// recording: nobody can read or change this one.
+pub(crate) fn exposed(path: &Path) -> Option<String> {
     let folder = std::path::absolute(path).and_then(|path| fs::canonicalize(path.parent().unwrap_or(&path))).ok()?;
     let is_open = |folder: &&Path| {
         fs::metadata(folder).is_ok_and(|found| found.mode() & (libc::S_IWOTH | libc::S_ISVTX) == libc::S_IWOTH)
     };
     let open = folder.ancestors().find(is_open)?.display();
-    Some(format!(
-        "others can put another capture in the place of this one: every user may write in {open}, which is not sticky"
-    ))
+    Some(format!("others can put another file in the place of {}: all may write in {open} (chmod +t)", path.display()))
 }
 
 /// Why there is no capture at `path`.
@@ -253,7 +251,7 @@ mod tests {
             for path in [folder.join("x.mtk"), folder.join("own/x.mtk")] {
                 let told = exposed(&path);
                 assert_eq!(told.is_some(), is_exposed, "{mode:o}: {told:?}");
-                assert!(told.is_none_or(|text| text.contains(&format!("in {},", folder.display()))));
+                assert!(told.is_none_or(|text| text.ends_with(&format!("in {} (chmod +t)", folder.display()))));
             }
         }
         fs::remove_dir_all(folder).unwrap();
