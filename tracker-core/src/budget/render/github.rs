@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::finding::{findings, sentence};
+use super::finding::{Place, findings, sentence};
 use super::{Format, Judged};
 use crate::report::harmful::escaped;
 
@@ -23,7 +23,13 @@ impl Format for Github {
             for finding in findings.iter().filter(|finding| finding.fails() == fails) {
                 let said = sentence(finding.outcome);
                 let title = property(&format!("memory budget {}", finding.outcome.title()));
+                // One annotation a line: the largest stack's.
+                let mut told: Vec<&Place> = Vec::new();
                 for site in &finding.sites {
+                    if site.place.as_ref().is_some_and(|place| told.contains(&place)) {
+                        continue;
+                    }
+                    told.extend(&site.place);
                     let message = data(&format!("{said}: {}", site.text()));
                     lines.push(match &site.place {
                         Some(place) => {
@@ -64,4 +70,33 @@ fn data(text: &str) -> String {
 
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::{Baselines, Run, evaluate, file};
+    use crate::report::filter::Selection;
+    use crate::report::sketch::{Numbers, Sketch};
+    use crate::report::suppress::Applied;
+
+    #[test]
+    fn a_line_has_one_annotation() {
+        let peak = |bytes| Numbers { peak: (1, bytes), ..Numbers::default() };
+        let profile = Sketch::new("./app")
+            .row("malloc: parse@/src/a.c:7 main", peak(9000))
+            .row("malloc: parse@/src/a.c:7 retry main", peak(800))
+            .row("malloc: other@/src/a.c:9 main", peak(70))
+            .build();
+        let budget = file::parse("memtrack.toml", "[budget]\npeak = 1").unwrap().unwrap();
+        let run = Run { selection: Selection::whole(&profile), suppressed: Applied::default() };
+        let verdict = evaluate(&[run], &budget, &Baselines::new(), 5).unwrap();
+        let mut bytes = Vec::new();
+        let judged = Judged { verdict: &verdict, capture: "a.mtk", here: "/src", root: "/src" };
+        Github.write(&judged, &mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<_> =
+            text.lines().filter_map(|line| line.split_once(",title=")).map(|(place, _)| place).collect();
+        assert_eq!(lines, ["::error file=a.c,line=7", "::error file=a.c,line=9"], "{text}");
+    }
 }
