@@ -61,6 +61,20 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("footprint", EVERYWHERE),
 ];
 
+/// Cases of `hazard_habits.c`.
+const HABITS: &[(&str, &[&str])] = &[
+    ("small_alternate_stack", EVERYWHERE),
+    ("loader_callbacks", &["main", "thread", "child"]),
+    ("run_path", EVERYWHERE),
+    ("errors", EVERYWHERE),
+    // The loader's list of thread-local storage, which each thread gets, has one entry more.
+    ("heap_layout", &["main", "child", "constructor"]),
+    ("large_requests", IN_PROCESSES),
+    ("every_descriptor_closed", IN_PROCESSES),
+    ("earliest_code", &["main"]),
+    ("thread_destructors", EVERYWHERE),
+];
+
 /// Cases of `hazard_tree.c`.
 const TREES: &[&str] = &[
     "fork_from_threads",
@@ -97,6 +111,8 @@ const LINES: &[(&str, &str)] = &[
     ("fake_dlsym", "LD_PRELOAD=$B/libhazard_dlsym.so exec $B/hazards $B long_jumps main"),
     ("little_data", "ulimit -d 65536; exec $B/hazards $B little_data main"),
     ("own_malloc", "exec $B/hazard_malloc"),
+    ("another_in_front", "LD_PRELOAD=$B/libhazard_next.so exec $B/hazards $B thread_crowd main"),
+    ("new", "exec $B/hazard_new"),
     ("inner", "exec $B/hazard_inner"),
     ("inner_jumps", "exec $B/hazard_inner jump"),
     ("closed", "exec $B/hazards $B stack_bounds main <&- >&- 2>&-"),
@@ -160,6 +176,10 @@ fn build(to: &Path) {
     compile("gcc", "hazard_stub.c", &with_library, &to.join("hazards_in_library"));
     compile("gcc", "hazard_tree.c", &victim, &to.join("hazard_tree"));
     compile("gcc", "hazard_malloc.c", &["-O1", "-fno-builtin", "-rdynamic"], &to.join("hazard_malloc"));
+    compile("gcc", "hazard_next.c", &library, &to.join("libhazard_next.so"));
+    compile("g++", "hazard_new.cpp", &["-O1", "-fno-builtin"], &to.join("hazard_new"));
+    let habits = [&victim[..], &["-Wl,-rpath,$ORIGIN"]].concat();
+    compile("gcc", "hazard_habits.c", &habits, &to.join("hazard_habits"));
     compile("gcc", "hazard_calm.c", &library, &to.join("libhazard_calm.so"));
     let calm = [&victim[..], &["-L", folder, "-lhazard_calm", "-Wl,-rpath,$ORIGIN"]].concat();
     compile("gcc", "hazard_inner.c", &calm, &to.join("hazard_inner"));
@@ -197,6 +217,11 @@ fn script(programs: &Path) -> String {
         for place in *places {
             let program = if *place == "constructor" { "hazards_in_library" } else { "hazards" };
             add(&format!("{case}-{place}"), &format!("exec $B/{program} $B {case} {place}"));
+        }
+    }
+    for (case, places) in HABITS {
+        for place in *places {
+            add(&format!("{case}-{place}"), &format!("exec $B/hazard_habits $B {case} {place}"));
         }
     }
     for case in TREES.iter().chain(if is_root() { ROOTS_TREES } else { &[] }) {

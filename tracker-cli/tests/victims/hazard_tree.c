@@ -5,7 +5,7 @@
 #include <linux/seccomp.h>
 
 extern char **environ;
-static char *self, *folder;
+static char *self;
 
 TAKER(leaf_taker)
 static int leaf(void) {
@@ -15,7 +15,7 @@ static int leaf(void) {
 }
 static char **leaf_arguments(void) {
   static char *arguments[4];
-  arguments[0] = self, arguments[1] = folder, arguments[2] = "leaf";
+  arguments[0] = self, arguments[1] = (char *)folder, arguments[2] = "leaf";
   return arguments;
 }
 static void become_leaf(void) {
@@ -247,7 +247,7 @@ static void first_thread_leaves(void) {
   pid_t child[4];
   for (int i = 0; i < 4; i++) {
     if ((child[i] = fork()) != 0) continue;
-    if (i % 2) execv(self, (char *[]){self, folder, "leave_to_another", NULL});
+    if (i % 2) execv(self, (char *[]){self, (char *)folder, "leave_to_another", NULL});
     leave_to_another();
   }
   for (int i = 0; i < 4; i++) check(child[i]);
@@ -259,7 +259,7 @@ static int plain_leaf(void) {
   return 22;
 }
 static void become_plain_leaf(void) {
-  execv(self, (char *[]){self, folder, "plain_leaf", NULL});
+  execv(self, (char *[]){self, (char *)folder, "plain_leaf", NULL});
   _exit(94);
 }
 static void network_namespace(void) {
@@ -301,7 +301,7 @@ static void punish_questions(void) {
 }
 static void children_of_a_sandbox(void) {
   char path[6000], many[40][2];
-  char *words[44] = {"hazard_tree", folder, "plain_leaf"};
+  char *words[44] = {"hazard_tree", (char *)folder, "plain_leaf"};
   for (int i = 3; i < 43; i++) words[i] = strcpy(many[i - 3], "w");
   snprintf(path, sizeof path, "/%0*d:%s", 2000, 0, folder);
   setenv("PATH", path, 1);
@@ -331,7 +331,7 @@ static void unreadable_program(void) {
     char path[4096];
     snprintf(path, sizeof path, "%s/unreadable", folder);
     must(setuid(65534) == 0, "setuid");
-    execv(path, (char *[]){path, folder, "plain_leaf", NULL});
+    execv(path, (char *[]){path, (char *)folder, "plain_leaf", NULL});
     _exit(94);
   }
   check(child);
@@ -340,7 +340,7 @@ static void set_uid_program(void) {
   char path[4096];
   snprintf(path, sizeof path, "%s/set_uid", folder);
   pid_t child;
-  must(posix_spawn(&child, path, NULL, NULL, (char *[]){path, folder, "plain_leaf", NULL}, environ) == 0, "posix_spawn");
+  must(posix_spawn(&child, path, NULL, NULL, (char *[]){path, (char *)folder, "plain_leaf", NULL}, environ) == 0, "posix_spawn");
   check(child);
 }
 
@@ -381,11 +381,7 @@ static void another_root(void) {
   say_number("file", open("/bin/sh", O_RDONLY));
 }
 
-#define CASE(name) {#name, name}
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = {
+static const struct named_case cases[] = {
     CASE(fork_from_threads), CASE(raw_clone),         CASE(fifty),             CASE(daemon_of_two_forks), CASE(chain),
     CASE(vfork_and_exec),    CASE(spawn),             CASE(through_a_shell),   CASE(empty_environment),   CASE(large_environment),
     CASE(small_stacks),      CASE(many_vforks),       CASE(few_descriptors),   CASE(pid_namespace),     CASE(odd_name), CASE(first_thread_leaves), CASE(network_namespace), CASE(inside_a_sandbox), CASE(children_of_a_sandbox),    CASE(unreadable_program),

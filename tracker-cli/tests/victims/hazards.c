@@ -5,8 +5,6 @@
 #include <linux/seccomp.h>
 #include <ucontext.h>
 
-static const char *folder; /* of the libraries */
-
 /* --- Order: an address that one thread gives up is at once another's. */
 NOINLINE static void *grower(void *unused) {
   for (int round = 0; round < 300; round++) {
@@ -489,11 +487,7 @@ static void footprint(void) {
   say(line);
 }
 
-#define CASE(name) {#name, name}
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = {
+static const struct named_case cases[] = {
     CASE(realloc_race),   CASE(tls_growth),      CASE(thread_storm),  CASE(thread_crowd), CASE(cancel_deferred), CASE(cancel_system),
     CASE(timer_storm),    CASE(long_jumps),      CASE(handler_jumps), CASE(deep_recursion), CASE(jit_frame),     CASE(stack_bounds),
     CASE(coroutines),     CASE(deep_bind),       CASE(namespaces),    CASE(few_descriptors), CASE(little_memory), CASE(little_data), CASE(small_files),
@@ -502,35 +496,5 @@ static const struct {
     CASE(die_trap),       CASE(die_in_handler),  CASE(die_at_work),   CASE(footprint),
 };
 
-static void run(const char *name) {
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    if (!strcmp(cases[i].name, name)) return cases[i].run();
-  _exit(93);
-}
-static void *run_in_thread(void *name) {
-  run(name);
-  return NULL;
-}
-
-__attribute__((constructor)) static void early(int argc, char **argv) {
-  measure_row(argv);
-  if (argc < 3) return;
-  folder = argv[1];
-  if (argc > 3 && !strcmp(argv[3], "constructor")) run(argv[2]);
-}
-
-int main(int argc, char **argv) {
-  if (argc < 3) return 93;
-  const char *place = argc > 3 ? argv[3] : "main";
-  if (!strcmp(place, "main")) run(argv[2]);
-  if (!strcmp(place, "thread")) pthread_join(start(run_in_thread, argv[2], 0), NULL);
-  if (!strcmp(place, "child")) {
-    pid_t child = fork();
-    if (child == 0) {
-      run(argv[2]);
-      _exit(0);
-    }
-    return wait_for(child);
-  }
-  return 0;
-}
+#define started measure_row
+#include "places.h"

@@ -73,6 +73,15 @@ static inline pthread_t start(void *(*work)(void *), void *argument, size_t stac
   return thread;
 }
 
+/* Of the libraries. */
+static const char *folder;
+
+#define CASE(name) {#name, name}
+struct named_case {
+  const char *name;
+  void (*run)(void);
+};
+
 static inline int wait_for(pid_t child) {
   int status;
   must(child > 0, "fork");
