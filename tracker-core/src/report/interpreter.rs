@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::build::join;
 use super::filter::Matching;
-use super::profile::{Frame, FrameKind, Profile, Row, Stack, StackId};
+use super::profile::{Frame, FrameId, FrameKind, Profile, Row, Stack, StackId};
 use super::slices::Slices;
 use super::suppress::Applied;
 
@@ -25,10 +25,14 @@ impl Profile {
         if !self.is_python(stack) {
             return stack.clone();
         }
-        let is_python = |id| self.frame(id).is_some_and(|frame| frame.kind == FrameKind::Python);
-        let outermost = stack.frames.iter().rposition(|&id| is_python(id)).unwrap_or(0);
-        let shows =
-            |at: usize, frame: &Frame| !self.is_interpreter(frame) && (at <= outermost || !self.is_runtime(frame));
+        let is_python = |id: &FrameId| self.frame(*id).is_some_and(|frame| frame.kind == FrameKind::Python);
+        let innermost = stack.frames.iter().position(is_python).unwrap_or(0);
+        let outermost = stack.frames.iter().rposition(is_python).unwrap_or(0);
+        // Between two modules, one of which imports the other, stand half a dozen frames of the import system.
+        let shows = |at: usize, frame: &Frame| {
+            let needed = if frame.kind == FrameKind::Python { innermost } else { outermost };
+            !self.is_interpreter(frame) && (at <= needed || !self.is_runtime(frame))
+        };
         let frames = stack.frames.iter().enumerate();
         let frames = frames.filter(|&(at, &id)| self.frame(id).is_none_or(|frame| shows(at, frame)));
         Stack { frames: frames.map(|(_, &id)| id).collect(), function: stack.function }
@@ -46,8 +50,8 @@ pub struct Judged<'s> {
 }
 
 impl Judged<'_> {
-    /// The same numbers over stacks without what an interpreter needs to run Python: its own frames, and those of the C
-    /// library and the loader outside of the first Python function. Stacks that run through no Python stay as they are, and
+    /// The same numbers over stacks without what an interpreter needs to run Python: its own frames, those of the import
+    /// system but the innermost, and those of the C library and the loader outside of the first Python function. Stacks that run through no Python stay as they are, and
     /// those apart for which something else was decided. What happened over time is left out.
     #[must_use]
     pub fn without_interpreter(self) -> Self {
@@ -166,6 +170,10 @@ mod tests {
         check(&back, "key sort load host", "key");
         let import = format!("malloc: py:exec_module@<frozen_importlib.bootstrap>:9 py:<module>@a.py:2 {LOOP} {START}");
         check(&import, "exec_module <module>", "<module>");
+        let nested = import.replace("py:<module>@a.py:2", "py:load@<frozen_importlib.bootstrap>:3 py:<module>@a.py:2");
+        let nested =
+            nested.replace("py:<module>", "py:<module>@b.py:1 py:find@<frozen_importlib.bootstrap>:7 py:<module>");
+        check(&nested, "exec_module <module> <module>", "<module>");
         let native = format!("malloc: PyList_New!/usr/bin/python3.11 {START}");
         check(
             &native,

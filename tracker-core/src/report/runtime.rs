@@ -72,6 +72,14 @@ const ALLOCATORS: &[&str] = &[
     "g_malloc",
     "g_realloc",
     "g_slice_",
+    // OpenSSL
+    "CRYPTO_malloc",
+    "CRYPTO_zalloc",
+    "CRYPTO_realloc",
+    "CRYPTO_clear_realloc",
+    "CRYPTO_strdup",
+    "CRYPTO_strndup",
+    "CRYPTO_memdup",
     // CPython
     "PyMem_",
     "_PyMem_",
@@ -100,8 +108,9 @@ const START_UP: &str = " _start start_thread clone clone3 ";
 /// How start-up code's names start: C's when it is linked in statically, Rust's.
 const START_UP_STARTS: &[&str] = &["__libc_", "std::rt::", "std::sys::backtrace::__rust_begin_short_backtrace"];
 
-/// How names of the standard libraries that are compiled into programs start.
-const STANDARD: &[&str] = &["std::", "core::", "alloc::", "hashbrown::", "__gnu_cxx::", "__cxxabiv1::"];
+/// How names of the standard libraries that are compiled into programs start, and those of OpenSSL's containers.
+const STANDARD: &[&str] =
+    &["std::", "core::", "alloc::", "hashbrown::", "__gnu_cxx::", "__cxxabiv1::", "OPENSSL_sk_", "OPENSSL_LH_"];
 
 /// Where the sources of those libraries lay when they were compiled: a start of the path, or a part of it.
 const STANDARD_SOURCES: (&str, [&str; 2]) = ("/rustc/", ["/lib/rustlib/src/rust/library/", "/include/c++/"]);
@@ -172,6 +181,7 @@ mod tests {
         for (name, expected) in [
             ("malloc", Role::Allocator),
             ("xmalloc", Role::Allocator),
+            ("CRYPTO_zalloc", Role::Allocator),
             ("operator new(unsigned long)", Role::Allocator),
             ("operator new[](unsigned long)", Role::Allocator),
             ("<alloc::alloc::Global>::alloc_impl", Role::Allocator),
@@ -179,6 +189,7 @@ mod tests {
             ("_start", Role::System),
             ("std::rt::lang_start", Role::System),
             ("std::vector<int>::push_back(int&&)", Role::Standard),
+            ("OPENSSL_LH_insert", Role::Standard),
             ("void std::vector<int>::_M_realloc_insert<int const&>(int const&)", Role::Standard),
             ("unsigned long* std::__relocate_a<Foo>(Foo*)", Role::Standard),
             ("<alloc::vec::Vec<T> as core::clone::Clone>::clone", Role::Standard),
