@@ -302,7 +302,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
         }
         let now = lanes.control().epoch.0.load(Ordering::Acquire);
         if now != self.deltas.epoch {
-            self.enter_epoch(now);
+            self.enter_epoch(lanes, now, now);
         }
     }
 
@@ -310,14 +310,28 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     #[inline(never)]
     fn advance_epoch(&mut self, lanes: Lanes) {
         self.epoch_bytes = 0;
-        self.enter_epoch(lanes.control().epoch.0.fetch_add(1, Ordering::AcqRel) + 1);
+        let before = lanes.control().epoch.0.fetch_add(1, Ordering::AcqRel);
+        self.enter_epoch(lanes, before, before + 1);
     }
 
+    /// `before`: the epoch that others had come to. The collector advances it now and then, lest a thread with few events keeps
+    /// the time of an earlier one.
     #[cold]
     #[inline(never)]
-    fn enter_epoch(&mut self, epoch: u64) {
+    fn enter_epoch(&mut self, lanes: Lanes, before: u64, epoch: u64) {
+        if before != self.deltas.epoch && self.period_left != PERIOD {
+            self.tell_time(lanes);
+        }
         let event = self.deltas.encode_epoch(epoch);
         self.commit(event);
+    }
+
+    fn tell_time(&mut self, lanes: Lanes) {
+        let time = program::session_time(lanes);
+        if time > self.deltas.time.saturating_add(1000) {
+            let event = self.deltas.encode_clock(time);
+            self.commit(event);
+        }
     }
 
     /// What is due every [`PERIOD`] events. Whether the event has its epoch: with exact order, a period is one event, and
@@ -327,11 +341,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     fn end_period(&mut self, lanes: Lanes) -> bool {
         let exact = lanes.has(flag::ORDER_EXACT);
         (self.period_left, self.epoch_bytes) = (if exact { 1 } else { PERIOD }, EPOCH_BYTES);
-        let time = program::session_time(lanes);
-        if time > self.deltas.time.saturating_add(1000) {
-            let event = self.deltas.encode_clock(time);
-            self.commit(event);
-        }
+        self.tell_time(lanes);
         if exact {
             self.advance_epoch(lanes);
         }

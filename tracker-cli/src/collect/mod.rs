@@ -57,6 +57,10 @@ use crate::sys::{futex, host, memory};
 const BUSY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(10);
 
+/// How often the epoch is advanced: with it threads look at the clock, so a time is never much older than this, however few
+/// events a thread has.
+const EPOCH: Duration = Duration::from_millis(10);
+
 /// How often partly filled chunks are taken.
 const UNFINISHED: Duration = Duration::from_secs(1);
 
@@ -224,12 +228,17 @@ impl Collector {
     fn work(&mut self, mut lanes: Lanes) -> io::Result<Lanes> {
         let mut pause = BUSY;
         let mut next_unfinished = Instant::now() + UNFINISHED;
+        let mut next_epoch = Instant::now() + EPOCH;
         let mut woken = 0;
         let mut end: Option<End> = None;
         loop {
             let talk = &lanes.control().talk.0;
             let wake = talk.wake.load(Ordering::Acquire);
             beat(&lanes);
+            if Instant::now() >= next_epoch {
+                lanes.control().epoch.0.fetch_add(1, Ordering::AcqRel);
+                next_epoch = Instant::now() + EPOCH;
+            }
             let taken = self.drain.published(&lanes);
             if self.drain.is_in_vain() {
                 talk.stopped.store(1, Ordering::Relaxed);
