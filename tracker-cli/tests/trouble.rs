@@ -153,6 +153,29 @@ fn stopped_for_a_while() {
     assert_eq!(capture.summary["state"], "complete");
 }
 
+/// What a program has recorded is there, though nobody was about to take it when it was killed.
+#[test]
+fn stopped_when_the_program_is_killed() {
+    let folder = scratch("stopped-at-the-kill");
+    let mut program = Phases::start(&folder, 10_000, &["-q", "--wait"]);
+    program.signal("-STOP");
+    let id = program.child.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("readable");
+    let phases = folder.join("phases");
+    let runs = |pid: &&str| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == phases);
+    let victim = children.split_whitespace().find(runs).expect("the program").to_owned();
+    program.phase();
+    program.phase();
+    assert!(Command::new("kill").args(["-KILL", &victim]).status().expect("kill").success());
+    program.signal("-CONT");
+    let status = program.child.wait().expect("a child");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    let capture = open(folder.join("out/capture.mtk"));
+    let number = |key| capture.number(None, key);
+    assert_eq!((number("allocations"), number("frees"), number("lost_events")), (20_000, 20_000, 0));
+    assert_eq!(capture.summary["state"], "complete", "{}", capture.summary);
+}
+
 /// One program waits for an answer. Those that are started behind it do not: they are told of instead.
 #[test]
 fn stopped_while_programs_are_started() {
