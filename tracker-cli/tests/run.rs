@@ -286,6 +286,37 @@ fn signals_that_reach_all_are_not_passed_on() {
     }
 }
 
+/// However many come, the program's end is noticed.
+#[test]
+fn a_stream_of_signals_ends_with_the_program() {
+    let folder = Folder::new("stream");
+    let (mut child, _) = start(&folder, "trap '' USR1; echo ready; sleep 0.2; exit 7");
+    let pid = child.id().to_string();
+    let status = (0..10_000).find_map(|_| {
+        kill(&["-s", "USR1", &pid]);
+        child.try_wait().unwrap()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(7));
+}
+
+/// Whoever ends all processes of our name means the program, which has another.
+#[test]
+fn signals_sent_by_name_are_passed_on() {
+    let folder = Folder::new("name");
+    let (mut child, _) = start(&folder, "echo ready; while :; do sleep 0.01; done");
+    let of = |pid: u32| fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let children = of(child.id());
+    let is_named = |pid: &&str| {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        read("comm") == "memtrack\n" || read("cmdline").contains("memtrack")
+    };
+    let own = child.id().to_string();
+    let named: Vec<&str> = children.split_whitespace().chain([own.as_str()]).filter(is_named).collect();
+    assert!(named.len() >= 2 && named.contains(&own.as_str()), "{named:?} of {children}");
+    kill(&[&["-s", "TERM"][..], &named].concat());
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+}
+
 fn state(pid: u32) -> Option<char> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit(") ").next()?.chars().next()
 }

@@ -86,18 +86,37 @@ pub(crate) fn abort() -> ! {
 
 /// Private zeroed memory, `len` bytes; null on failure. Reserved, not committed.
 pub(crate) fn map_private(len: usize) -> *mut u8 {
-    // What can grow down counts as a stack: the program's RLIMIT_DATA stays its own.
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_GROWSDOWN;
-    map(len, flags, usize::MAX)
+    map(len, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, usize::MAX)
 }
 
 /// `len` bytes of the file behind `fd`, shared; null on failure.
 pub(crate) fn map_shared(fd: i32, len: usize) -> *mut u8 {
-    map(len, libc::MAP_SHARED | libc::MAP_NORESERVE, fd as usize)
+    map(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE, fd as usize)
 }
 
-fn map(len: usize, flags: i32, fd: usize) -> *mut u8 {
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
+const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+const PAGE: usize = 4096;
+
+/// As [`map_private`], but the program's RLIMIT_DATA stays its own: what can grow down counts as a stack. It never grows: the
+/// page below takes the faults that are the program's. Not to be unmapped.
+pub(crate) fn map_apart(len: usize) -> *mut u8 {
+    let base = map(len + PAGE, libc::PROT_NONE, ANONYMOUS, usize::MAX);
+    if base.is_null() {
+        return base;
+    }
+    let start = base.wrapping_add(PAGE);
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS | libc::MAP_GROWSDOWN | libc::MAP_FIXED);
+    let args = [start as usize, len, prot as usize, flags as usize, usize::MAX, 0];
+    // SAFETY: replaces a part of the mapping that was just made, which nobody has seen.
+    if failed(unsafe { syscall(number::MMAP, args) }) {
+        // SAFETY: as above.
+        unsafe { unmap(base, len + PAGE) };
+        return core::ptr::null_mut();
+    }
+    start
+}
+
+fn map(len: usize, prot: i32, flags: i32, fd: usize) -> *mut u8 {
     // SAFETY: a new mapping at an address of the kernel's choice disturbs nothing.
     let result = unsafe { syscall(number::MMAP, [0, len, prot as usize, flags as usize, fd, 0]) };
     if failed(result) { core::ptr::null_mut() } else { result as *mut u8 }

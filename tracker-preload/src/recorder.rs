@@ -407,7 +407,7 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
 
     /// Publishes the chunk in hand, if there is one. False: it was not ours any more.
     fn release(&mut self) -> bool {
-        self.publish(self.cursor as usize - self.start as usize)
+        self.publish((self.cursor as usize).wrapping_sub(self.start as usize))
     }
 
     /// The same, with the number of bytes that records stand in, or more. Left half way, it can be done again.
@@ -436,9 +436,14 @@ impl<const DICTIONARY: usize> Recorder<DICTIONARY> {
     pub(crate) fn renew(&mut self) {
         // No stack is known any more, and the stream will say so.
         self.generation = !program::generation();
-        let Some(header) = self.header else { return };
+        let Some(header) = self.header else {
+            // Left while a chunk was given away or taken.
+            self.publish(0);
+            return;
+        };
+        let is_ours = header.owner.load(Ordering::Acquire) == owner(self.image, self.tid);
         // SAFETY: with a header there is a chunk, and this is its first byte.
-        if unsafe { AtomicU8::from_ptr(self.start) }.load(Ordering::Relaxed) == 0 {
+        if is_ours && unsafe { AtomicU8::from_ptr(self.start) }.load(Ordering::Relaxed) == 0 {
             // Nothing is in it: it begins again.
             let (epoch, time) = (header.first_epoch.load(Ordering::Relaxed), header.first_time.load(Ordering::Relaxed));
             self.deltas = Deltas::at_chunk_start(epoch, time);

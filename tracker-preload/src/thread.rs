@@ -593,7 +593,8 @@ fn take(tid: u32, may_take: impl Fn(&Place, u32) -> bool) -> Option<*mut Place> 
 /// Maps a batch of `count` places. False: no memory, or no room in the list.
 fn add_batch(count: usize) -> bool {
     let len = count * size_of::<Place>();
-    let memory = os::map_private(len);
+    // A sandbox may not know of mappings that grow.
+    let memory = if sandbox::is_active() { os::map_private(len) } else { os::map_apart(len) };
     if memory.is_null() {
         return false;
     }
@@ -606,7 +607,7 @@ fn add_batch(count: usize) -> bool {
             none && place.compare_exchange(0, batch, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         });
     if !listed {
-        // SAFETY: nobody has seen this memory.
+        // SAFETY: nobody has seen this memory. (A page below it may stay, of which nobody can make use.)
         unsafe { os::unmap(memory, len) };
     }
     listed

@@ -18,6 +18,9 @@ use crate::sys::signals::{self, Signal, Signals};
 /// How long a stopped collector is waited for once the program has ended.
 const STOPPED: Duration = Duration::from_secs(1);
 
+/// Signals that are taken at once. Each may take a few milliseconds, and the program's end shall not wait for many.
+const MOST_SIGNALS: usize = 16;
+
 /// What is left when the parent has nothing to wait for any more.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -69,11 +72,12 @@ impl Parent {
                 recording.get_or_insert(Recording::Unfinished);
             }
             // Before the answer: it concerns the program's end, which we then know of.
-            while let Some(signal) = self.signals.next() {
-                if signal.number() == signals::SIGCHLD {
-                    self.children(&mut exit);
-                } else if exit.is_none() {
-                    self.received(&signal);
+            let received: Vec<Signal> = std::iter::from_fn(|| self.signals.next()).take(MOST_SIGNALS).collect();
+            // Always: there may be so many signals that its own does not come up.
+            self.children(&mut exit);
+            for signal in received.iter().filter(|signal| signal.number() != signals::SIGCHLD) {
+                if exit.is_none() {
+                    self.received(signal);
                 } else if signals::ENDINGS.contains(&signal.number()) {
                     recording.get_or_insert(Recording::Unfinished);
                 }
@@ -96,14 +100,22 @@ impl Parent {
                 if let (Recording::Lost(counts), Some(rescue)) = (&mut recording, self.rescue.take()) {
                     *counts = rescue.carry_out(told).ok();
                 }
-                return Ended { exit: *exit, recording };
+                let exit = *exit;
+                self.witness = None;
+                // What has come for the program does not end us instead.
+                signals::ignore_messages();
+                while self.signals.next().is_some() {}
+                return Ended { exit, recording };
             }
         }
     }
 
-    fn children(&self, exit: &mut Option<(ExitStatus, Meta)>) {
+    fn children(&mut self, exit: &mut Option<(ExitStatus, Meta)>) {
         while let Some((pid, change, max_rss)) = process::changed_child() {
             if pid != self.program {
+                if let (Some(witness), Change::Exited(_) | Change::Killed(_)) = (&mut self.witness, change) {
+                    witness.ended(pid);
+                }
                 continue;
             }
             let status = match change {
@@ -124,8 +136,15 @@ impl Parent {
     }
 
     /// Passes a signal on that reached only us.
-    fn received(&self, signal: &Signal) {
-        let reached_all = self.witness.as_ref().is_some_and(|witness| witness.saw(signal.number()));
+    fn received(&mut self, signal: &Signal) {
+        let reached_all = match (&mut self.witness, signal.sender()) {
+            (Some(witness), Some(_)) => witness.saw(signal.number()),
+            (Some(witness), None) => {
+                witness.forget(signal.number());
+                false
+            }
+            (None, _) => false,
+        };
         let reached_program = reached_all && process::group(self.program) == process::group(0);
         let alone = match (signal.number(), signal.sender()) {
             // A shell continues the whole group, and we run only since then: look whether it reached the program.

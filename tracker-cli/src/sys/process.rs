@@ -194,6 +194,35 @@ pub(crate) fn reap(pid: u32) {
     let _ = retry(|| check(unsafe { libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0) }));
 }
 
+/// Calls this process `name`, and takes away its command line: who looks for processes by these finds others.
+pub(crate) fn become_nameless(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // SAFETY: reads a C string.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    }
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+    // The 48th and 49th field; the third is the first behind the name.
+    let mut bounds = fields.skip(45).map_while(|field| field.parse::<usize>().ok());
+    if let (Some(start), Some(end)) = (bounds.next(), bounds.next())
+        && start != 0
+        && end > start
+    {
+        // SAFETY: the arguments as the kernel has put them, which are the process's to write; its parent has copies of its
+        // own, and nobody here reads them any more.
+        unsafe { std::ptr::write_bytes(start as *mut u8, 0, end - start) };
+    }
+}
+
+/// Ends this process when its parent `parent` does.
+pub(crate) fn end_with(parent: u32) {
+    // SAFETY: touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    if std::os::unix::process::parent_id() != parent {
+        exit_now(0);
+    }
+}
+
 /// The process group of `pid`, 0 for our own.
 pub(crate) fn group(pid: u32) -> Option<u32> {
     // SAFETY: only asks.

@@ -63,6 +63,12 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// Ignores what is sent to a program for reasons of its own, and asks nobody to end: messages and timers.
+pub(crate) fn ignore_messages() {
+    let named = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
+    named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).for_each(ignore);
+}
+
 /// Ignores everything that could end or stop us, short of SIGKILL and SIGSTOP.
 pub(crate) fn ignore_endings() {
     ENDINGS.into_iter().chain(OTHERS).for_each(ignore);
