@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use tracker_core::budget::rule::Origin;
 use tracker_core::report::profile::Profile;
 use tracker_core::report::suppress::{Applied, Suppressions};
 use tracker_core::symbol::default_suppressions;
@@ -27,15 +28,21 @@ pub(crate) struct SuppressionArgs {
 }
 
 impl SuppressionArgs {
-    /// Reads the files, and before them `more`, which others name.
+    /// Whether any of them is given.
+    pub(crate) fn are_used(&self) -> bool {
+        !self.suppressions.is_empty() || self.no_builtin_suppressions
+    }
+
+    /// Reads the files, and before them `more`, with the places where they are named.
     ///
     /// # Errors
     /// A file that cannot be read, or a line in it that is no suppression.
-    pub(crate) fn load(&self, more: &[PathBuf]) -> Result<Suppressions, Error> {
+    pub(crate) fn load(&self, more: &[(PathBuf, &Origin)]) -> Result<Suppressions, Error> {
         let builtin = !self.no_builtin_suppressions;
         let mut all = if builtin { Suppressions::builtin() } else { Suppressions::none() };
-        for path in more.iter().chain(&self.suppressions) {
-            let origin = format!("suppression file {}", path.display());
+        let more = more.iter().map(|(path, origin)| (path, format!("{origin}: ")));
+        for (path, named) in more.chain(self.suppressions.iter().map(|path| (path, String::new()))) {
+            let origin = format!("{named}suppression file {}", path.display());
             let failed = |error: &dyn std::fmt::Display| Error::usage(format!("{origin}: {error}"));
             let mut bytes = Vec::new();
             let file = File::open(path).map_err(|error| failed(&error))?;

@@ -80,7 +80,7 @@ fn what_is_wrong_in_a_budget_file_is_named_with_its_line() {
         ("[[budget.rule]]\nunder = \"*\"\npeak = 1\n", "memtrack.toml:2: under = \"*\" matches every name"),
         ("[budget]\npeak = \"+5%\"\n", "memtrack.toml:1: peak = \"+5%\" needs a baseline"),
         ("[budget\n", "memtrack.toml:1: "),
-        ("[budget]\npeak = 1\nsuppressions = [\"no.supp\"]\n", "suppression file no.supp: "),
+        ("[budget]\npeak = 1\nsuppressions = [\"no.supp\"]\n", "memtrack.toml:3: suppression file no.supp: "),
     ] {
         write(&folder, "memtrack.toml", text);
         check(&folder, "check known.mtk", 2, message);
@@ -176,6 +176,23 @@ fn baselines() {
         check(&folder, "check known.mtk", 2, message);
     }
     check(&folder, "check known.mtk --function take", 2, "use rules of a budget file in place of filters");
+    // What is written anew is the whole program's, of a run that went well, and no other program's.
+    let base = || fs::read_to_string(folder.join("base/known.json")).expect("there");
+    write(&folder, "base/known.json", &saved);
+    let filtered = "check known.mtk --update-baseline --max allocs=1 --function take";
+    check(&folder, filtered, 2, "use rules of a budget file in place of filters");
+    write(&folder, "memtrack.toml", "[budget]\nbaseline = \"base/known.json\"\nallocs = \"+0%\"\n");
+    check(&folder, "run --check -q -f -o run.mtk --update-baseline -- sh -c false", 1, "no baseline was written");
+    check(&folder, "run --check -q -f -o run.mtk --update-baseline -- true", 2, "is a baseline of \"known\"");
+    assert_eq!(base(), saved);
+    let rule = "[[budget.rule]]\nname = \"new\"\nunder = \"take\"\nbaseline = \"base/known.json\"\nallocs = \"+0%\"\n";
+    write(&folder, "memtrack.toml", rule);
+    check(
+        &folder,
+        "check known.mtk",
+        2,
+        "memtrack.toml:1: the baseline base/known.json has no allocs of the rule \"new\"",
+    );
 }
 
 #[test]
@@ -273,6 +290,11 @@ fn a_judged_run() {
     let json: Value = serde_json::from_slice(&fs::read(folder.join("result.json")).expect("written")).expect("JSON");
     assert_eq!((&json["schema"], &json["passed"]), (&"memtrack.check/1".into(), &true.into()));
     check(&folder, "run --check -f -o run.mtk --max allocs=0 -- sh -c false", 1, "FAILED");
+    check(&folder, "run --check -q -f -o run.mtk -- true", 0, "there is no budget, so nothing was judged");
+    compile("gcc", "hello.c", &["-static"], &folder.join("static"));
+    check(&folder, "run --check -q -f -o run.mtk --max peak=1GiB ./static", 3, "runs without being recorded");
     check(&folder, "run --max allocs=0 -- true", 2, "flags about budgets go with --check");
+    check(&folder, "run --config gone.toml -- true", 2, "flags about budgets go with --check");
+    check(&folder, "run --suppressions gone.supp -- true", 2, "flags about budgets go with --check");
     check(&folder, "run --check --format xml -- true", 2, "known formats are text, json");
 }

@@ -77,6 +77,7 @@ pub(super) fn save(budgets: &Budgets, runs: &[Run<'_, '_>], path: Option<&Path>)
     let Some(profile) = runs.first().map(|run| run.selection.profile()) else { return Ok(Vec::new()) };
     let text = Baseline::of(runs, &budgets.budget).to_text();
     let named = budgets.budget.rules.iter().filter_map(|rule| rule.baseline.as_deref());
+    let named_by_budget = path.is_none();
     let mut paths: BTreeSet<PathBuf> = match path {
         Some(path) => [expand(&path.to_string_lossy(), profile)].into(),
         None => named.map(|name| expand(name, profile)).collect(),
@@ -85,6 +86,12 @@ pub(super) fn save(budgets: &Budgets, runs: &[Run<'_, '_>], path: Option<&Path>)
         paths.insert(expand(&budgets.default_baseline.to_string_lossy(), profile));
     }
     for path in &paths {
+        // Where nobody named it here, it is no other program's.
+        if named_by_budget && let Ok(before) = fs::read(path) {
+            let before = Baseline::parse(&String::from_utf8_lossy(&before));
+            let wrong = |error| Error::usage(format!("{} {error}", path.display()));
+            before.map_or(Ok(()), |before| before.fits(profile)).map_err(wrong)?;
+        }
         let failed = |error: io::Error| Error::usage(format!("cannot write the baseline {}: {error}", path.display()));
         if is_capture(path) {
             let reason = io::Error::new(io::ErrorKind::AlreadyExists, "it is a capture; name a .json file");

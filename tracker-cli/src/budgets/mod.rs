@@ -60,6 +60,8 @@ impl BudgetArgs {
     /// Whether any of them says something about a judgement.
     pub(crate) fn is_used(&self) -> bool {
         !self.max.is_empty()
+            || self.config.is_some()
+            || self.suppressions.are_used()
             || !self.warn.is_empty()
             || self.baseline.is_some()
             || self.update_baseline
@@ -96,7 +98,7 @@ impl BudgetArgs {
                 )));
             }
         }
-        let listed: Vec<PathBuf> = budget.suppressions.iter().map(|path| folder.join(path)).collect();
+        let listed: Vec<_> = budget.suppressions.iter().map(|(path, origin)| (folder.join(path), origin)).collect();
         Ok(Budgets {
             suppressions: self.suppressions.load(&listed)?,
             default_baseline: self
@@ -175,6 +177,11 @@ impl Budgets {
         self.budget.rules.iter().flat_map(|rule| &rule.limits).any(|limit| limit.allowed.is_relative())
     }
 
+    /// Whether baselines are to be written anew.
+    pub(crate) fn updates(&self) -> bool {
+        self.update
+    }
+
     /// Results are wanted in these formats, text when none is named.
     pub(crate) fn wanted(&self) -> &[Wanted] {
         &self.wanted
@@ -202,8 +209,7 @@ impl Budgets {
             baselines::save(self, &runs, None)?;
         }
         let baselines = self.baselines(&runs)?;
-        budget::evaluate(&runs, budget, &baselines, WORST)
-            .map_err(|error| Error::usage(format!("the baseline {error}")))
+        budget::evaluate(&runs, budget, &baselines, WORST).map_err(|error| Error::usage(error.to_string()))
     }
 
     /// Measures recordings and writes their baselines: at `path`, or wherever the budget has them. Answers where.

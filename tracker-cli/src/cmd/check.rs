@@ -40,7 +40,7 @@ pub(crate) struct Args {
 /// Judges and prints. Exit code 0 when every limit is kept, 1 when one is broken, 3 when the capture cannot tell.
 pub(crate) fn run(args: &Args, look: &Look) -> Result<ExitCode, Error> {
     let budgets = args.budget.load()?;
-    if budgets.is_relative() && !args.filter.is_empty() {
+    if (budgets.is_relative() || budgets.updates()) && !args.filter.is_empty() {
         return Err(Error::usage("a baseline is of the whole program: use rules of a budget file in place of filters"));
     }
     let captures = budgets.read_all(&args.captures)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracker_core::budget::Outcome;
+use tracker_core::capture::meta;
 use tracker_core::format::lanes::flag;
 use tracker_core::report::filter::Selection;
 use tracker_core::report::profile::Pymalloc;
@@ -182,7 +183,7 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
     }
     let untracked = plan.target.untracked;
     if let Some(reason) = untracked
-        && !quiet
+        && (check || !quiet)
     {
         let name = name.display();
         note(&format!("{name} runs without being recorded: {} (memtrack doctor {name})", reason.text()));
@@ -199,6 +200,9 @@ pub(crate) fn run(args: Args, look: &Look) -> Result<ExitCode, Error> {
         _ if untracked.is_some() => Ok(true),
         Some(_) if !over => {
             Err(Error::capture(format!("{} is still being recorded: the budgets were not judged", capture.display())))
+        }
+        Some(judge) if judge.budgets.updates() && ended.exit != meta::ExitStatus::Code(0) => {
+            Err(Error::usage("the program failed: no baseline was written, and the budgets were not judged"))
         }
         // A quiet run without a budget never replays: the first reader does.
         None if quiet || !over => Ok(true),
@@ -236,7 +240,7 @@ impl Judge<'_> {
         check::refuse_partial(captures, self.allow_partial)?;
         let runs: Vec<_> = captures.iter().map(|capture| Selection::whole(&capture.profile)).collect();
         let budget = self.budgets.complete(captures)?;
-        if budget.rules.is_empty() && !self.quiet {
+        if budget.rules.is_empty() {
             note("there is no budget, so nothing was judged: give --max KEY=VALUE, or write memtrack.toml");
         }
         let verdict = self.budgets.judge(&runs, &budget)?;

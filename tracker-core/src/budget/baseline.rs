@@ -58,8 +58,8 @@ pub enum BaselineError {
     Schema(String),
     /// It is of another program.
     Program { of: String, now: String },
-    /// It has no such number, as of a rule that is newer.
-    NoNumber { rule: String, measure: &'static str },
+    /// A limit, written there, is relative to it, and it has no such number, as of a rule that is newer; or there is none.
+    NoNumber { origin: String, baseline: Option<String>, rule: String, measure: &'static str },
 }
 
 impl fmt::Display for BaselineError {
@@ -75,8 +75,12 @@ impl fmt::Display for BaselineError {
                     "is a baseline of {of:?}, and this is {now:?}; name another, or use %n for the program's name"
                 )
             }
-            Self::NoNumber { rule, measure } => {
-                write!(f, "has no {measure} of the rule {rule:?}; write it anew with `memtrack baseline save`")
+            Self::NoNumber { origin, baseline: Some(path), rule, measure } => write!(
+                f,
+                "{origin}: the baseline {path} has no {measure} of the rule {rule:?}; write it anew with `memtrack baseline save`"
+            ),
+            Self::NoNumber { origin, baseline: None, rule, measure } => {
+                write!(f, "{origin}: {measure} of the rule {rule:?} needs a baseline: give --baseline FILE")
             }
         }
     }
@@ -149,10 +153,8 @@ impl Baseline {
     }
 
     /// A rule's number.
-    pub(super) fn number(&self, rule: &str, measure: Measure) -> Result<u64, BaselineError> {
-        let found = self.budgets.get(rule).and_then(|numbers| numbers.get(measure.name()));
-        let none = || BaselineError::NoNumber { rule: rule.to_owned(), measure: measure.name() };
-        found.copied().ok_or_else(none)
+    pub(super) fn number(&self, rule: &str, measure: Measure) -> Option<u64> {
+        self.budgets.get(rule)?.get(measure.name()).copied()
     }
 
     /// A stack's number; `None` when it was not kept, so that it may have been anything small.

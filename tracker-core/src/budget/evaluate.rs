@@ -166,12 +166,15 @@ fn judge<'b>(
     let millionths =
         |of: u64, part: u64| u64::try_from(u128::from(of) * u128::from(part) / 1_000_000).unwrap_or(u64::MAX);
     // What does not occur needs no number to be compared with.
-    let before = match (limit.allowed.is_relative() && found.is_ok(), baseline) {
-        (false, _) => None,
-        (true, Some(baseline)) => Some(baseline.number(&rule.name, limit.measure)?),
-        (true, None) => {
-            return Err(BaselineError::NoNumber { rule: rule.name.clone(), measure: limit.measure.name() });
-        }
+    let none = || BaselineError::NoNumber {
+        origin: rule.origin.to_string(),
+        baseline: baseline.and(rule.baseline.clone()),
+        rule: rule.name.clone(),
+        measure: limit.measure.name(),
+    };
+    let before = match limit.allowed.is_relative() && found.is_ok() {
+        false => None,
+        true => Some(baseline.and_then(|of| of.number(&rule.name, limit.measure)).ok_or_else(none)?),
     };
     let allowed = match limit.allowed {
         Allowed::Number(number) => number,
@@ -465,9 +468,15 @@ mod tests {
         let now = profile(3);
         let runs = [Run { selection: Selection::whole(&now), suppressed: Applied::default() }];
         let baseline = Baseline::of(&runs, &Budget::default());
-        for baselines in [Baselines::new(), Baselines::from([("b".to_owned(), baseline)])] {
+        for (baselines, text) in [
+            (Baselines::new(), "memtrack.toml:1: temporary_ratio of the rule \"process\" needs a baseline"),
+            (
+                Baselines::from([("b".to_owned(), baseline)]),
+                "memtrack.toml:1: the baseline b has no temporary_ratio of the rule \"process\"",
+            ),
+        ] {
             let error = evaluate(&runs, &budget, &baselines, 1).unwrap_err();
-            assert!(error.to_string().contains("has no temporary_ratio of the rule \"process\""), "{error}");
+            assert!(error.to_string().starts_with(text), "{error}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl Reader<'_> {
                 "level" => whole.level = self.level(entry)?,
                 "repeat" => budget.repeat = Some(self.number(entry, 1)?),
                 "warmup" => budget.warmup = Some(self.number(entry, 0)?),
-                "suppressions" => budget.suppressions = self.texts(entry)?,
+                "suppressions" => budget.suppressions = self.listed(entry)?,
                 "rule" => {
                     let list = value.get_ref().as_array();
                     for rule in list.ok_or_else(|| self.error(key.span().start, "write rules as [[budget.rule]]"))? {
@@ -243,11 +243,11 @@ impl Reader<'_> {
         }
     }
 
-    fn texts(&self, (key, value): Entry<'_, '_>) -> Result<Vec<String>, FileError> {
+    fn listed(&self, (key, value): Entry<'_, '_>) -> Result<Vec<(String, Origin)>, FileError> {
         let list = value.get_ref().as_array();
         let list = list
             .ok_or_else(|| self.error(value.span().start, format!("{} is a list: write [\"FILE\"]", key.get_ref())))?;
-        list.iter().map(|value| self.text_of((key, value))).collect()
+        list.iter().map(|value| Ok((self.text_of((key, value))?, self.origin(value.span().start)))).collect()
     }
 
     fn level(&self, entry: Entry<'_, '_>) -> Result<Level, FileError> {
@@ -341,7 +341,8 @@ level = "warn"
                 "memtrack.toml:18 exe server growth=1MiB/min warn",
             ]
         );
-        assert_eq!(budget.suppressions, ["lsan.supp"]);
+        let listed: Vec<_> = budget.suppressions.iter().map(|(path, origin)| format!("{path} {origin}")).collect();
+        assert_eq!(listed, ["lsan.supp memtrack.toml:5"]);
         assert_eq!((budget.repeat, budget.warmup), (Some(3), None));
         assert!(budget.rules.iter().all(|rule| rule.baseline.as_deref() == Some(".memtrack/%n.json")));
         assert_eq!(budget.rules[3].scope.after, Some(After::Moment(Moment::After(5_000_000_000))));

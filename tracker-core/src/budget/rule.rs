@@ -123,8 +123,8 @@ pub struct Rule {
 #[derive(Debug, Clone, Default)]
 pub struct Budget {
     pub rules: Vec<Rule>,
-    /// Suppression files, relative to the budget file's folder.
-    pub suppressions: Vec<String>,
+    /// Suppression files, relative to the budget file's folder, and where they are named.
+    pub suppressions: Vec<(String, Origin)>,
     /// How often the program is run; the least of each number counts.
     pub repeat: Option<u32>,
     /// How often it is run before that without being recorded.
