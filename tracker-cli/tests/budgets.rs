@@ -78,6 +78,11 @@ fn what_is_wrong_in_a_budget_file_is_named_with_its_line() {
         ("[budget]\n\npeak = \"1 parsec\"\n", "memtrack.toml:3: budget peak: \"1 parsec\" is no size"),
         ("[[budget.rule]]\nunder = \"re:(\"\npeak = 1\n", "memtrack.toml:2: under = \"re:(\" is no regular expression"),
         ("[[budget.rule]]\nunder = \"*\"\npeak = 1\n", "memtrack.toml:2: under = \"*\" matches every name"),
+        (
+            "[[budget.rule]]\nfile = \"src/?.c\"\npeak = 1\n",
+            "memtrack.toml:2: file = \"src/?.c\" has signs that stand for nothing",
+        ),
+        ("[[budget.rule]]\nafter = \"5 parsecs\"\ngrowth = 0\n", "memtrack.toml:2: after = \"5 parsecs\" is no time"),
         ("[budget]\npeak = \"+5%\"\n", "memtrack.toml:1: peak = \"+5%\" needs a baseline"),
         ("[budget\n", "memtrack.toml:1: "),
         ("[budget]\npeak = 1\nsuppressions = [\"no.supp\"]\n", "memtrack.toml:3: suppression file no.supp: "),

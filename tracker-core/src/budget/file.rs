@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::limit::Limit;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, MatcherError};
 use super::measure::Measure;
 use super::rule::{After, Budget, Level, Origin, PROCESS, Rule, Scope};
 use super::suggest::nearest;
@@ -268,8 +268,13 @@ impl Reader<'_> {
     fn matcher(&self, entry: Entry<'_, '_>) -> Result<Matcher, FileError> {
         let text = self.text_of(entry)?;
         let (key, value) = entry;
-        Matcher::new(&text)
-            .map_err(|error| self.error(value.span().start, format!("{} = {text:?} {error}", key.get_ref())))
+        let is_of_files = ["file", "module"].contains(&key.get_ref().as_ref());
+        // Functions have such signs in their names, files have not.
+        let made = match is_of_files && !text.starts_with("re:") && text.contains(['?', '{', '}']) {
+            true => Err(MatcherError::OtherGlob),
+            false => Matcher::new(&text),
+        };
+        made.map_err(|error| self.error(value.span().start, format!("{} = {text:?} {error}", key.get_ref())))
     }
 
     fn after(&self, entry: Entry<'_, '_>) -> Result<After, FileError> {
@@ -280,6 +285,10 @@ impl Reader<'_> {
                 Err(self.error(entry.1.span().start, message))
             }
             Some(moment) => Ok(After::Moment(moment)),
+            None if text.starts_with(|c: char| c.is_ascii_digit()) => {
+                let message = format!("after = {text:?} is no time; write for example \"5s\", \"250ms\" or \"10%\"");
+                Err(self.error(entry.1.span().start, message))
+            }
             None => Ok(After::Region(text)),
         }
     }

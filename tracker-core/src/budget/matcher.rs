@@ -22,6 +22,8 @@ pub enum MatcherError {
     Everything,
     /// It is meant as a regular expression.
     LooksLikeRegex,
+    /// It is meant as a glob of a shell's.
+    OtherGlob,
     /// The regular expression is wrong.
     Regex(String),
 }
@@ -32,6 +34,9 @@ impl fmt::Display for MatcherError {
             Self::Everything => f.write_str("matches every name; leave the key out, or write a part of a name"),
             Self::LooksLikeRegex => f.write_str(
                 "looks like a regular expression, which begins with `re:`; in a pattern `*` stands for any characters",
+            ),
+            Self::OtherGlob => f.write_str(
+                "has signs that stand for nothing: `*` is for any characters, the rest is a part of a name; `re:` begins a regular expression",
             ),
             Self::Regex(reason) => write!(f, "is no regular expression: {reason}"),
         }
