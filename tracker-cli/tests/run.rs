@@ -335,6 +335,20 @@ fn we_stop_and_continue_with_the_program() {
     assert_eq!(child.wait().unwrap().code(), Some(5));
 }
 
+/// Stopped with all others, and continued alone: the program is not among those.
+#[test]
+fn the_program_goes_on_when_we_alone_are_told_to() {
+    let folder = Folder::new("go-on");
+    let (mut child, line) = start(&folder, "echo $$; exec sleep 0.2");
+    let program: u32 = line.trim().parse().unwrap();
+    kill(&["-s", "STOP", "--", &format!("-{}", child.id())]);
+    while state(child.id()) != Some('T') || state(program) != Some('T') {
+        std::thread::yield_now();
+    }
+    kill(&["-s", "CONT", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn processes_that_outlive_the_program_are_recorded_to_their_end() {
     let folder = Folder::new("daemon");

@@ -74,7 +74,8 @@ impl Parent {
             // Before the answer: it concerns the program's end, which we then know of.
             let received: Vec<Signal> = std::iter::from_fn(|| self.signals.next()).take(MOST_SIGNALS).collect();
             // Always: there may be so many signals that its own does not come up.
-            self.children(&mut exit);
+            let goes_on = received.iter().any(|signal| signal.number() == signals::SIGCONT);
+            self.children(&mut exit, goes_on);
             for signal in received.iter().filter(|signal| signal.number() != signals::SIGCHLD) {
                 if exit.is_none() {
                     self.received(signal);
@@ -110,7 +111,8 @@ impl Parent {
         }
     }
 
-    fn children(&mut self, exit: &mut Option<(ExitStatus, Meta)>) {
+    /// `goes_on`: we were told to go on since, so a stop is an old one.
+    fn children(&mut self, exit: &mut Option<(ExitStatus, Meta)>, goes_on: bool) {
         while let Some((pid, change, max_rss)) = process::changed_child() {
             if pid != self.program {
                 if let (Some(witness), Change::Exited(_) | Change::Killed(_)) = (&mut self.witness, change) {
@@ -123,7 +125,9 @@ impl Parent {
                 Change::Killed(signal) => ExitStatus::Signal(signal),
                 Change::Stopped(signal) => {
                     // Whoever waits for us sees what the program did; we go on when we are told to.
-                    signals::suffer(signal);
+                    if !goes_on {
+                        signals::suffer(signal);
+                    }
                     continue;
                 }
                 Change::Continued => continue,
