@@ -95,7 +95,8 @@ pub(crate) fn map_shared(fd: i32, len: usize) -> *mut u8 {
 }
 
 const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-const PAGE: usize = 4096;
+/// Bytes of a page.
+pub(crate) const PAGE: usize = 4096;
 
 /// As [`map_private`], but the program's RLIMIT_DATA stays its own: what can grow down counts as a stack. It never grows: the
 /// page below takes the faults that are the program's. Not to be unmapped.

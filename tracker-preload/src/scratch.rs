@@ -9,11 +9,11 @@ use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use crate::{os, sandbox, thread};
+use crate::os::{self, PAGE};
+use crate::{sandbox, thread};
 
 /// More than this is not taken from the stack.
 const STACK_LIMIT: usize = 1 << 10;
-const PAGE: usize = 4096;
 
 /// Pages that a thread keeps: a call that builds something may start another that does. All zero: none.
 #[derive(Debug, Default)]

@@ -33,8 +33,7 @@ impl Budgets {
             let needed = rule.limits.iter().any(|limit| limit.allowed.is_relative());
             match read(self, &path) {
                 Ok(baseline) => {
-                    let wrong = |error| Error::usage(format!("{} {error}", path.display()));
-                    baseline.fits(profile).map_err(wrong)?;
+                    refuse_stranger(&baseline, profile, &path)?;
                     all.insert(name.clone(), baseline);
                 }
                 Err(Unread::Missing) if !needed => {}
@@ -49,6 +48,10 @@ impl Budgets {
         }
         Ok(all)
     }
+}
+
+fn refuse_stranger(baseline: &Baseline, profile: &Profile, path: &Path) -> Result<(), Error> {
+    baseline.fits(profile).map_err(|error| Error::usage(format!("{} {error}", path.display())))
 }
 
 enum Unread {
@@ -86,16 +89,17 @@ pub(super) fn save(budgets: &Budgets, runs: &[Run<'_, '_>], path: Option<&Path>)
         paths.insert(expand(&budgets.default_baseline.to_string_lossy(), profile));
     }
     for path in &paths {
-        // Where nobody named it here, it is no other program's.
-        if named_by_budget && let Ok(before) = fs::read(path) {
-            let before = Baseline::parse(&String::from_utf8_lossy(&before));
-            let wrong = |error| Error::usage(format!("{} {error}", path.display()));
-            before.map_or(Ok(()), |before| before.fits(profile)).map_err(wrong)?;
-        }
         let failed = |error: io::Error| Error::usage(format!("cannot write the baseline {}: {error}", path.display()));
         if is_capture(path) {
             let reason = io::Error::new(io::ErrorKind::AlreadyExists, "it is a capture; name a .json file");
             return Err(failed(reason));
+        }
+        // Where nobody named it here, it is no other program's.
+        if named_by_budget
+            && let Ok(before) = fs::read(path)
+            && let Ok(before) = Baseline::parse(&String::from_utf8_lossy(&before))
+        {
+            refuse_stranger(&before, profile, path)?;
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(failed)?;

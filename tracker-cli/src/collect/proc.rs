@@ -159,7 +159,7 @@ pub(crate) fn descends(pid: u32, ancestor: u32) -> bool {
 
 /// State and parent of a process.
 pub(crate) fn state(pid: u32) -> Option<(char, u32)> {
-    parse_state(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+    parse_state(&read(&format!("/proc/{pid}/stat")).ok()?)
 }
 
 fn parse_state(stat: &str) -> Option<(char, u32)> {

@@ -1,8 +1,5 @@
 //! Finds allocators that are linked into a program under names of their own: what they serve never passes malloc.
 
-use std::fs::File;
-use std::path::Path;
-
 use tracker_core::format::wire::Reader;
 
 use super::image::{Image, Source, strings};
@@ -13,14 +10,12 @@ const ALLOCATORS: [(&str, &str); 4] =
     [("_rjem", "jemalloc"), ("je", "jemalloc"), ("mi", "mimalloc"), ("tc", "tcmalloc")];
 
 /// What serves the program's allocations past malloc, in words; `None` when nothing is known to.
-pub(crate) fn linked_in(program: &Path) -> Option<String> {
-    let file = File::open(program).ok()?;
-    let image = Image::parse(&file).ok()?;
+pub(super) fn linked_in<S: Source + ?Sized>(image: &Image<'_, S>, file: &S) -> Option<String> {
     if image.defines("malloc") {
         return Some("the program defines malloc itself: allocations that it serves may not be seen".to_owned());
     }
     let exported = ALLOCATORS.iter().find(|(prefix, _)| image.defines(&format!("{prefix}_malloc")));
-    let name = exported.map(|found| found.1).or_else(|| in_symbol_table(&file))?;
+    let name = exported.map(|found| found.1).or_else(|| in_symbol_table(file))?;
     Some(format!("{name} is linked into the program: allocations that go to it directly are not seen"))
 }
 

@@ -34,14 +34,16 @@ pub(crate) struct Program {
 
 /// What of a program's allocations will not be seen though it is recorded, in words.
 pub(crate) fn unseen(program: &Path) -> Vec<String> {
-    allocator::linked_in(program).into_iter().chain(namespaces(program)).collect()
+    let Ok(file) = File::open(program) else { return Vec::new() };
+    let Ok(image) = Image::parse(&file) else { return Vec::new() };
+    allocator::linked_in(&image, &file).into_iter().chain(namespaces(&image)).collect()
 }
 
 /// A library in a namespace of its own has a C library of its own, which nothing is loaded in front of.
-fn namespaces(program: &Path) -> Option<String> {
-    let file = File::open(program).ok()?;
-    let found = Image::parse(&file).ok()?.names(c"dlmopen");
-    found.then(|| "the program calls dlmopen: allocations of what it loads by that are not seen".to_owned())
+fn namespaces<S: image::Source + ?Sized>(image: &Image<'_, S>) -> Option<String> {
+    image
+        .names(c"dlmopen")
+        .then(|| "the program calls dlmopen: allocations of what it loads by that are not seen".to_owned())
 }
 
 /// Inspects the program at `path`.

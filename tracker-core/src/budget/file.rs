@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::limit::Limit;
-use super::matcher::{Matcher, MatcherError};
+use super::matcher::Matcher;
 use super::measure::Measure;
 use super::rule::{After, Budget, Level, Origin, PROCESS, Rule, Scope};
 use super::suggest::nearest;
@@ -268,11 +268,9 @@ impl Reader<'_> {
     fn matcher(&self, entry: Entry<'_, '_>) -> Result<Matcher, FileError> {
         let text = self.text_of(entry)?;
         let (key, value) = entry;
-        let is_of_files = ["file", "module"].contains(&key.get_ref().as_ref());
-        // Functions have such signs in their names, files have not.
-        let made = match is_of_files && !text.starts_with("re:") && text.contains(['?', '{', '}']) {
-            true => Err(MatcherError::OtherGlob),
-            false => Matcher::new(&text),
+        let made = match key.get_ref().as_ref() {
+            "file" | "module" => Matcher::of_files(&text),
+            _ => Matcher::new(&text),
         };
         made.map_err(|error| self.error(value.span().start, format!("{} = {text:?} {error}", key.get_ref())))
     }

@@ -63,6 +63,18 @@ impl Matcher {
         Ok(Self::Pattern(Pattern::new(text)))
     }
 
+    /// Compiles `text`, which names files.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn of_files(text: &str) -> Result<Self, MatcherError> {
+        // Functions have such signs in their names, files have not.
+        match Self::new(text)? {
+            Self::Pattern(_) if text.contains(['?', '{', '}']) => Err(MatcherError::OtherGlob),
+            matcher => Ok(matcher),
+        }
+    }
+
     /// Whether a part of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
         match self {
@@ -112,6 +124,12 @@ mod tests {
         ] {
             let message = Matcher::new(text).unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");
+            assert_eq!(Matcher::of_files(text).unwrap_err().to_string(), message);
+        }
+        for (text, is_glob) in
+            [("src/?.c", true), ("src/{a,b}.c", true), ("re:^src/(a)?b{2}", false), ("app/[id]/", false)]
+        {
+            assert_eq!(Matcher::of_files(text).err() == Some(MatcherError::OtherGlob), is_glob, "{text}");
         }
     }
 }

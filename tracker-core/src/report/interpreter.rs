@@ -51,8 +51,9 @@ pub struct Judged<'s> {
 
 impl Judged<'_> {
     /// The same numbers over stacks without what an interpreter needs to run Python: its own frames, those of the import
-    /// system but the innermost, and those of the C library and the loader outside of the first Python function. Stacks that run through no Python stay as they are, and
-    /// those apart for which something else was decided. What happened over time is left out.
+    /// system but the innermost, and those of the C library and the loader outside of the first Python function. Stacks that
+    /// run through no Python stay as they are, and those apart for which something else was decided. What happened over
+    /// time is left out.
     #[must_use]
     pub fn without_interpreter(self) -> Self {
         let Self { mut profile, applied, matching } = self;

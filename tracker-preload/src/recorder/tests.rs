@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use tracker_core::format::lanes::{BITMAP_WORDS, CHUNKS, LANES_LEN, LANES_MAGIC, OWNER_FULL, owner};
+use tracker_core::format::lanes::{BITMAP_WORDS, CHUNKS, ChunkHeader, LANES_LEN, LANES_MAGIC, OWNER_FULL, owner};
 use tracker_core::format::record::{self, Called, Function, Record};
 use tracker_core::format::{Deltas, VERSION};
 
@@ -284,15 +284,21 @@ fn a_recording_that_was_stopped_loses_nothing() {
     assert_eq!((read(lanes), lanes.control().talk.0.lost.load(Ordering::Relaxed)), (Vec::new(), 0));
 }
 
-/// A thread that was taken for dead goes on: it says so, and leaves the chunk to its new owner.
-#[test]
-fn a_chunk_that_was_taken_away_is_a_loss() {
-    let (_one, lanes) = lanes();
+/// A recorder with an event in the first chunk, which is another thread's by now: that chunk's header, and the other's word.
+fn taken_away(lanes: Lanes) -> (Box<Small>, &'static ChunkHeader, u64) {
     let mut recorder = recorder();
     recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
     let header = lanes.header(0).expect("in range");
     let somebody_else = owner(1, 99);
     header.owner.store(somebody_else, Ordering::Relaxed);
+    (recorder, header, somebody_else)
+}
+
+/// A thread that was taken for dead goes on: it says so, and leaves the chunk to its new owner.
+#[test]
+fn a_chunk_that_was_taken_away_is_a_loss() {
+    let (_one, lanes) = lanes();
+    let (mut recorder, header, somebody_else) = taken_away(lanes);
     while lanes.header(1).expect("in range").owner.load(Ordering::Relaxed) == 0 {
         recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
         recorder.free(0x10, false);
@@ -306,11 +312,7 @@ fn a_chunk_that_was_taken_away_is_a_loss() {
 #[test]
 fn a_successor_leaves_a_dead_threads_chunk_alone() {
     let (_one, lanes) = lanes();
-    let mut recorder = recorder();
-    recorder.alloc(0x10, 8, captured(Function::Malloc, &entries(&[0x40_1000])), false);
-    let header = lanes.header(0).expect("in range");
-    let somebody_else = owner(1, 99);
-    header.owner.store(somebody_else, Ordering::Relaxed);
+    let (mut recorder, header, somebody_else) = taken_away(lanes);
     lanes.control().talk.0.attention.store(0, Ordering::Relaxed);
     recorder.start(1, 78, 0, None);
     assert_eq!(header.owner.load(Ordering::Relaxed), somebody_else);

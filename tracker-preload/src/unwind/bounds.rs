@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use super::load;
+use crate::os::PAGE;
 use crate::program;
 
 /// `[low, high)`; empty when unknown.
@@ -17,7 +18,6 @@ pub(crate) struct Bounds {
 const MAIN_STACK: usize = 128 << 20;
 /// Bytes of glibc's thread descriptor that are searched; it is larger than that in every version since 2.17.
 const DESCRIPTOR: usize = 0x800;
-const PAGE: usize = 4096;
 
 impl Bounds {
     /// Bounds of the calling thread's stack; `main`: it is the process's first. `control_block` is its thread control

@@ -22,6 +22,7 @@ pub(crate) use rules::forget_all as forget_rules;
 use tracker_core::format::PC_NOT_WALKED;
 use tracker_core::format::record::ModuleFields;
 
+use crate::os::PAGE;
 use crate::{program, sandbox};
 use rules::Rule;
 
@@ -195,9 +196,9 @@ impl State {
         cfa > self.sp && cfa <= high && cfa & 7 == 0 && (high != usize::MAX || cfa - self.sp < LARGEST_FOREIGN_FRAME)
     }
 
-    /// Whether a cell of a stack with unknown bounds can be read: on this frame's page, or on one that the kernel, if it may be asked, knows.
+    /// Whether a cell of a stack with unknown bounds can be read: on this frame's page, or on one that the kernel knows, if it
+    /// may be asked.
     fn reaches(self, cell: usize) -> bool {
-        const PAGE: usize = 4096;
         (cell ^ self.sp.wrapping_sub(8)) < PAGE || sandbox::is_readable(cell)
     }
 
